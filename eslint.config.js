@@ -1,0 +1,65 @@
+import js from '@eslint/js';
+import { importX } from 'eslint-plugin-import-x';
+import tseslint from 'typescript-eslint';
+
+/**
+ * What each folder of `src/` may import (docs/architecture.md holds the same table in words).
+ * A folder may always import itself. `src/cli*` composes and may import everything.
+ */
+const base = ['errors', 'exec', 'files', 'log', 'process', 'version', 'wait'];
+const mayImport = {
+  config: ['errors'],
+  results: ['errors'],
+  drivers: base,
+  cluster: [...base, 'drivers'],
+  runner: [...base, 'cluster', 'drivers', 'results', 'config'],
+  flake: ['errors', 'log', 'version', 'results'],
+  report: ['errors', 'log', 'version', 'results', 'flake'],
+  github: [...base, 'results', 'flake', 'report'],
+  server: [...base, 'flake', 'report', 'results'],
+};
+const rooms = Object.keys(mayImport);
+const zones = rooms.map((room) => ({
+  target: `./src/${room}`,
+  from: './src',
+  except: [`./${room}`, ...mayImport[room].map((name) => (rooms.includes(name) ? `./${name}` : `./${name}.ts`))],
+  message: `src/${room} may import only: ${mayImport[room].join(', ')} (docs/architecture.md)`,
+}));
+
+export default tseslint.config(
+  { ignores: ['dist', 'coverage', 'node_modules', 'examples', '**/fixtures/**', 'bin', 'src/report/page/**/*.js'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.strictTypeChecked],
+    plugins: { 'import-x': importX },
+    languageOptions: { parserOptions: { project: ['./tsconfig.json'], tsconfigRootDir: import.meta.dirname } },
+    settings: {
+      'import-x/resolver': { typescript: true },
+      'import-x/extensions': ['.ts'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+    },
+    rules: {
+      'import-x/no-restricted-paths': ['error', { basePath: import.meta.dirname, zones }],
+      'import-x/no-cycle': 'error',
+      // Numbers and booleans read well in messages; objects do not and stay forbidden.
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      // `_` marks what a contract gives and this implementation does not need.
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      // Fake drivers and scripted executors are async by contract, not because they wait.
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['**/*.test.ts', 'integration/**/*.ts'],
+    rules: {
+      // In a test a missing value is a failing test; the assertion says so better than a branch.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+    },
+  },
+  {
+    files: ['**/*.js'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+  },
+);

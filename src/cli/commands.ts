@@ -1,0 +1,4 @@
+import type { CommandEntry } from './command.js';
+
+/** Every top-level command, in the order of `mk-ci --help`. A module is loaded when its command is called. */
+export const COMMANDS: readonly CommandEntry[] = [];

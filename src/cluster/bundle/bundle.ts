@@ -1,0 +1,45 @@
+/** A verified folder with the programs that one Kubernetes version needs, and where they come from. */
+
+/** Programs that a bundle can hold. `control-plane` is what the `local` driver starts; `nodes` adds fake nodes. */
+export type BundlePart = 'control-plane' | 'fake-nodes';
+
+export type BundleProgram =
+  'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kwok';
+
+/** A bundle on disk, complete and checked. */
+export interface Bundle {
+  /** Such as `v1.36.3`. */
+  readonly kubernetesVersion: string;
+  readonly folder: string;
+  /** Folder with the programs, to be put in front of PATH. */
+  readonly binaries: string;
+  /** Hash over names and checksums of all files; the same for bundles with the same content. */
+  readonly digest: string;
+  /** @throws {MkCiError} `BND_NO_SOURCE` when the bundle was made without it */
+  path(program: BundleProgram): string;
+}
+
+/** A step of getting a bundle, for progress lines. */
+export interface BundleStep {
+  readonly name: string;
+  readonly state: 'started' | 'progress' | 'ok' | 'failed';
+  /** 0…1 where it is known. */
+  readonly fraction?: number;
+  readonly message?: string;
+  readonly durationMs?: number;
+}
+
+export interface EnsureBundleOptions {
+  readonly parts: readonly BundlePart[];
+  readonly signal: AbortSignal;
+  readonly onStep?: (step: BundleStep) => void;
+}
+
+/** Gets bundles: from the cache, else from the sources in their order. Two processes that ask for one wait for one build. */
+export interface BundleStore {
+  /** @throws {MkCiError} `BND_NO_SOURCE` with each source and why it failed; `BND_CHECKSUM`; `BND_UNKNOWN_VERSION` */
+  ensure(kubernetesVersion: string, options: EnsureBundleOptions): Promise<Bundle>;
+}
+
+/** Kubernetes version used where none is asked for. */
+export const DEFAULT_KUBERNETES_VERSION = 'v1.36.3';

@@ -1,0 +1,136 @@
+/**
+ * Driver contract: a driver makes machines, runs commands and copies files on them, and removes them. It knows nothing
+ * of Kubernetes; `src/cluster` composes a driver with a bootstrapper and a container runtime and never asks for a
+ * driver's name, only for its abilities.
+ *
+ * Rules, for every driver (checked by `driver-contract.ts`):
+ *
+ * - Order: `check`, then `create`, then any use of the machine, then `remove`. `start`, `stop`, `pause`, `unpause` in any
+ *   order in between.
+ * - No-ops when already done: `start` of a running machine, `stop` of a stopped one, `pause`, `unpause`, and `remove`
+ *   of one that is gone. `create` of an existing machine of the same spec and owner returns it.
+ * - Parallel: calls for different machines may run at the same time, also from several processes of the host. Calls for
+ *   one machine are made one after the other.
+ * - `create` returns a started machine: commands run on it. What the guest does after that is not waited for.
+ * - After a failed or aborted `create`, nothing with the machine's labels is left, or the error names what is.
+ * - Everything a driver makes carries the labels of the spec on the thing itself, so that `list` finds it when all state
+ *   files are gone.
+ * - Nothing here reads the clock, the environment or the home folder: the factory is given what it needs.
+ */
+
+import type { Argv, ExecOptions, ExecResult } from '../exec.js';
+import type { Labels } from '../process.js';
+
+export type Architecture = 'amd64' | 'arm64';
+
+/** What a driver can do, asked by `cluster`, shown by `doctor`. */
+export interface DriverInfo {
+  /** As given to `--driver`. */
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /**
+   * `created`: it makes machines. `given`: it works on a machine that exists and puts it back as it was.
+   * `none`: there is no machine that commands could run on, only an API (a kubeconfig).
+   */
+  readonly machines: 'created' | 'given' | 'none';
+  /** How one machine holds a cluster: as plain processes of it, as a node with a kubelet, or not at all (attached). */
+  readonly bootstrap: 'processes' | 'kubeadm' | 'attach';
+  /** Most machines a cluster can have. */
+  readonly maxMachines: number;
+  readonly platforms: readonly NodeJS.Platform[];
+  readonly architectures: readonly Architecture[];
+  /** Container runtimes that may be chosen; empty when there is none inside. */
+  readonly containerRuntimes: readonly string[];
+  readonly experimental: boolean;
+}
+
+/** One fact about the host, such as a missing program, with the way out. */
+export interface DriverProblem {
+  /** Stable word such as `DRV_KVM_NO_DEVICE`; not an error code. */
+  readonly reason: string;
+  readonly message: string;
+  /** In the imperative. */
+  readonly fix: string;
+  readonly url?: string;
+}
+
+export interface DriverHealth {
+  /** False when `create` can not work. */
+  readonly usable: boolean;
+  /** What stands in the way (not usable), or limits it (usable). */
+  readonly problems: readonly DriverProblem[];
+  /** What was found: versions, accelerator, cgroup version … */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** What a machine shall be. Sizes are wishes where a driver has no way to bound them. */
+export interface MachineSpec {
+  /** Unique on the host, `[a-z0-9-]{1,63}`. */
+  readonly name: string;
+  readonly labels: Labels;
+  readonly cpus?: number;
+  readonly memoryMiB?: number;
+  readonly diskMiB?: number;
+  /** Node image or disk, as the driver names it. Not used by drivers without created machines. */
+  readonly image?: string;
+  /** Ports of the machine that must be reachable from this host on loopback. */
+  readonly publishedPorts?: readonly number[];
+}
+
+export type MachineState = 'running' | 'paused' | 'stopped' | 'broken';
+
+export interface MachineSummary {
+  readonly name: string;
+  readonly state: MachineState;
+  readonly labels: Labels;
+}
+
+/** A machine that was started. */
+export interface Machine {
+  readonly name: string;
+  /** Runs a command as root, or as the user mk-ci runs as where the machine is this host. Same errors as `Exec`. */
+  exec(argv: Argv, options?: ExecOptions): Promise<ExecResult>;
+  /** Copies a file or folder onto the machine; parents are made, an existing file is replaced as a whole. */
+  copyTo(localPath: string, remotePath: string, signal?: AbortSignal): Promise<void>;
+  copyFrom(remotePath: string, localPath: string, signal?: AbortSignal): Promise<void>;
+  /** Where this host reaches a published port: loopback address and port. */
+  endpoint(port: number): Promise<{ readonly host: string; readonly port: number }>;
+  /** Address by which machines of the same cluster reach each other. */
+  readonly internalAddress: string;
+}
+
+/** Keeps the state of a machine and brings it back. */
+export interface MachineSnapshots {
+  save(machine: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  restore(machine: string, snapshot: string, signal: AbortSignal): Promise<Machine>;
+  list(machine: string, signal: AbortSignal): Promise<readonly string[]>;
+  delete(machine: string, snapshot: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface Driver {
+  readonly info: DriverInfo;
+  /** Is everything here that it needs, and does it really work? Reads and probes; changes nothing that lasts. */
+  check(signal: AbortSignal): Promise<DriverHealth>;
+  /** Absent when the driver makes no machines (`info.machines === 'none'`). */
+  readonly machines?: MachineOperations;
+  /** Absent when machines can not be kept and brought back. */
+  readonly snapshots?: MachineSnapshots;
+}
+
+export interface MachineOperations {
+  /** Makes and starts a machine. Does not install anything in it. */
+  create(spec: MachineSpec, signal: AbortSignal): Promise<Machine>;
+  /** A machine that runs, by name. @throws {MkCiError} `DRV_MACHINE_NOT_FOUND` */
+  attach(name: string, signal: AbortSignal): Promise<Machine>;
+  start(name: string, signal: AbortSignal): Promise<Machine>;
+  /** Orderly, with a deadline of its own, then by force. The disk stays. */
+  stop(name: string, signal: AbortSignal): Promise<void>;
+  /** Freezes all processes where they are; memory stays. */
+  pause(name: string, signal: AbortSignal): Promise<void>;
+  unpause(name: string, signal: AbortSignal): Promise<void>;
+  /** Removes the machine and all that was made for it. Succeeds when it is already gone. */
+  remove(name: string, signal: AbortSignal): Promise<void>;
+  /** Machines of this driver that carry all these labels, found without state files. */
+  list(labels: Labels, signal: AbortSignal): Promise<readonly MachineSummary[]>;
+}

@@ -1,0 +1,352 @@
+/**
+ * Every way in which mk-ci stops, with a stable code.
+ *
+ * A code never changes its meaning once released. Its prefix says where the trouble comes from; the exit code says the
+ * same to scripts, in decades as minikube uses them (`pkg/minikube/reason/exitcodes.go`): 10s the program and its
+ * input, 30s the host, 50s a driver, 70s the local network, 80s the guest (nodes, workloads), 90s the container runtime, 100s the control plane,
+ * 110s a service elsewhere. Inside a decade the last digit is the kind: 0 error, 1 conflict, 2 timeout,
+ * 3 not running, 4 usage, 5 not found, 6 unsupported, 7 permission, 8 configuration, 9 unavailable.
+ *
+ * `docs/errors.md` shows this table to users; a test compares the two.
+ */
+
+/** What the catalogue knows of a code, whatever the occasion. */
+export interface ErrorEntry {
+  /** One line, without a full stop; the occasion is added in brackets by the thrower's `message`. */
+  readonly summary: string;
+  /** Process exit code when this error ends the program, 1…125. */
+  readonly exitCode: number;
+  /** What to do about it, in the imperative. */
+  readonly advice: string;
+}
+
+export const ERROR_CATALOGUE = {
+  // CLI: how mk-ci was called
+  CLI_USAGE: { summary: 'The command line is not right', exitCode: 14, advice: 'Run the command with --help.' },
+  CLI_UNKNOWN_COMMAND: { summary: 'There is no such command', exitCode: 14, advice: 'Run mk-ci --help for the list.' },
+  CLI_NO_INPUT: {
+    summary: 'An input file is missing or can not be read',
+    exitCode: 15,
+    advice: 'Check the path and its permissions.',
+  },
+  CLI_INTERNAL: {
+    summary: 'mk-ci itself failed',
+    exitCode: 10,
+    advice: 'Report it with the command line and the lines below.',
+  },
+
+  // CFG: mk-ci.yaml
+  CFG_NOT_FOUND: {
+    summary: 'No mk-ci.yaml was found',
+    exitCode: 18,
+    advice: 'Run mk-ci init here, or name the file with --config.',
+  },
+  CFG_UNREADABLE: {
+    summary: 'The configuration file can not be read',
+    exitCode: 18,
+    advice: 'Check the path and its permissions.',
+  },
+  CFG_INVALID: {
+    summary: 'The configuration is not valid',
+    exitCode: 18,
+    advice: 'Correct the places listed; mk-ci.schema.json describes every key.',
+  },
+  CFG_MATRIX: {
+    summary: 'The environment matrix is not possible',
+    exitCode: 18,
+    advice: 'Correct include, exclude or names so that every environment is distinct and supported.',
+  },
+  CFG_NOTHING_SELECTED: {
+    summary: 'No cell is left to run',
+    exitCode: 18,
+    advice: 'Widen --driver, --environment, --select, --shard or the suite names.',
+  },
+
+  // RES: reading and writing results
+  RES_UNKNOWN_FORMAT: {
+    summary: 'The format of a test output was not recognised',
+    exitCode: 18,
+    advice: 'Name it with --format.',
+  },
+  RES_MALFORMED: {
+    summary: 'A test output is broken',
+    exitCode: 18,
+    advice: 'Look at the place named; what could be read before it is in the report.',
+  },
+  RES_TOO_LARGE: {
+    summary: 'A test output exceeds a safety limit',
+    exitCode: 18,
+    advice: 'Split the file, or raise the limit named.',
+  },
+  RES_NOT_A_RUN: {
+    summary: 'The folder holds no mk-ci run',
+    exitCode: 15,
+    advice: 'Give the folder that contains events.jsonl.',
+  },
+
+  // HOST: this machine
+  HOST_MISSING_TOOL: {
+    summary: 'A program that is needed is not installed',
+    exitCode: 35,
+    advice: 'Install the program named.',
+  },
+  HOST_COMMAND_FAILED: { summary: 'A command failed', exitCode: 30, advice: 'Read the last lines of its output.' },
+  HOST_COMMAND_TIMEOUT: {
+    summary: 'A command did not end in time',
+    exitCode: 32,
+    advice: 'Read the last lines of its output; raise the limit when it was still at work.',
+  },
+  HOST_DISK_FULL: {
+    summary: 'The disk is full',
+    exitCode: 39,
+    advice: 'Free space in the folder named, or choose another with --out or MK_CI_HOME.',
+  },
+  HOST_PERMISSION: {
+    summary: 'The host refuses access',
+    exitCode: 37,
+    advice: 'Check owner and mode of the path named.',
+  },
+  HOST_NO_PORT: {
+    summary: 'No free port was found',
+    exitCode: 31,
+    advice: 'End programs that hold ports of the range named, or run mk-ci gc.',
+  },
+  HOST_LOCKED: {
+    summary: 'Another mk-ci process holds the lock',
+    exitCode: 31,
+    advice: 'Wait for the process named, or end it.',
+  },
+  HOST_RESOURCES: {
+    summary: 'The host is too small for this',
+    exitCode: 39,
+    advice: 'Lower --jobs or the number of nodes, or free memory.',
+  },
+  HOST_UNSUPPORTED: {
+    summary: 'This operating system or architecture is not supported',
+    exitCode: 36,
+    advice: 'See the driver table in README.md.',
+  },
+
+  // BND: bundles of Kubernetes binaries
+  BND_NO_SOURCE: {
+    summary: 'The bundle could not be had from any source',
+    exitCode: 39,
+    advice: 'Give a mirror with --from, allow network access, or install Go.',
+  },
+  BND_CHECKSUM: {
+    summary: 'A file of the bundle does not match its checksum',
+    exitCode: 38,
+    advice:
+      'Delete the bundle with mk-ci bundle delete and fetch it again; if it repeats, the source is not to be trusted.',
+  },
+  BND_UNKNOWN_VERSION: {
+    summary: 'The Kubernetes version is not known',
+    exitCode: 14,
+    advice: 'Give a full version such as v1.36.3.',
+  },
+  BND_BUILD_FAILED: {
+    summary: 'Building a Kubernetes program failed',
+    exitCode: 30,
+    advice: 'Read the compiler output in the log named.',
+  },
+
+  // DRV: drivers
+  DRV_UNKNOWN: { summary: 'There is no such driver', exitCode: 54, advice: 'Run mk-ci doctor for the list.' },
+  DRV_UNUSABLE: {
+    summary: 'The driver can not work on this host',
+    exitCode: 59,
+    advice: 'Run mk-ci doctor for the remedy.',
+  },
+  DRV_UNSUPPORTED: {
+    summary: 'The driver can not do this',
+    exitCode: 56,
+    advice: 'Choose another driver or leave the option out.',
+  },
+  DRV_MACHINE_NOT_FOUND: { summary: 'The machine does not exist', exitCode: 55, advice: 'Run mk-ci cluster list.' },
+  DRV_MACHINE_EXISTS: {
+    summary: 'A foreign machine has this name',
+    exitCode: 51,
+    advice: 'Choose another cluster name.',
+  },
+  DRV_FAILED: { summary: 'The driver failed', exitCode: 50, advice: 'Read the cause below.' },
+
+  // NET: local network
+  NET_UNREACHABLE: {
+    summary: 'An address can not be reached',
+    exitCode: 79,
+    advice: 'Check network, proxy and the address named.',
+  },
+
+  // K8S: control plane, nodes, workloads
+  K8S_COMPONENT_FAILED: {
+    summary: 'A component of the control plane ended',
+    exitCode: 100,
+    advice: "Read the component's last lines below.",
+  },
+  K8S_START_TIMEOUT: {
+    summary: 'The cluster was not ready in time',
+    exitCode: 102,
+    advice: 'Read what was awaited and seen last; raise --timeout on a slow host.',
+  },
+  K8S_NOT_RUNNING: { summary: 'The cluster is not running', exitCode: 103, advice: 'Run mk-ci cluster start NAME.' },
+  K8S_CLUSTER_NOT_FOUND: { summary: 'There is no such cluster', exitCode: 105, advice: 'Run mk-ci cluster list.' },
+  K8S_CLUSTER_EXISTS: {
+    summary: 'The cluster exists with another configuration',
+    exitCode: 101,
+    advice: 'Delete it first, or choose another name.',
+  },
+  K8S_KUBECONFIG: {
+    summary: 'The kubeconfig can not be used',
+    exitCode: 108,
+    advice: 'Check file, context and credentials.',
+  },
+  K8S_API_ERROR: { summary: 'The Kubernetes API refused a request', exitCode: 100, advice: 'Read the status below.' },
+  K8S_SNAPSHOT_NOT_FOUND: {
+    summary: 'There is no such snapshot',
+    exitCode: 105,
+    advice: 'Run mk-ci cluster snapshot list NAME.',
+  },
+  K8S_SNAPSHOT_BROKEN: {
+    summary: 'A snapshot or template is damaged',
+    exitCode: 108,
+    advice: 'Delete it; a template is made again by itself.',
+  },
+
+  // RUN: running suites
+  RUN_SUITE_START: {
+    summary: 'The command of a suite can not be started',
+    exitCode: 18,
+    advice: 'Check the command, its path and its executable bit.',
+  },
+  RUN_SUITE_TIMEOUT: {
+    summary: 'A suite did not end in time',
+    exitCode: 1,
+    advice: 'Raise timeoutMinutes, or look at the tests listed as unfinished.',
+  },
+  RUN_NO_TESTS: {
+    summary: 'No test ran',
+    exitCode: 18,
+    advice: 'Check the command and format of the suites; a run without tests never passes.',
+  },
+  RUN_CONSERVATION: {
+    summary: 'Started tests and results do not add up',
+    exitCode: 10,
+    advice: 'Report it with the events.jsonl of the run.',
+  },
+  RUN_OUTPUT: {
+    summary: 'The output folder can not be written',
+    exitCode: 39,
+    advice: 'Free space or choose another folder with --out.',
+  },
+
+  // DB: flake database
+  DB_OPEN: { summary: 'The database can not be opened', exitCode: 38, advice: 'Check path and permissions.' },
+  DB_FOREIGN: {
+    summary: 'The file is not a database of mk-ci',
+    exitCode: 38,
+    advice: 'Name another file with --database.',
+  },
+  DB_NEWER: { summary: 'The database was written by a newer mk-ci', exitCode: 36, advice: 'Update mk-ci.' },
+  DB_CORRUPT: {
+    summary: 'The database is damaged',
+    exitCode: 38,
+    advice: 'Restore a backup; mk-ci flake merge can save what is readable.',
+  },
+  DB_BUSY: { summary: 'Another process writes to the database', exitCode: 31, advice: 'Try again when it has ended.' },
+  DB_BAD_INPUT: { summary: 'The data to import is not right', exitCode: 18, advice: 'Correct the rows named.' },
+  DB_BAD_COUNTS: {
+    summary: 'Counts are negative or contradict each other',
+    exitCode: 10,
+    advice: 'Report it with the database.',
+  },
+
+  // GH: GitHub
+  GH_FAILED: { summary: 'GitHub refused a request', exitCode: 119, advice: 'Read the status below.' },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERROR_CATALOGUE;
+
+export interface ErrorOptions {
+  /** What happened on this occasion, one line; appended to the catalogue's summary. */
+  readonly message?: string;
+  /** Replaces the catalogue's advice when the occasion allows a better one. */
+  readonly advice?: string;
+  readonly cause?: unknown;
+  /** Facts for machines and for the lines printed below the message. Secrets are removed. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** The only error class that mk-ci throws on purpose; anything else that surfaces is a bug. */
+export class MkCiError extends Error {
+  override readonly name = 'MkCiError';
+  readonly code: ErrorCode;
+  readonly exitCode: number;
+  readonly advice: string;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, options: ErrorOptions = {}) {
+    const entry: ErrorEntry = ERROR_CATALOGUE[code];
+    const message = options.message === undefined ? entry.summary : `${entry.summary}: ${options.message}`;
+    super(redactSecrets(message), options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.exitCode = entry.exitCode;
+    this.advice = redactSecrets(options.advice ?? entry.advice);
+    this.details = redactDetails(options.details ?? {});
+  }
+}
+
+/** True for an error of the given code, or of any code when none is given. */
+export function isMkCiError(error: unknown, code?: ErrorCode): error is MkCiError {
+  return error instanceof MkCiError && (code === undefined || error.code === code);
+}
+
+/** `code` of a Node system error (`ENOENT`, `ENOSPC` …), or `undefined` for anything else. */
+export function systemErrorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Message of whatever was thrown, without a stack trace. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * The catalogue's word for a file system error, so that a full disk or a read-only home reads the same everywhere.
+ *
+ * @returns `HOST_DISK_FULL` for ENOSPC and EDQUOT, `HOST_PERMISSION` for EACCES, EPERM and EROFS, else `undefined`
+ */
+export function hostErrorOf(error: unknown, path: string): MkCiError | undefined {
+  switch (systemErrorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new MkCiError('HOST_DISK_FULL', { message: path, cause: error });
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new MkCiError('HOST_PERMISSION', { message: path, cause: error });
+    default:
+      return undefined;
+  }
+}
+
+// Values that must never reach a log, a report or a comment: tokens by their published prefixes, bearer headers,
+// credentials in URLs, private keys.
+const SECRETS: readonly RegExp[] = [
+  /\bgh[pousr]_[A-Za-z0-9]{20,}\b/g,
+  /\bgithub_pat_[A-Za-z0-9_]{20,}\b/g,
+  /\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b/g,
+  /(?<=\b[Bb]earer )[A-Za-z0-9._~+/=-]{8,}/g,
+  /(?<=:\/\/[^\s/:@]{1,256}:)[^\s/@]{1,512}(?=@)/g,
+  /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----/g,
+];
+
+/** Replaces tokens, bearer headers, passwords in URLs and private keys by `***`. */
+export function redactSecrets(text: string): string {
+  return SECRETS.reduce((current, pattern) => current.replace(pattern, '***'), text);
+}
+
+function redactDetails(details: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(details).map(([key, value]) => [key, typeof value === 'string' ? redactSecrets(value) : value]),
+  );
+}

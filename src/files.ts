@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import { hostErrorOf } from './errors.js';
+
+/** Where mk-ci keeps things between calls. */
+export interface Folders {
+  /** Bundles, node images, templates: can be deleted at any time and is made again. */
+  readonly cache: string;
+  /** Clusters, journal, port leases: deleting it while clusters run leaves work for `gc`. */
+  readonly state: string;
+}
+
+/**
+ * Folders by the XDG base directory rules; `MK_CI_HOME` puts both below one folder.
+ *
+ * @see {@link https://specifications.freedesktop.org/basedir-spec/latest/} for the rules
+ */
+export function foldersOf(env: Readonly<Record<string, string | undefined>>): Folders {
+  if (env['MK_CI_HOME']) return { cache: join(env['MK_CI_HOME'], 'cache'), state: join(env['MK_CI_HOME'], 'state') };
+  const home = env['HOME'] || homedir();
+  return {
+    cache: join(env['XDG_CACHE_HOME'] || join(home, '.cache'), 'mk-ci'),
+    state: join(env['XDG_STATE_HOME'] || join(home, '.local', 'state'), 'mk-ci'),
+  };
+}
+
+/**
+ * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, synced
+ * and renamed.
+ *
+ * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`; nothing is left behind
+ */
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array,
+  options: { readonly mode?: number } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'wx', options.mode ?? 0o644);
+    try {
+      await file.writeFile(content);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw hostErrorOf(error, path) ?? error;
+  }
+}
+
+/** A folder that is removed, with all in it, when disposed. */
+export interface TemporaryFolder extends AsyncDisposable {
+  readonly path: string;
+}
+
+export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = tmpdir()): Promise<TemporaryFolder> {
+  try {
+    await mkdir(parent, { recursive: true });
+    const path = await mkdtemp(join(parent, prefix));
+    return {
+      path,
+      [Symbol.asyncDispose]: async () => {
+        await rm(path, { recursive: true, force: true, maxRetries: 3 });
+      },
+    };
+  } catch (error) {
+    throw hostErrorOf(error, parent) ?? error;
+  }
+}
