@@ -7,3 +7,5 @@ export { type Formats } from './output-reader.js';
 export { parseShard, planRun, type PlanFilters, type PlannedCell, type RunPlan } from './plan.js';
 export { executeRun, type RunOptions, type RunOutcome } from './run.js';
 export { sourceInfo } from './source-info.js';
+export { formatTable, runSummary } from './view/summary.js';
+export { createRunTerminal, type RunTerminal } from './view/terminal.js';
