@@ -13,7 +13,7 @@ export interface Ownership {
    * started by hand.
    */
   readonly owner?: ProcessIdentity;
-  /** ISO 8601. A leftover after this, whoever owns it. */
+  /** ISO 8601. When it has no owner, it is a leftover after this. */
   readonly expiresAt?: string;
 }
 
