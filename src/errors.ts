@@ -7,7 +7,7 @@
  * 110s a service elsewhere. Inside a decade the last digit is the kind: 0 error, 1 conflict, 2 timeout,
  * 3 not running, 4 usage, 5 not found, 6 unsupported, 7 permission, 8 configuration, 9 unavailable.
  *
- * `docs/errors.md` shows this table to users; a test compares the two.
+ * `docs/reference/errors.md` shows this table to users; a test compares the two.
  */
 
 /** What the catalogue knows of a code, whatever the occasion. */

@@ -90,15 +90,21 @@ export function parseConfig(text: string, file: string, shownAs: string = file):
       document.errors.map((error) => `${placeOf(error.pos[0])}: ${error.message.split('\n')[0] ?? ''}`),
     );
   }
-  const format = (problem: Problem): string =>
-    `${placeOf(offsetOf(document, problem.path))}: ${problem.path.length === 0 ? '' : `${formatPath(problem.path)}: `}${problem.message}`;
+  const inOrder = (problems: readonly Problem[]): string[] =>
+    problems
+      .map((problem) => ({ ...problem, offset: offsetOf(document, problem.path) }))
+      .sort((left, right) => left.offset - right.offset)
+      .map(
+        ({ path, message, offset }) =>
+          `${placeOf(offset)}: ${path.length === 0 ? '' : `${formatPath(path)}: `}${message}`,
+      );
 
-  const parsed = configSchema.safeParse(toPlain(document, shownAs));
-  if (!parsed.success) throw invalid(shownAs, parsed.error.issues.flatMap(problemsOf).map(format));
+  const parsed = configSchema.safeParse(toPlain(document, shownAs), { reportInput: true });
+  if (!parsed.success) throw invalid(shownAs, inOrder(parsed.error.issues.flatMap(problemsOf)));
 
   const { environments, problems } = expandEnvironments(parsed.data.environments, parsed.data.kubernetes);
   const all = [...problems, ...checkSuites(parsed.data.suites, environments)];
-  if (all.length > 0) throw invalid(shownAs, all.map(format));
+  if (all.length > 0) throw invalid(shownAs, inOrder(all));
   return {
     file,
     folder: dirname(file),
@@ -173,7 +179,16 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
       const given = issue.input;
       const near = typeof given === 'string' ? suggest(given, issue.values.map(String)) : undefined;
       const hint = near === undefined ? '' : `; did you mean ${near}?`;
-      return [{ path, message: `must be one of ${issue.values.map(String).join(', ')}${hint}` }];
+      const [only] = issue.values;
+      return [
+        {
+          path,
+          message:
+            issue.values.length === 1
+              ? `must be ${String(only)}`
+              : `must be one of ${issue.values.map(String).join(', ')}${hint}`,
+        },
+      ];
     }
     case 'invalid_union': {
       // Report what is wrong with the branch that came nearest: the one that fails deepest.
@@ -187,6 +202,13 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
     }
     case 'invalid_type':
       return [{ path, message: issue.input === undefined ? 'is missing' : `must be ${articleFor(issue.expected)}` }];
+    case 'too_small':
+    case 'too_big': {
+      const bound = String(issue.code === 'too_small' ? issue.minimum : issue.maximum);
+      const word = issue.code === 'too_small' ? (issue.inclusive === false ? 'more than' : 'at least') : 'at most';
+      const unit = issue.origin === 'array' ? ' entries' : issue.origin === 'string' ? ' characters' : '';
+      return [{ path, message: `must ${unit === '' ? 'be' : 'have'} ${word} ${bound}${unit}` }];
+    }
     default:
       return [{ path, message: issue.message.charAt(0).toLowerCase() + issue.message.slice(1) }];
   }
