@@ -9,3 +9,4 @@ export { executeRun, type RunOptions, type RunOutcome } from './run.js';
 export { sourceInfo } from './source-info.js';
 export { formatTable, runSummary } from './view/summary.js';
 export { createRunTerminal, type RunTerminal } from './view/terminal.js';
+export { formatPlan, planJson } from './view/plan-text.js';

@@ -55,7 +55,9 @@ export function addToView(view: ViewState, event: RunEvent): readonly ViewLine[]
       if (view.phases.get(event.scope)?.name === event.name) view.phases.delete(event.scope);
       const text = `${event.environment ?? event.scope}: ${event.name} (${seconds(event.durationMs)})`;
       if (event.status === 'ok') return [{ tone: 'faint', text }];
-      return [{ tone: 'bad', text: `${text} failed${event.message === undefined ? '' : `: ${oneLine(event.message)}`}` }];
+      return [
+        { tone: 'bad', text: `${text} failed${event.message === undefined ? '' : `: ${oneLine(event.message)}`}` },
+      ];
     }
     case 'cell-started': {
       const cell = cellOf(view, event.cell);
@@ -86,13 +88,20 @@ export function addToView(view: ViewState, event: RunEvent): readonly ViewLine[]
         ? [{ tone: 'faint', text: `· ${event.cell}: ${oneLine(event.message)}` }]
         : [];
     case 'error':
-      return [{ tone: 'bad', text: `✗ ${event.cell ?? event.environment ?? 'run'}: ${oneLine(event.message)} (${event.code})` }];
+      return [
+        {
+          tone: 'bad',
+          text: `✗ ${event.cell ?? event.environment ?? 'run'}: ${oneLine(event.message)} (${event.code})`,
+        },
+      ];
     case 'cell-ended': {
       const cell = cellOf(view, event.cell);
       cell.state = 'ended';
       const tone = isBad(event.status) ? 'bad' : 'good';
       const mark = tone === 'good' ? '✓' : '✗';
-      return [{ tone, text: `${mark} ${event.cell} ${event.status}: ${describeTests(cell)} (${seconds(event.durationMs)})` }];
+      return [
+        { tone, text: `${mark} ${event.cell} ${event.status}: ${describeTests(cell)} (${seconds(event.durationMs)})` },
+      ];
     }
     case 'package-named':
     case 'attribute':

@@ -47,7 +47,9 @@ function errorLines(run: RunResult): Set<string> {
   }
   return new Set(
     [...cellsOf].map(([message, cells]) =>
-      cells.length === 0 ? message : `${cells.slice(0, 3).join(', ')}${cells.length > 3 ? ` and ${cells.length - 3} more` : ''}: ${message}`,
+      cells.length === 0
+        ? message
+        : `${cells.slice(0, 3).join(', ')}${cells.length > 3 ? ` and ${cells.length - 3} more` : ''}: ${message}`,
     ),
   );
 }
