@@ -1,4 +1,5 @@
 import type { Failure } from '../../model.js';
+import { cutPoint, isLowSurrogate, stripAnsi } from '../../text.js';
 
 /** Longest `Failure.message`. */
 const MESSAGE_LIMIT = 1000;
@@ -139,22 +140,6 @@ function findPlace(text: string): { file: string; line: number } | undefined {
   return fallback;
 }
 
-/** Removes terminal colours: a message is shown in tables and comments, where they are noise. */
-export function stripAnsi(text: string): string {
-  // eslint-disable-next-line no-control-regex -- ESC is what is looked for
-  return text.includes('\u001b') ? text.replace(/\u001b\[[0-9;:?]*[ -/]*[@-~]/g, '') : text;
-}
-
 function trimBlankLines(text: string): string {
   return text.replace(/^(?:[ \t]*\r?\n)+/, '').trimEnd();
-}
-
-/** Where to cut so that at most `length` characters stay and no surrogate pair is torn. */
-export function cutPoint(text: string, length: number): number {
-  if (text.length <= length) return text.length;
-  return isLowSurrogate(text.charCodeAt(length)) && length > 0 ? length - 1 : length;
-}
-
-function isLowSurrogate(code: number): boolean {
-  return code >= 0xdc00 && code <= 0xdfff;
 }

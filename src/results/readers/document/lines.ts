@@ -1,4 +1,4 @@
-import { cutPoint } from './failure.js';
+import { cutPoint } from '../../text.js';
 
 /** A longer line is passed on in pieces, so that one line of any length stays within memory. */
 export const LINE_LIMIT = 64 * 1024;

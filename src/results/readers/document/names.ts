@@ -1,5 +1,5 @@
 import type { TestId } from '../../model.js';
-import { cutPoint } from './failure.js';
+import { cutPoint } from '../../text.js';
 
 /** Longest package or test name that is kept whole; parametrised tests reach a few thousand characters. */
 export const NAME_LIMIT = 8192;

@@ -55,6 +55,10 @@ interface Case {
   isOpen: boolean;
   readonly failures: Failure[];
   readonly errors: Failure[];
+  /** From the first `<failure>`. */
+  status: Status | undefined;
+  /** From the first `<error>`; a failure goes before it. */
+  errorStatus: Status | undefined;
   skipReason: string | undefined;
   isSkipped: boolean;
   /** The result of the case itself was sent, because reruns follow it. */
@@ -189,6 +193,8 @@ class JunitReader implements Reader, XmlHandler {
       isOpen: false,
       failures: [],
       errors: [],
+      status: undefined,
+      errorStatus: undefined,
       skipReason: undefined,
       isSkipped: false,
       isSettled: false,
@@ -229,9 +235,11 @@ class JunitReader implements Reader, XmlHandler {
     switch (result.element) {
       case 'failure':
         testCase.failures.push(failure);
+        testCase.status ??= statusOf(result, 'failed');
         return;
       case 'error':
         testCase.errors.push(failure);
+        testCase.errorStatus ??= statusOf(result, 'error');
         return;
       case 'skipped':
         testCase.isSkipped = true;
@@ -243,8 +251,8 @@ class JunitReader implements Reader, XmlHandler {
         if (!isFlaky) this.#settle(testCase);
         this.#startAttempt(testCase);
         testCase.reruns += 1;
-        const isError = result.element.endsWith('Error');
-        this.#endAttempt(testCase, isError ? 'error' : 'failed', failure, timeOf(result.attributes));
+        const status = statusOf(result, result.element.endsWith('Error') ? 'error' : 'failed');
+        this.#endAttempt(testCase, status, failure, timeOf(result.attributes));
       }
     }
   }
@@ -256,8 +264,7 @@ class JunitReader implements Reader, XmlHandler {
     testCase.isSettled = true;
     this.#startAttempt(testCase);
     const failure = joinFailures([...testCase.failures, ...testCase.errors]);
-    const status = testCase.failures.length > 0 ? 'failed' : 'error';
-    this.#endAttempt(testCase, status, failure, testCase.facts.time);
+    this.#endAttempt(testCase, testCase.status ?? testCase.errorStatus ?? 'failed', failure, testCase.facts.time);
   }
 
   #endAttempt(
@@ -377,7 +384,17 @@ class JunitReader implements Reader, XmlHandler {
 }
 
 function failureOf({ attributes, text }: Result): Failure {
-  return makeFailure({ message: attributes.get('message'), text: text.toString(), type: attributes.get('type') });
+  const type = attributes.get('type');
+  const kind = FAILURE_KINDS.find((word) => word === type);
+  return makeFailure({ message: attributes.get('message'), text: text.toString(), type, kind });
+}
+
+const FAILURE_KINDS = ['assertion', 'panic', 'race', 'timeout', 'build', 'setup', 'exit', 'other'] as const;
+
+/** Our own writer puts the statuses that JUnit does not know into `type`. */
+function statusOf({ attributes }: Result, usual: Status): Status {
+  const type = attributes.get('type');
+  return type === 'mk-ci.timedout' ? 'timedout' : type === 'mk-ci.notrun' ? 'notrun' : usual;
 }
 
 function skipReasonOf({ attributes, text }: Result): string | undefined {
