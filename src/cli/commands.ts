@@ -1,4 +1,10 @@
 import type { CommandEntry } from './command.js';
 
 /** Every top-level command, in the order of `mk-ci --help`. A module is loaded when its command is called. */
-export const COMMANDS: readonly CommandEntry[] = [];
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'bundle',
+    summary: 'Kubernetes programs that clusters run from: get, list, check',
+    load: () => import('./bundle.js'),
+  },
+];
