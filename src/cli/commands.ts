@@ -7,4 +7,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Kubernetes programs that clusters run from: get, list, check',
     load: () => import('./bundle.js'),
   },
+  {
+    name: 'init',
+    summary: 'write a commented mk-ci.yaml for this project',
+    load: () => import('./init.js'),
+  },
 ];
