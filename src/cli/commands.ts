@@ -12,4 +12,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'write a commented mk-ci.yaml for this project',
     load: () => import('./init.js'),
   },
+  { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
+  { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
 ];
