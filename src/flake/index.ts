@@ -14,3 +14,6 @@ export type {
 export type { RunRecord, ResultRecord } from './store/record.js';
 export { readRates } from './rates.js';
 export type { FlakeRate } from './statistics/flake-rate.js';
+export { parseMinikubeCsv, type ImportedRecords, type ImportProblem } from './import/minikube-csv.js';
+export { formatMinikubeRates, minikubeRates, type MinikubeRate } from './minikube-rates.js';
+export { ratesCsv, ratesTable } from './text/rates-text.js';

@@ -1,8 +1,10 @@
+import { inflateRawSync } from 'node:zlib';
+
 import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
 
-import { DAY_MS, dayOf, statusOfCode } from './record.js';
+import { DAY_MS, dayOf, statusOfCode, type ResultRecord, type RunRecord } from './record.js';
 import type { Schema } from './schema.js';
-import type { CountRow, DayRow, DurationRow, Filter, HistoryRow } from './store.js';
+import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow } from './store.js';
 
 /**
  * Reads, the same for every engine. They count and list; what the numbers mean is decided in `statistics/` and
@@ -120,10 +122,7 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
     .innerJoin('revision', 'revision.id', 'run.revision_id')
     .leftJoin('failure', 'failure.id', 'result.failure_id')
     .$call((query) => matching(query, filter))
-    .$if(filter.sinceMs !== undefined, (query) => query.where('run.started_at', '>=', filter.sinceMs ?? 0))
-    .$if(filter.untilMs !== undefined, (query) => query.where('run.started_at', '<', filter.untilMs ?? 0))
-    .$if(filter.runs === 'base', (query) => query.where('run.pull_request', 'is', null))
-    .$if(filter.runs === 'pull-requests', (query) => query.where('run.pull_request', 'is not', null))
+    .$call((query) => runsInWindow(query, filter))
     .select([
       'repository.name as repository',
       'environment.name as environment',
@@ -161,6 +160,173 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
     durationMs: row.durationMs ?? undefined,
     message: row.message ?? undefined,
   }));
+}
+
+export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Promise<AttemptRow[]> {
+  const rows = await runsInWindow(
+    matching(
+      db
+        .selectFrom('run')
+        .innerJoin('result', 'result.run_id', 'run.id')
+        .innerJoin('test', 'test.id', 'result.test_id')
+        .innerJoin('repository', 'repository.id', 'test.repository_id')
+        .innerJoin('environment', 'environment.id', 'run.environment_id'),
+      filter,
+    ),
+    filter,
+  )
+    .where('run.excluded', 'is', null)
+    .select([
+      'environment.name as environment',
+      'test.package as package',
+      'test.name as test',
+      'result.status as status',
+      'result.duration_ms as durationMs',
+    ])
+    .orderBy('run.id')
+    .orderBy('result.test_id')
+    .orderBy('result.attempt')
+    .execute();
+  return rows.map((row) => ({ ...row, status: statusOfCode(row.status), durationMs: row.durationMs ?? undefined }));
+}
+
+/** Runs are read in pages, so memory does not grow with the history. */
+export async function* readRuns(
+  db: Kysely<Schema>,
+  filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {},
+): AsyncGenerator<RunRecord> {
+  const pageSize = 100;
+  for (let after = 0; ;) {
+    const runs = await runsInWindow(
+      db
+        .selectFrom('run')
+        .innerJoin('repository', 'repository.id', 'run.repository_id')
+        .innerJoin('environment', 'environment.id', 'run.environment_id')
+        .innerJoin('suite', 'suite.id', 'run.suite_id')
+        .innerJoin('revision', 'revision.id', 'run.revision_id')
+        .where('run.id', '>', after)
+        .where('run.pruned', '=', 0),
+      filter,
+    )
+      .select([
+        'run.id as id',
+        'run.uid as uid',
+        'repository.name as repository',
+        'environment.name as environment',
+        'suite.name as suite',
+        'revision.sha as sha',
+        'revision.tree_sha as treeSha',
+        'revision.position as position',
+        'run.branch as branch',
+        'run.pull_request as pullRequest',
+        'run.url as url',
+        'run.started_at as startedAtMs',
+        'run.duration_ms as durationMs',
+        'run.complete as complete',
+        'run.excluded as excluded',
+        'run.origin as origin',
+      ])
+      .orderBy('run.id')
+      .limit(pageSize)
+      .execute();
+    if (runs.length === 0) return;
+    const results = await readResults(
+      db,
+      runs.map(({ id }) => id),
+    );
+    for (const {
+      id,
+      sha,
+      treeSha,
+      position,
+      branch,
+      pullRequest,
+      url,
+      durationMs,
+      excluded,
+      complete,
+      ...run
+    } of runs) {
+      yield {
+        ...run,
+        ...(sha.startsWith('run:')
+          ? {}
+          : {
+              commit: {
+                sha,
+                ...(treeSha === null ? {} : { treeSha }),
+                ...(position === null ? {} : { position }),
+              },
+            }),
+        ...(branch === null ? {} : { branch }),
+        ...(pullRequest === null ? {} : { pullRequest }),
+        ...(url === null ? {} : { url }),
+        ...(durationMs === null ? {} : { durationMs }),
+        ...(excluded === null ? {} : { excluded }),
+        complete: complete === 1,
+        results: results.get(id) ?? [],
+      };
+    }
+    after = runs.at(-1)?.id ?? after;
+  }
+}
+
+async function readResults(db: Kysely<Schema>, runIds: readonly number[]): Promise<Map<number, ResultRecord[]>> {
+  const rows = await db
+    .selectFrom('result')
+    .innerJoin('test', 'test.id', 'result.test_id')
+    .leftJoin('failure', 'failure.id', 'result.failure_id')
+    .where('result.run_id', 'in', runIds)
+    .select([
+      'result.run_id as runId',
+      'test.package as package',
+      'test.name as name',
+      'result.attempt as attempt',
+      'result.status as status',
+      'result.duration_ms as durationMs',
+      'failure.kind as kind',
+      'failure.message as message',
+      'failure.body as body',
+    ])
+    .orderBy('result.run_id')
+    .orderBy('result.test_id')
+    .orderBy('result.attempt')
+    .execute();
+  const byRun = new Map<number, ResultRecord[]>();
+  for (const { runId, status, durationMs, kind, message, body, ...row } of rows) {
+    const list = byRun.get(runId) ?? [];
+    byRun.set(runId, list);
+    list.push({
+      ...row,
+      status: statusOfCode(status),
+      ...(durationMs === null ? {} : { durationMs }),
+      ...(message === null
+        ? {}
+        : {
+            failure: {
+              message,
+              ...(body === null ? {} : { text: inflateRawSync(body).toString('utf8') }),
+              ...(kind === null ? {} : { kind }),
+            },
+          }),
+    });
+  }
+  return byRun;
+}
+
+/** For queries that have joined run. */
+function runsInWindow<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  { sinceMs, untilMs, runs }: Filter,
+): SelectQueryBuilder<Tables, T, O> {
+  const startedAt = sql.ref('run.started_at');
+  return query
+    .$if(sinceMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} >= ${sinceMs}`))
+    .$if(untilMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} < ${untilMs}`))
+    .$if(runs === 'base', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is null`))
+    .$if(runs === 'pull-requests', (narrowed) =>
+      narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is not null`),
+    );
 }
 
 /** For queries that have joined daily. */

@@ -3,7 +3,7 @@ import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
-import { readCounts, readDurations, readFailingDays, readHistory } from './queries.js';
+import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
 import type { RunRecord } from './record.js';
 import { rollupStatements } from './rollup.js';
 import type { Schema } from './schema.js';
@@ -11,6 +11,7 @@ import { sqliteError } from './sqlite-errors.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
 import { SqliteWriter } from './sqlite-writer.js';
 import type {
+  AttemptRow,
   CountRow,
   DayRow,
   DurationRow,
@@ -150,6 +151,18 @@ class SqliteStore implements FlakeStore {
 
   async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {
     return await this.#read(() => readHistory(this.#kysely, filter, limit));
+  }
+
+  async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
+    return await this.#read(() => readAttempts(this.#kysely, filter));
+  }
+
+  async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {
+    try {
+      yield* readRuns(this.#kysely, filter);
+    } catch (error) {
+      throw sqliteError(error, this.location);
+    }
   }
 
   async #read<T>(body: () => Promise<T>): Promise<T> {

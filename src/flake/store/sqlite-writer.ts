@@ -43,8 +43,8 @@ export class SqliteWriter {
 
   write(record: RunRecord, rollup: 'live' | 'deferred'): Written {
     const sql = this.#statements;
-    const old = sql.findRun.get(record.uid) as { id: number; complete: number } | undefined;
-    if (old !== undefined && (old.complete === 1 || !record.complete)) return 'known';
+    const old = sql.findRun.get(record.uid) as FoundRun | undefined;
+    if (old !== undefined && !saysMore(record, old)) return 'known';
     if (old !== undefined) this.#remove(old.id, rollup);
 
     const repository = this.#idOf('repository', record.repository);
@@ -186,6 +186,24 @@ export class SqliteWriter {
   }
 }
 
+/** A run that is stored already. */
+export interface FoundRun {
+  readonly id: number;
+  readonly complete: number;
+  readonly pruned: number;
+  readonly results: number;
+}
+
+/**
+ * Whether a record takes the place of the one stored under its uid: complete beats incomplete, then more results beat
+ * fewer. So the outcome does not depend on the order in which copies of a run arrive.
+ */
+export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>): boolean {
+  if (old.pruned === 1) return false;
+  if (record.complete !== (old.complete === 1)) return record.complete;
+  return record.results.length > old.results;
+}
+
 function integer(value: number | undefined): number | null {
   return value === undefined || !Number.isFinite(value) ? null : Math.round(value);
 }
@@ -221,7 +239,9 @@ function prepare(db: Database.Database) {
       `INSERT INTO failure (hash, kind, message, body) VALUES (?, ?, ?, ?)
        ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id`,
     ),
-    findRun: db.prepare('SELECT id, complete FROM run WHERE uid = ?'),
+    findRun: db.prepare(
+      'SELECT id, complete, pruned, (SELECT count(*) FROM result WHERE run_id = run.id) AS results FROM run WHERE uid = ?',
+    ),
     insertRun: db.prepare(
       `INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, branch, pull_request, url, started_at,
          duration_ms, complete, excluded, origin, tests, failed_tests)

@@ -34,6 +34,11 @@ export interface FlakeStore extends AsyncDisposable {
   /** Attempts of the tests that match, newest run first; at most `limit` (default 1,000) of them. */
   history(filter: Filter, limit?: number): Promise<HistoryRow[]>;
 
+  /** Attempts that match in the order of recording, without runs' details: for formulas over every single row. */
+  attempts(filter?: Filter): Promise<AttemptRow[]>;
+  /** Whole runs in the order of recording, as they were written; for export and merge. Pruned runs are left out. */
+  readRuns(filter?: Pick<Filter, 'sinceMs' | 'untilMs'>): AsyncIterable<RunRecord>;
+
   close(): Promise<void>;
 }
 
@@ -109,6 +114,14 @@ export interface DurationRow extends SeriesName {
   readonly durationMs: number;
   /** Attempts that the mean is over. */
   readonly attempts: number;
+}
+
+export interface AttemptRow {
+  readonly environment: string;
+  readonly package: string;
+  readonly test: string;
+  readonly status: Status;
+  readonly durationMs: number | undefined;
 }
 
 export interface HistoryRow extends SeriesName {
