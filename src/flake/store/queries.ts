@@ -33,6 +33,7 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
       sql<number>`min(daily.day)`.as('firstDay'),
       sql<number>`max(daily.day)`.as('lastDay'),
     ])
+    .orderBy('series.id')
     .execute();
   const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
   const commits = new Map((await readFailingCommits(db, filter)).map((row) => [row.seriesId, row]));
@@ -98,6 +99,8 @@ export async function readFailingDays(db: Kysely<Schema>, filter: Filter = {}): 
       sql<number>`cast(sum(daily.failed + daily.timedout) as double precision)`.as('failures'),
       sql<number>`cast(sum(daily.passed + daily.failed + daily.timedout) as double precision)`.as('attempts'),
     ])
+    .orderBy('series.id')
+    .orderBy('daily.day')
     .execute();
 }
 

@@ -21,6 +21,7 @@ import type {
   WriteOptions,
   WriteSummary,
 } from './store.js';
+import { addWritten, emptySummary, type GrowingSummary } from './write-summary.js';
 
 /** @see openSqlite for what is refused */
 export function createSqliteStore(path: string, options: SqliteOptions = {}): FlakeStore {
@@ -53,7 +54,7 @@ class SqliteStore implements FlakeStore {
     records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
     { rollup = 'live', batchSize = 20_000, signal }: WriteOptions = {},
   ): Promise<WriteSummary> {
-    const summary = { runs: 0, results: 0, known: 0, replaced: 0, excluded: [] as { uid: string; reason: string }[] };
+    const summary = emptySummary();
     let batch: RunRecord[] = [];
     let size = 0;
     const flush = (): void => {
@@ -71,32 +72,12 @@ class SqliteStore implements FlakeStore {
     return summary;
   }
 
-  #writeBatch(
-    batch: readonly RunRecord[],
-    rollup: 'live' | 'deferred',
-    summary: {
-      runs: number;
-      results: number;
-      known: number;
-      replaced: number;
-      excluded: { uid: string; reason: string }[];
-    },
-  ): void {
+  #writeBatch(batch: readonly RunRecord[], rollup: 'live' | 'deferred', summary: GrowingSummary): void {
     const written = this.#inTransaction((writer) => {
       if (rollup === 'deferred') this.#setRollupOwed(true);
       return batch.map((record) => writer.write(record, rollup));
     });
-    for (const [index, outcome] of written.entries()) {
-      const record = batch[index];
-      if (record === undefined || outcome === 'known') {
-        summary.known += 1;
-        continue;
-      }
-      if (outcome === 'new') summary.runs += 1;
-      else summary.replaced += 1;
-      summary.results += record.results.length;
-      if (record.excluded !== undefined) summary.excluded.push({ uid: record.uid, reason: record.excluded });
-    }
+    for (const [index, outcome] of written.entries()) addWritten(summary, batch[index], outcome);
   }
 
   async rebuildRollup(): Promise<void> {
