@@ -15,4 +15,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
   { name: 'report', summary: 'Read run folders and test outputs, write reports', load: () => import('./report.js') },
+    name: 'flake',
+    summary: 'history of every test: rates, evidence, verdicts',
+    load: async () => await import('./flake.js'),
+  },
 ];
