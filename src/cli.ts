@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     stdin: process.stdin,
     isTerminal: process.stderr.isTTY && process.env['TERM'] !== 'dumb' && !process.env['CI'],
     columns: process.stderr.columns || 80,
+    size: () => ({ columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }),
     color: process.stderr.isTTY && !process.env['NO_COLOR'],
     log: createLogger({
       write: (line) => {

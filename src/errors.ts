@@ -228,6 +228,11 @@ export const ERROR_CATALOGUE = {
     exitCode: 1,
     advice: 'Raise timeoutMinutes, or look at the tests listed as unfinished.',
   },
+  RUN_SUITE_EXIT: {
+    summary: 'A suite ended badly though no test failed',
+    exitCode: 1,
+    advice: 'Read the last lines of its standard error; something outside the tests failed.',
+  },
   RUN_NO_TESTS: {
     summary: 'No test ran',
     exitCode: 18,

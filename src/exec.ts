@@ -1,10 +1,11 @@
-import type { Readable } from 'node:stream';
+import { stat } from 'node:fs/promises';
+import { PassThrough, type Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { execa } from 'execa';
 
 import { MkCiError, messageOf, systemErrorCode } from './errors.js';
-import { LABEL_VARIABLE, formatLabels, signalGroup, type Labels } from './process.js';
+import { LABEL_VARIABLE, formatLabels, groupIsAlive, signalGroup, type Labels } from './process.js';
 
 /** Program and arguments. There is no shell in between unless the program is one. */
 export type Argv = readonly [string, ...string[]];
@@ -21,7 +22,7 @@ export interface ProcessOptions {
   readonly timeoutMs?: number | undefined;
   /** From SIGTERM to SIGKILL. @default 5000 */
   readonly graceMs?: number;
-  /** How long output that children still hold open is read after the process itself ended. @default 500 */
+  /** How long a pipe that something still holds open may be silent, after the group ended, before it is closed. @default 200 */
   readonly drainMs?: number;
   /** Text for standard input; without it standard input is empty. */
   readonly input?: string | Uint8Array;
@@ -47,8 +48,8 @@ export interface RunningProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   /**
-   * Settles when the process and its group are gone and both streams ended. Never rejects.
-   * The streams must be read, or a full pipe holds the process up.
+   * Settles when the process and its group are gone and all that they wrote is in the streams, which then end. Never
+   * rejects. The streams must be read, or a full pipe holds the process up.
    */
   readonly ended: Promise<ProcessEnd>;
   /** SIGTERM to the group, SIGKILL after the grace time; done when it is gone. Idempotent. */
@@ -58,14 +59,15 @@ export interface RunningProcess {
 /**
  * Starts a program as leader of a new process group.
  *
- * Whatever way it ends, its group ends with it: children that outlive their parent get SIGTERM and SIGKILL, and pipes
- * that a daemon outside the group keeps open are closed after `drainMs`, so nothing hangs on them.
+ * Whatever way it ends, its group ends with it: children that outlive their parent get SIGTERM and SIGKILL. Everything
+ * the group wrote is read; pipes that a daemon outside the group keeps open are then closed, so nothing hangs on them.
  *
- * @throws {MkCiError} `HOST_MISSING_TOOL` when the program is not there or not executable
+ * @throws {MkCiError} `HOST_MISSING_TOOL` when the program is not there or not executable, `HOST_COMMAND_FAILED` when
+ *   the working folder is not there
  */
 export async function startProcess(argv: Argv, options: ProcessOptions = {}): Promise<RunningProcess> {
   options.signal?.throwIfAborted();
-  const { graceMs = 5000, drainMs = 500 } = options;
+  const { graceMs = 5000, drainMs = 200 } = options;
   const startedAt = performance.now();
   const env = { ...(options.env ?? process.env) };
   if (options.labels) env[LABEL_VARIABLE] = formatLabels(options.labels);
@@ -85,8 +87,10 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
   const { pid } = child;
   if (pid === undefined) {
     const failure = await child;
-    throw startError(argv, failure.cause ?? failure);
+    throw (await workingFolderError(argv, options.cwd)) ?? startError(argv, failure.cause ?? failure);
   }
+  const stdout = child.stdout.pipe(new PassThrough());
+  const stderr = child.stderr.pipe(new PassThrough());
 
   let timedOut = false;
   let aborted = false;
@@ -116,20 +120,18 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
     const exit = await exited;
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', onAbort);
-    const leftChildren = ending === undefined && signalGroup(pid, 'SIGTERM');
+    const leftChildren = ending === undefined && groupIsAlive(pid);
     if (leftChildren) await endGroup();
     else await ending;
-    await Promise.race([child.catch(() => undefined), delay(drainMs)]);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    await Promise.all([drain(child.stdout, stdout, drainMs), drain(child.stderr, stderr, drainMs)]);
     return { ...exit, timedOut, aborted, leftChildren, durationMs: performance.now() - startedAt };
   })();
 
   return {
     pid,
     argv,
-    stdout: child.stdout,
-    stderr: child.stderr,
+    stdout,
+    stderr,
     ended,
     end: async () => {
       void endGroup();
@@ -138,27 +140,60 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
   };
 }
 
-/** SIGTERM, then SIGKILL after `graceMs`; returns when the group is empty. */
-async function terminateGroup(pid: number, graceMs: number): Promise<void> {
-  const deadline = performance.now() + graceMs;
-  if (!signalGroup(pid, 'SIGTERM')) return;
-  // A stopped process acts on SIGTERM only once it continues.
-  signalGroup(pid, 'SIGCONT');
-  for (let pauseMs = 5; performance.now() < deadline; pauseMs = Math.min(pauseMs * 2, 100)) {
-    await delay(pauseMs);
-    if (!groupExists(pid)) return;
+/** More than a pipe can hold (`/proc/sys/fs/pipe-max-size`): what comes after it was not written by the group. */
+const PIPE_BYTES = 1024 * 1024;
+
+/**
+ * Reads on until the pipe ends, is silent for `silentMs`, or has given more than a pipe holds since the group ended; then
+ * closes it. A slow reader of `target` is waited for: what is in between is not lost.
+ */
+async function drain(
+  source: Readable & { readonly bytesRead?: number },
+  target: PassThrough,
+  silentMs: number,
+): Promise<void> {
+  const bytesAtEnd = source.bytesRead ?? 0;
+  let bytes = bytesAtEnd;
+  let quietSince = performance.now();
+  const ended = new Promise<void>((resolve) => {
+    source.once('end', resolve).once('close', resolve);
+  });
+  while (!source.readableEnded && !source.destroyed && !target.destroyed) {
+    await Promise.race([ended, delay(5)]);
+    const now = source.bytesRead ?? 0;
+    if (now !== bytes || source.readableLength > 0 || target.writableNeedDrain) {
+      bytes = now;
+      quietSince = performance.now();
+    }
+    const tookAll = source.readableLength === 0 && !target.writableNeedDrain && now - bytesAtEnd > PIPE_BYTES;
+    if (tookAll || performance.now() - quietSince > silentMs) break;
   }
-  signalGroup(pid, 'SIGKILL');
-  for (let tries = 0; tries < 100 && groupExists(pid); tries += 1) await delay(10);
+  source.unpipe(target);
+  source.destroy();
+  target.end();
 }
 
-function groupExists(pid: number): boolean {
-  try {
-    process.kill(-pid, 0);
-    return true;
-  } catch (error) {
-    return systemErrorCode(error) !== 'ESRCH';
+/** SIGTERM, then SIGKILL after `graceMs`; returns when the group is empty, or can not be ended by us. */
+async function terminateGroup(pid: number, graceMs: number): Promise<void> {
+  const deadline = performance.now() + graceMs;
+  const send = (signal: NodeJS.Signals): boolean => {
+    try {
+      return signalGroup(pid, signal);
+    } catch (error) {
+      // A member that belongs to another user (sudo): the others got the signal.
+      if (systemErrorCode(error) === 'EPERM') return true;
+      throw error;
+    }
+  };
+  if (!send('SIGTERM')) return;
+  // A stopped process acts on SIGTERM only once it continues.
+  send('SIGCONT');
+  for (let pauseMs = 5; performance.now() < deadline; pauseMs = Math.min(pauseMs * 2, 100)) {
+    await delay(pauseMs);
+    if (!groupIsAlive(pid)) return;
   }
+  send('SIGKILL');
+  for (let tries = 0; tries < 100 && groupIsAlive(pid); tries += 1) await delay(10);
 }
 
 export interface ExecOptions extends ProcessOptions {
@@ -192,23 +227,24 @@ export const exec: Exec = async (argv, options = {}) => {
   const stdout = collect(running.stdout, maxBytes, (piece) => options.onOutput?.(piece, 'stdout'));
   const stderr = collect(running.stderr, maxBytes, (piece) => options.onOutput?.(piece, 'stderr'));
   const end = await running.ended;
-  const result: ExecResult = { ...end, argv, stdout: stdout(), stderr: stderr() };
+  const result: ExecResult = { ...end, argv, stdout: await stdout, stderr: await stderr };
   if (end.aborted) options.signal?.throwIfAborted();
   if (options.allowFailure !== true && (end.timedOut || end.exitCode !== 0)) throw commandError(result, options);
   return result;
 };
 
-function collect(stream: Readable, maxBytes: number, onPiece: (piece: string) => void): () => string {
+/** The last `maxBytes` of a stream, when it has ended. */
+async function collect(stream: Readable, maxBytes: number, onPiece: (piece: string) => void): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
   const decoder = new TextDecoder();
-  stream.on('data', (piece: Buffer) => {
+  for await (const piece of stream as AsyncIterable<Buffer>) {
     pieces.push(piece);
     bytes += piece.length;
     while (bytes > maxBytes && pieces.length > 1) bytes -= pieces.shift()?.length ?? 0;
     onPiece(decoder.decode(piece, { stream: true }));
-  });
-  return () => Buffer.concat(pieces).toString('utf8');
+  }
+  return Buffer.concat(pieces).toString('utf8');
 }
 
 /** Shell-like form of a command for messages; not for running. */
@@ -241,6 +277,21 @@ function commandError(result: ExecResult, options: ExecOptions): MkCiError {
       durationMs: Math.round(result.durationMs),
       output: tail.join('\n'),
     },
+  });
+}
+
+/** Starting in a folder that is not there fails with the ENOENT of a missing program: tell the two apart. */
+async function workingFolderError(argv: Argv, cwd: string | undefined): Promise<MkCiError | undefined> {
+  if (cwd === undefined) return undefined;
+  const isFolder = await stat(cwd).then(
+    (info) => info.isDirectory(),
+    () => false,
+  );
+  if (isFolder) return undefined;
+  return new MkCiError('HOST_COMMAND_FAILED', {
+    message: `the working folder ${cwd} of ${argv[0]} is not there`,
+    advice: 'Check the working folder.',
+    details: { argv, cwd },
   });
 }
 

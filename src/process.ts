@@ -125,6 +125,26 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
 }
 
 /**
+ * Whether a process group has a living member. Zombies do not count: in a container whose first process does not reap, they
+ * stay for ever.
+ */
+export function groupIsAlive(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+  } catch (error) {
+    return !isNoSuchProcess(error);
+  }
+  if (process.platform !== 'linux') return true;
+  return readdirSync('/proc').some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    const stat = readProc(Number(entry), 'stat');
+    if (stat === undefined) return false;
+    const [state, , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(pgrp) === group && state !== 'Z' && state !== 'X';
+  });
+}
+
+/**
  * Sends a signal to exactly this process; does nothing when it ended or its number was reused.
  *
  * @returns whether the signal was delivered

@@ -14,6 +14,8 @@ export interface CliContext {
   /** Whether standard error is a terminal: progress may redraw lines, else one plain line per phase. */
   readonly isTerminal: boolean;
   readonly columns: number;
+  /** Of the terminal now; changes when its window is resized. */
+  readonly size: () => { readonly columns: number; readonly rows: number };
   readonly color: boolean;
   readonly log: Logger;
   /** Aborted by the first SIGINT or SIGTERM; the reason is an {@link Interrupt}. The second one ends the process at once. */

@@ -12,6 +12,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'write a commented mk-ci.yaml for this project',
     load: () => import('./init.js'),
   },
+  { name: 'run', summary: 'run suites on every environment', load: () => import('./run.js') },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
   { name: 'report', summary: 'Read run folders and test outputs, write reports', load: () => import('./report.js') },

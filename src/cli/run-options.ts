@@ -1,0 +1,98 @@
+import { InvalidArgumentError, type Command } from 'commander';
+
+import type { KeepClusters, PlanFilters } from '../runner/index.js';
+import { parseShard } from '../runner/index.js';
+import type { EnvironmentFilter } from '../config/index.js';
+
+/** Flags of `mk-ci run`, as typed values. */
+export interface RunFlags {
+  readonly config?: string;
+  readonly driver?: readonly string[];
+  readonly containerRuntime?: readonly string[];
+  readonly kubernetesVersion?: readonly string[];
+  readonly environment?: readonly string[];
+  readonly jobs?: number;
+  readonly shard?: string;
+  readonly retries?: number;
+  readonly timeout?: number;
+  readonly out?: string;
+  readonly keep: KeepClusters;
+  readonly select?: string;
+  readonly failOnFlaky?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** Declares the flags on a command. */
+export function addRunFlags(command: Command): Command {
+  return command
+    .option('--config <file>', 'configuration; without it mk-ci.yaml is searched upward')
+    .option('--driver <names>', 'only these drivers, or this one in place of those of the file', list)
+    .option('--container-runtime <names>', 'only these container runtimes', list)
+    .option('--kubernetes-version <versions>', 'only these versions, such as v1.36.3', list)
+    .option('--environment <globs>', 'only environments with these names', list)
+    .option('--jobs <n>', 'cells at a time (default: by processors and memory)', positive)
+    .option('--shard <i/n>', 'run the i-th of n parts of all cells')
+    .option('--retries <n>', 'how often failed tests run again, for every suite', count)
+    .option('--timeout <duration>', 'time limit of every suite, such as 90s, 20m or 2h', duration)
+    .option('--out <dir>', 'where the folder of the run is made (default: .mk-ci/runs beside the configuration)')
+    .option('--keep <when>', 'clusters that stay afterwards: never, on-failure or always', keep, 'never')
+    .option('--select <pattern>', 'only tests that match, in the language of the suite’s tool')
+    .option('--fail-on-flaky', 'exit 1 when a test passed only in a rerun')
+    .option('--dry-run', 'print the plan and do nothing')
+    .option('--json', 'print the result (or the plan) as JSON');
+}
+
+export function environmentFilter(flags: RunFlags): EnvironmentFilter {
+  return {
+    ...(flags.driver === undefined ? {} : { drivers: flags.driver }),
+    ...(flags.containerRuntime === undefined ? {} : { containerRuntimes: flags.containerRuntime }),
+    ...(flags.kubernetesVersion === undefined ? {} : { kubernetesVersions: flags.kubernetesVersion }),
+    ...(flags.environment === undefined ? {} : { environments: flags.environment }),
+  };
+}
+
+/** @throws {MkCiError} `CLI_USAGE` for a shard that is none */
+export function planFilters(suites: readonly string[], flags: RunFlags): PlanFilters {
+  return {
+    suites: suites.flatMap(list),
+    ...(flags.shard === undefined ? {} : { shard: parseShard(flags.shard) }),
+    ...(flags.retries === undefined ? {} : { retries: flags.retries }),
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(flags.select === undefined ? {} : { select: flags.select }),
+  };
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function count(text: string): number {
+  if (!/^\d{1,2}$/.test(text)) throw new InvalidArgumentError('a number from 0 to 99');
+  return Number(text);
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('a number from 1 to 9999');
+  return Number(text);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `90s`, `20m`, `2h`, `500ms`; a bare number is minutes, as in the configuration. */
+export function duration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  const milliseconds = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? 'm'] ?? 0);
+  if (match === null || milliseconds < 1 || milliseconds > 24 * 3_600_000) {
+    throw new InvalidArgumentError('a duration up to 24 h, such as 90s, 20m or 2h');
+  }
+  return milliseconds;
+}
+
+function keep(text: string): KeepClusters {
+  if (text === 'never' || text === 'on-failure' || text === 'always') return text;
+  throw new InvalidArgumentError('never, on-failure or always');
+}

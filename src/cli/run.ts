@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto';
+import { rename, rm, symlink } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+
+import { Command } from 'commander';
+
+import type { ClusterSource } from '../cluster/cluster.js';
+import { ownershipLabels } from '../cluster/ownership.js';
+import { loadConfig, selectEnvironments, type Config, type Environment } from '../config/index.js';
+import { messageOf, redactSecrets } from '../errors.js';
+import { exec } from '../exec.js';
+import { identifySelf } from '../process.js';
+import { countTests } from '../results/counts.js';
+import type { RunResult } from '../results/model.js';
+import { runFolderAt, runIdOf, type RunFolder } from '../results/run-folder.js';
+import {
+  createRunTerminal,
+  executeRun,
+  limitsOf,
+  planRun,
+  readGitFacts,
+  runSummary,
+  sourceInfo,
+  type Formats,
+  type Load,
+  type RunOutcome,
+  type RunPlan,
+} from '../runner/index.js';
+import { formatPlan, planJson } from '../runner/index.js';
+import { VERSION } from '../version.js';
+import { Interrupt, type CliContext } from './command.js';
+import { availableMemoryMiB } from './host-memory.js';
+import { addRunFlags, environmentFilter, planFilters, type RunFlags } from './run-options.js';
+
+/** Something done with a finished run, such as writing a report. One that fails does not stop the next. */
+export interface Finisher {
+  readonly name: string;
+  /** @returns the path to show to people, if there is one */
+  readonly finish: (run: RunResult, folder: RunFolder) => Promise<string | undefined>;
+}
+
+/** What `run` is composed of. */
+export interface RunDeps {
+  readonly createClusters: (run: { readonly runId: string; readonly plan: RunPlan }) => Promise<ClusterSource>;
+  readonly clusterLoad: (environment: Environment) => Load;
+  readonly formats: Formats;
+  readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
+  readonly now: () => Date;
+}
+
+export function build(context: CliContext): Command {
+  return addRunFlags(new Command('run'))
+    .description('run suites on every environment')
+    .argument('[suite...]', 'names or globs of suites; all without one')
+    .addHelpText('after', '\nExample:\n  mk-ci run e2e --driver local --jobs 4 --out _artifacts\n')
+    .action(async (suites: string[], flags: RunFlags) => {
+      const { composeRun } = await import('./run-compose.js');
+      await runCommand(suites, flags, context, composeRun(context));
+    });
+}
+
+/** Plans, runs, reports. Sets the exit code through the context. */
+export async function runCommand(
+  suites: readonly string[],
+  flags: RunFlags,
+  context: CliContext,
+  deps: RunDeps,
+): Promise<void> {
+  const config = await loadConfig({ cwd: context.cwd, file: flags.config });
+  const filters = planFilters(suites, flags);
+  const environments = selectEnvironments(config.environments, environmentFilter(flags));
+  const plan = planRun({ environments, suites: config.suites }, filters);
+  const limits = limitsOf({ cpus: availableParallelism(), memoryMiB: availableMemoryMiB() }, flags.jobs);
+  if (flags.dryRun === true) {
+    await context.stdout(
+      flags.json === true
+        ? `${JSON.stringify(planJson(plan, limits), null, 2)}\n`
+        : formatPlan(plan, limits, deps.clusterLoad),
+    );
+    return;
+  }
+  for (const warning of plan.warnings) context.log.warn(warning);
+
+  const startedAt = deps.now();
+  const runId = runIdOf(startedAt, randomBytes(3).toString('hex'));
+  const out = resolve(context.cwd, flags.out ?? join(config.folder, '.mk-ci', 'runs'));
+  const folder = runFolderAt(join(out, runId));
+  const git = await readGitFacts(exec, config.folder, context.signal);
+  const clusters = await deps.createClusters({ runId, plan });
+  const terminal = createRunTerminal({
+    write: context.stderr,
+    isTerminal: context.isTerminal,
+    color: context.color,
+    size: context.size,
+  });
+  context.log.info(`run ${runId}: ${plan.cells.length} cells in ${plan.environments.length} environments`);
+  let outcome: RunOutcome;
+  try {
+    outcome = await executeRun({
+      plan,
+      runId,
+      toolVersion: VERSION,
+      source: sourceInfo(context.env, git),
+      folder,
+      configFolder: config.folder,
+      clusters,
+      clusterLoad: deps.clusterLoad,
+      limits,
+      formats: deps.formats,
+      hostEnv: context.env,
+      labels: ownershipLabels({ role: 'suite', runId, owner: identifySelf() }),
+      keep: flags.keep,
+      failOnFlaky: flags.failOnFlaky === true,
+      signal: context.signal,
+      interruptedBy: () =>
+        context.signal.aborted && context.signal.reason instanceof Interrupt
+          ? context.signal.reason.signalName
+          : undefined,
+      now: deps.now,
+      onEvent: (event) => {
+        terminal.onEvent(event);
+      },
+    });
+  } finally {
+    terminal.close();
+  }
+
+  const paths = await finish(outcome.result, folder, await deps.finishers(config, folder), context);
+  await pointLatest(folder.root);
+  context.stderr(`\n${redactSecrets(runSummary(outcome.result))}\n`);
+  for (const cluster of outcome.keptClusters) {
+    context.stderr(`kept: cluster ${cluster.name}, KUBECONFIG=${cluster.kubeconfig}\n`);
+  }
+  for (const problem of outcome.problems) context.log.warn(problem);
+  context.stderr(`${paths.map(({ name, path }) => `${name}: ${path}`).join('\n')}\n`);
+  if (flags.json === true) await context.stdout(`${JSON.stringify(outcomeJson(outcome, folder), null, 2)}\n`);
+  context.exit(outcome.exitCode);
+}
+
+async function finish(
+  run: RunResult,
+  folder: RunFolder,
+  finishers: readonly Finisher[],
+  context: CliContext,
+): Promise<{ name: string; path: string }[]> {
+  const paths = [{ name: 'run', path: folder.root }];
+  for (const { name, finish: act } of finishers) {
+    try {
+      const path = await act(run, folder);
+      if (path !== undefined) paths.push({ name, path });
+    } catch (error) {
+      context.log.error(`${name} could not be written`, { why: messageOf(error) });
+    }
+  }
+  return paths;
+}
+
+/** `latest` beside the run folders; where links are not possible it is simply not there. */
+async function pointLatest(root: string): Promise<void> {
+  const link = join(dirname(root), 'latest');
+  const temporary = `${link}.${process.pid}`;
+  try {
+    await symlink(root.slice(dirname(root).length + 1), temporary);
+    await rename(temporary, link);
+  } catch {
+    await rm(temporary, { force: true }).catch(() => undefined); // a convenience, nothing depends on it
+  }
+}
+
+function outcomeJson({ result, exitCode }: RunOutcome, folder: RunFolder): Record<string, unknown> {
+  return {
+    runId: result.runId,
+    folder: folder.root,
+    exitCode,
+    counts: countTests(result.cells.flatMap((cell) => cell.tests)),
+    cells: result.cells.map(({ id, environment, suite, status, durationMs, tests }) => ({
+      id,
+      environment,
+      suite,
+      status,
+      durationMs,
+      counts: countTests(tests),
+    })),
+    errors: result.errors,
+  };
+}

@@ -1,0 +1,94 @@
+import { worstStatus } from '../results/counts.js';
+import { isBad, type PackageResult, type RunError, type Status, type TestResult } from '../results/model.js';
+
+/** How the process of a suite ended, and what was seen of tests in its output. */
+export interface AttemptFacts {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly timedOut: boolean;
+  /** Ended because the run was interrupted. */
+  readonly aborted: boolean;
+  /** The command could not be started at all: why. */
+  readonly startProblem?: string;
+  /** Format that was read, or `undefined` when none was recognised. */
+  readonly format: string | undefined;
+  readonly timeoutMs: number;
+  /** Last lines of standard error. */
+  readonly lastLines: readonly string[];
+  /** Statuses of the tests that ran in this attempt. */
+  readonly tests: readonly Status[];
+  readonly packages: readonly Pick<PackageResult, 'status'>[];
+}
+
+/** Something about an attempt that no test says. */
+export type AttemptProblem = Pick<RunError, 'code' | 'message' | 'infrastructure'> & {
+  readonly advice?: string;
+  readonly output?: string;
+};
+
+/**
+ * What is wrong with an attempt beyond its tests; empty when exit code and tests agree.
+ *
+ * Exit 0 does not make a failed test pass, and passed tests do not make another exit code good.
+ */
+export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
+  const output = facts.lastLines.length === 0 ? {} : { output: facts.lastLines.join('\n') };
+  if (facts.startProblem !== undefined) {
+    return [{ code: 'RUN_SUITE_START', message: facts.startProblem, infrastructure: false, ...output }];
+  }
+  if (facts.aborted) return [];
+  const problems: AttemptProblem[] = [];
+  const ending =
+    facts.signal === undefined ? `exited ${facts.exitCode ?? 'without a code'}` : `was ended by ${facts.signal}`;
+  const ran = facts.tests.filter((status) => status !== 'skipped').length;
+  const explained = facts.tests.some(isBad) || facts.packages.some(({ status }) => isBad(status));
+  if (facts.timedOut) {
+    const minutes = facts.timeoutMs / 60_000;
+    const unfinished = facts.tests.filter((status) => status === 'timedout').length;
+    problems.push({
+      code: 'RUN_SUITE_TIMEOUT',
+      message: `the suite was ended after ${minutes >= 1 ? `${round(minutes)} min` : `${round(facts.timeoutMs / 1000)} s`}, ${unfinished} tests unfinished`,
+      infrastructure: false,
+      ...output,
+    });
+  } else if (facts.tests.length === 0 && !explained) {
+    const unread = facts.format === undefined ? ', its output has no known format' : '';
+    problems.push({
+      code: 'RUN_NO_TESTS',
+      message: `the suite ${ending} and reported no test${unread}`,
+      infrastructure: false,
+      ...output,
+    });
+  } else if ((facts.exitCode !== 0 || facts.signal !== undefined) && !explained) {
+    problems.push({
+      code: 'RUN_SUITE_EXIT',
+      message: `the suite ${ending} though ${ran === 0 ? 'all tests were skipped' : 'all tests passed'}`,
+      infrastructure: false,
+      ...output,
+    });
+  }
+  return problems;
+}
+
+/**
+ * Status of a cell from its tests over all attempts and from the problems of its last attempt.
+ *
+ * @param interrupted the run was interrupted before the cell could end
+ */
+export function cellStatus(
+  tests: readonly Pick<TestResult, 'status'>[],
+  packages: readonly Pick<PackageResult, 'status'>[],
+  problems: readonly AttemptProblem[],
+  interrupted: boolean,
+): Status {
+  const bad = [...tests, ...packages].map(({ status }) => status).filter(isBad);
+  const own = problems.map((problem): Status => (problem.code === 'RUN_SUITE_TIMEOUT' ? 'timedout' : 'error'));
+  if (interrupted) return bad.includes('failed') ? 'failed' : 'notrun';
+  const all = [...bad, ...own];
+  if (all.length > 0) return worstStatus(all);
+  return tests.length === 0 ? 'notrun' : worstStatus(tests.map(({ status }) => status));
+}
+
+function round(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
