@@ -3,6 +3,7 @@ import type { CommandEntry } from './command.js';
 /** Every top-level command, in the order of `mk-ci --help`. A module is loaded when its command is called. */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'run', summary: 'run suites on every environment', load: () => import('./run.js') },
+  { name: 'cluster', summary: 'start, stop and look at named clusters', load: () => import('./cluster.js') },
   { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
