@@ -249,6 +249,13 @@ export const ERROR_CATALOGUE = {
     advice: 'Free space or choose another folder with --out.',
   },
 
+  // RPT: the report page
+  RPT_ASSETS: {
+    summary: 'The script of the report page is missing',
+    exitCode: 10,
+    advice: 'Install the package again; in a source tree run npm run build.',
+  },
+
   // DB: flake database
   DB_OPEN: { summary: 'The database can not be opened', exitCode: 38, advice: 'Check path and permissions.' },
   DB_FOREIGN: {
