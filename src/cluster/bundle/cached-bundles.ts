@@ -24,17 +24,25 @@ export function bundleFolderName(manifest: Pick<BundleManifest, 'kubernetesVersi
   return `${manifest.kubernetesVersion}-${formatPlatform(manifest.platform)}-${manifest.digest.slice(0, 8)}`;
 }
 
+/** Whether a name begins with exactly this version (`v1.37.0` is not `v1.37.0-rc.1`) and platform. */
+export function isNamedFor(name: string, kubernetesVersion: string, platform?: Platform): boolean {
+  if (!name.startsWith(`${kubernetesVersion}-`)) return false;
+  const rest = name.slice(kubernetesVersion.length + 1);
+  return platform === undefined
+    ? /^(?:linux|darwin)-/.test(rest)
+    : `${rest}-`.startsWith(`${formatPlatform(platform)}-`);
+}
+
 /** Whole cache, most complete first, then newest; `only` narrows it to one version and platform. */
 export async function listCached(
   folders: BundleFolders,
   only?: { readonly kubernetesVersion: string; readonly platform?: Platform },
 ): Promise<CacheEntry[]> {
   const entries: CacheEntry[] = [];
-  const prefix =
-    only && `${only.kubernetesVersion}-${only.platform === undefined ? '' : `${formatPlatform(only.platform)}-`}`;
   try {
     for (const name of await listFolder(folders.root)) {
-      if (name.startsWith('.') || (prefix !== undefined && !name.startsWith(prefix))) continue;
+      if (name.startsWith('.') || (only !== undefined && !isNamedFor(name, only.kubernetesVersion, only.platform)))
+        continue;
       entries.push(await readCached(join(folders.root, name)));
     }
   } catch (error) {

@@ -76,12 +76,16 @@ export async function download(url: string, options: DownloadOptions): Promise<{
       options.onRetry?.(`sum does not fit${continued ? ' (continued file)' : ''}, downloading it again from the start`);
     }
   } catch (error) {
-    if (!signal.aborted && error instanceof MkCiError) throw error;
+    if (!signal.aborted && (error instanceof MkCiError || hostErrorOf(error, workFolder) !== undefined)) {
+      await rm(path, { force: true }); // on a full disk every byte is wanted back
+      await rm(`${path}.json`, { force: true });
+      throw hostErrorOf(error, workFolder) ?? error;
+    }
     // What is there is of use to the next try, of this process or of another.
     await mkdir(partialFolder, { recursive: true }).catch(() => undefined);
     await takeOver(path, join(partialFolder, `${key}.part`)).catch(() => undefined);
     signal.throwIfAborted();
-    throw hostErrorOf(error, workFolder) ?? error;
+    throw error;
   }
 }
 

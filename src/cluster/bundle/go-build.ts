@@ -7,6 +7,7 @@ import { isMkCiError, messageOf, MkCiError } from '../../errors.js';
 import { lastLines, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
 import { writeFileAtomically } from '../../files.js';
 import { COMPONENTS, type Component, type Platform, type ProgramDefinition } from './catalogue.js';
+import { buildLabels } from './orphans.js';
 import { goProgramName, isGoAtLeast, parseGoMod, renderBuildModule } from './go-mod.js';
 
 /** The Go way to a program is closed, for the reason in the message; another source may still have it. */
@@ -31,6 +32,8 @@ export interface GoBuildOptions {
 }
 
 const MODULES_TIMEOUT_MS = 20 * 60_000;
+/** What Go prints for ENOSPC and EDQUOT. */
+const NO_SPACE = /no space left on device|disk quota exceeded/;
 const BUILD_TIMEOUT_MS = 90 * 60_000;
 
 const goEnvSchema = z.object({ GOVERSION: z.string(), GOFLAGS: z.string() });
@@ -88,6 +91,7 @@ export async function buildGoPrograms(options: GoBuildOptions): Promise<Readonly
       graceMs: 1000,
       maxBytes: 8 * 1024 * 1024,
       allowFailure: true,
+      labels: buildLabels(),
       ...extra,
     });
     log.push(
@@ -152,7 +156,7 @@ async function findGo(run: Run): Promise<string> {
 
 async function downloadModule(run: Run, module: string): Promise<z.infer<typeof moduleSchema>> {
   const result = await run(['go', 'mod', 'download', '-json', module], { timeoutMs: MODULES_TIMEOUT_MS });
-  if (result.exitCode !== 0) throw new GoUnavailable(goReason(result, module));
+  if (result.exitCode !== 0) throw modulesFailure(result, module);
   return moduleSchema.parse(JSON.parse(result.stdout));
 }
 
@@ -167,7 +171,7 @@ async function listPackages(
     if (module !== undefined) onProgress?.({ message: `fetching modules, ${lines} so far: ${module}` });
   });
   const result = await run(['go', 'list', '-deps', ...packages], { timeoutMs: MODULES_TIMEOUT_MS, onOutput: fetched });
-  if (result.exitCode !== 0) throw new GoUnavailable(goReason(result, 'dependencies'));
+  if (result.exitCode !== 0) throw modulesFailure(result, 'dependencies');
   return Math.max(1, result.stdout.split('\n').length - 1);
 }
 
@@ -212,6 +216,12 @@ function countLines(
   };
 }
 
+function modulesFailure(result: ExecResult, what: string): Error {
+  const reason = goReason(result, what);
+  if (!NO_SPACE.test(result.stderr + result.stdout)) return new GoUnavailable(reason);
+  return new MkCiError('HOST_DISK_FULL', { message: `Go's module cache: ${reason}` });
+}
+
 /** The line of go's output that says why modules could not be had. */
 export function goReason(result: Pick<ExecResult, 'stdout' | 'stderr' | 'timedOut'>, what: string): string {
   if (result.timedOut) return `fetching ${what} took too long`;
@@ -238,7 +248,7 @@ function buildFailure(result: ExecResult, { component, version, logFile }: GoBui
     : result.signal === undefined
       ? `exit code ${result.exitCode ?? 'unknown'}`
       : `ended by ${result.signal}${result.signal === 'SIGKILL' ? ', perhaps for want of memory' : ''}`;
-  return new MkCiError(/no space left on device/.test(result.stderr) ? 'HOST_DISK_FULL' : 'BND_BUILD_FAILED', {
+  return new MkCiError(NO_SPACE.test(result.stderr) ? 'HOST_DISK_FULL' : 'BND_BUILD_FAILED', {
     message: `${COMPONENTS[component].title} ${version} (${why}), log: ${logFile}`,
     details: { output: lastLines(result.stderr, 15).join('\n'), logFile },
   });

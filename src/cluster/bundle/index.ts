@@ -11,11 +11,11 @@ export type { BundleProblem, CachedBundle, CacheEntry } from './cached-bundles.j
 export { BUNDLE_PARTS, DEFAULT_PARTS, formatPlatform, parseKubernetesVersion } from './catalogue.js';
 export type { BundleManifest, ManifestFile } from './manifest.js';
 export type { BundlePlan, PlannedProgram } from './plan.js';
+export type { Removal } from './removal.js';
 export {
   createBundleStore,
   type BundleStoreOptions,
   type ManagedBundleStore,
-  type Removal,
   type SourceKind,
   type VerifiedBundle,
 } from './store.js';

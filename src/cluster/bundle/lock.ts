@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -90,6 +91,19 @@ export async function acquireLock(path: string, options: LockOptions): Promise<A
 async function tryLink(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);
+    return true;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EEXIST') return false;
+    // A file system without links: the copy can be read half-written, which then counts as broken and is taken over.
+    if (code === 'EPERM' || code === 'ENOTSUP') return await tryCopy(from, to);
+    throw error;
+  }
+}
+
+async function tryCopy(from: string, to: string): Promise<boolean> {
+  try {
+    await copyFile(from, to, constants.COPYFILE_EXCL);
     return true;
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') return false;

@@ -1,4 +1,4 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
@@ -35,11 +35,13 @@ import { createHttpClient, type HttpClientOptions } from './http.js';
 import { acquireLock } from './lock.js';
 import { holdsParts, isKnownPart, type ManifestFile } from './manifest.js';
 import { createMirrorSource } from './mirror-source.js';
+import { endOrphanedBuilds } from './orphans.js';
 import { planBundle, type BundlePlan } from './plan.js';
 import { PUBLIC_RELEASE_SERVERS, type ReleaseServers } from './release-layout.js';
 import { createReleaseSource } from './release-source.js';
+import { listDeletable, listPrunable, removeAll, type Removal } from './removal.js';
 import { summariseReasons, type ProgramSource, type SourceContext } from './source.js';
-import { bundleFolders, createWorkFolder, listFolder, sweepWorkFolders, type BundleFolders } from './workspace.js';
+import { bundleFolders, createWorkFolder, sweepWorkFolders, type BundleFolders } from './workspace.js';
 
 /** Places besides the cache that programs may come from. */
 export type SourceKind = 'mirror' | 'release' | 'go';
@@ -74,14 +76,6 @@ export interface VerifiedBundle {
   readonly problems: readonly BundleProblem[];
 }
 
-/** Something that `delete` or `prune` removes. */
-export interface Removal {
-  readonly path: string;
-  readonly why: string;
-  /** Disk space that becomes free; files that another bundle has too count nothing. */
-  readonly freedBytes: number;
-}
-
 /** The store with what the command line needs beyond the contract. */
 export interface ManagedBundleStore extends BundleStore {
   /** What {@link BundleStore.ensure} would do. */
@@ -97,8 +91,6 @@ export interface ManagedBundleStore extends BundleStore {
   /** Removes what a larger bundle replaced, what is broken, downloads broken off a week ago, leftovers of dead processes. */
   prune(options: { readonly dryRun: boolean }): Promise<readonly Removal[]>;
 }
-
-const PARTIAL_MAX_AGE_MS = 7 * 24 * 3600_000;
 
 /**
  * Bundles in the cache folder, got from the sources when they are not there. Starts nothing and reads nothing until
@@ -156,6 +148,7 @@ export function createBundleStore(options: BundleStoreOptions): ManagedBundleSto
   const make = async (kubernetesVersion: string, ensure: EnsureBundleOptions): Promise<Bundle> => {
     const { signal, onStep = () => undefined } = ensure;
     const host = platform();
+    endOrphanedBuilds();
     await using work = await createWorkFolder(folders);
     const cached = await bestCached(folders, kubernetesVersion, host);
     const parts = [...new Set([...ensure.parts, ...(cached?.manifest.parts.filter(isKnownPart) ?? [])])];
@@ -283,16 +276,7 @@ export function createBundleStore(options: BundleStoreOptions): ManagedBundleSto
     },
     delete: async (kubernetesVersion, { dryRun }) => {
       parseKubernetesVersion(kubernetesVersion);
-      const removals: Removal[] = [];
-      for (const { folder } of await listCached(folders, { kubernetesVersion })) {
-        removals.push({ path: folder, why: `bundle ${kubernetesVersion}`, freedBytes: await freedBytes(folder) });
-      }
-      for (const name of await listFolder(folders.finished)) {
-        if (!name.startsWith(`kubernetes-${kubernetesVersion}-`)) continue;
-        const path = join(folders.finished, name);
-        // Counted with the bundle that links to it, unless it stands alone.
-        removals.push({ path, why: `finished files of ${kubernetesVersion}`, freedBytes: await freedBytes(path) });
-      }
+      const removals = await listDeletable(folders, kubernetesVersion);
       if (!dryRun) await removeAll(folders, removals);
       return removals;
     },
@@ -392,64 +376,4 @@ function noSource(
       'api.github.com (a proxy in HTTPS_PROXY is used); install Go from https://go.dev/dl/ and allow a module proxy (GOPROXY).',
     details: { problems },
   });
-}
-
-async function listPrunable(folders: BundleFolders): Promise<Removal[]> {
-  const removals: Removal[] = [];
-  const add = async (path: string, why: string): Promise<void> => {
-    removals.push({ path, why, freedBytes: await freedBytes(path) });
-  };
-  const kept: CachedBundle[] = [];
-  for (const entry of await listCached(folders)) {
-    if (!('manifest' in entry)) {
-      await add(entry.folder, `broken: ${entry.problem}`);
-      continue;
-    }
-    const larger = kept.find(({ manifest }) => supersedes(manifest, entry.manifest));
-    if (larger === undefined) kept.push(entry);
-    else await add(entry.folder, `replaced by ${larger.folder}`);
-  }
-  for (const group of await listFolder(folders.finished)) {
-    for (const name of await listFolder(join(folders.finished, group))) {
-      if (name.endsWith('.json')) continue;
-      const path = join(folders.finished, group, name);
-      if ((await stat(path)).nlink === 1) await add(path, 'in no bundle');
-    }
-  }
-  for (const name of await listFolder(folders.partial)) {
-    const path = join(folders.partial, name);
-    if (Date.now() - (await stat(path)).mtimeMs > PARTIAL_MAX_AGE_MS)
-      await add(path, 'download broken off over a week ago');
-  }
-  return removals;
-}
-
-function supersedes(larger: CachedBundle['manifest'], smaller: CachedBundle['manifest']): boolean {
-  return (
-    larger.kubernetesVersion === smaller.kubernetesVersion &&
-    formatPlatform(larger.platform) === formatPlatform(smaller.platform) &&
-    smaller.parts.every((part) => larger.parts.includes(part))
-  );
-}
-
-/** Moves each thing into a work folder first, so that a deletion that is cut short leaves no half bundle either. */
-async function removeAll(folders: BundleFolders, removals: readonly Removal[]): Promise<void> {
-  if (removals.length === 0) return;
-  await using work = await createWorkFolder(folders);
-  for (const [index, { path }] of removals.entries()) {
-    try {
-      await rename(path, join(work.path, `removed-${index}`));
-      await rm(`${path}.json`, { force: true });
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw hostErrorOf(error, path) ?? error;
-    }
-  }
-}
-
-async function freedBytes(path: string): Promise<number> {
-  const found = await stat(path);
-  if (!found.isDirectory()) return found.nlink === 1 ? found.size : 0;
-  let sum = 0;
-  for (const name of await listFolder(path)) sum += await freedBytes(join(path, name));
-  return sum;
 }
