@@ -115,6 +115,9 @@ export interface ClusterSource extends AsyncDisposable {
   acquire(
     spec: Omit<ClusterSpec, 'name'>,
     kind: 'shared' | 'fresh',
-    options: ClusterCallOptions,
+    options: ClusterCallOptions & {
+      /** Called when the cluster did not start, before what is left of it is removed: the moment to save its logs. */
+      readonly onStartFailed?: (cluster: Pick<RunningCluster, 'name' | 'saveLogs'>) => Promise<void>;
+    },
   ): Promise<ClusterLease>;
 }

@@ -46,17 +46,24 @@ export function createRunClusters(options: RunClustersOptions): RunClusters {
   const shared = new Map<string, { lease: Promise<ClusterLease>; failed: boolean }>();
   const kept: RunningCluster[] = [];
 
-  const request = (environment: Environment, kind: 'shared' | 'fresh'): Promise<ClusterLease> => {
+  const request = (environment: Environment, kind: 'shared' | 'fresh', logs: string): Promise<ClusterLease> => {
     const { name, pool: _, ...spec } = environment;
     return source.acquire(spec, kind, {
       signal,
       onPhase: (event) => {
         options.onPhase(name, event);
       },
+      onStartFailed: async (cluster) => {
+        await saveLogs(name, cluster, logs);
+      },
     });
   };
 
-  const saveLogs = async (environment: string, cluster: RunningCluster, to: string): Promise<void> => {
+  const saveLogs = async (
+    environment: string,
+    cluster: Pick<RunningCluster, 'name' | 'saveLogs'>,
+    to: string,
+  ): Promise<void> => {
     // Not the run's signal: the logs of an interrupted run are wanted most.
     const limit = AbortSignal.timeout(options.logsTimeoutMs ?? 60_000);
     try {
@@ -93,12 +100,13 @@ export function createRunClusters(options: RunClustersOptions): RunClusters {
     kept,
     acquire: async (environment, kind, label) => {
       if (kind === 'fresh') {
-        const lease = await request(environment, 'fresh');
+        const logs = join(folder.cluster(environment.name), label);
+        const lease = await request(environment, 'fresh', logs);
         return {
           cluster: lease.cluster,
           release: async (failed) => {
             if (failed) {
-              await saveLogs(environment.name, lease.cluster, join(folder.cluster(environment.name), label));
+              await saveLogs(environment.name, lease.cluster, logs);
             }
             await giveBack(environment.name, lease, failed);
           },
@@ -106,7 +114,7 @@ export function createRunClusters(options: RunClustersOptions): RunClusters {
       }
       let entry = shared.get(environment.name);
       if (entry === undefined) {
-        entry = { lease: request(environment, 'shared'), failed: false };
+        entry = { lease: request(environment, 'shared', folder.cluster(environment.name)), failed: false };
         shared.set(environment.name, entry);
       }
       const { cluster } = await entry.lease;

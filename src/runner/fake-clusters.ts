@@ -1,8 +1,18 @@
-import type { ClusterCallOptions, ClusterLease, ClusterSource, ClusterSpec, RunningCluster } from '../cluster/cluster.js';
+import type {
+  ClusterCallOptions,
+  ClusterLease,
+  ClusterSource,
+  ClusterSpec,
+  RunningCluster,
+} from '../cluster/cluster.js';
 
 export interface FakeClusterOptions {
   /** Called on each acquire; throws to let it fail, waits to make it slow. */
-  readonly onAcquire?: (spec: Omit<ClusterSpec, 'name'>, kind: 'shared' | 'fresh', options: ClusterCallOptions) => Promise<void>;
+  readonly onAcquire?: (
+    spec: Omit<ClusterSpec, 'name'>,
+    kind: 'shared' | 'fresh',
+    options: ClusterCallOptions,
+  ) => Promise<void>;
   readonly saveLogs?: (folder: string) => Promise<void>;
 }
 

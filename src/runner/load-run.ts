@@ -6,8 +6,8 @@ import { addRunEvent, addRunRepair, createRunState, runResult } from '../results
 import { outputError, readEventLog } from '../results/event-log.js';
 import type { RunResult } from '../results/model.js';
 import { runFolderAt, type RunFolder } from '../results/run-folder.js';
+import { renderProwFinished } from '../results/writers/index.js';
 import { exitCodeOf } from './exit-code.js';
-import { finishedJson } from './prow-files.js';
 
 /**
  * Reads a run back from its folder: finished, still running, or killed at any moment.
@@ -42,16 +42,16 @@ export interface FinishedRun {
  *
  * @throws {MkCiError} as {@link loadRun}; `RUN_OUTPUT`
  */
-export async function finishRun(root: string, now: () => Date = () => new Date()): Promise<FinishedRun> {
+export async function finishRun(root: string): Promise<FinishedRun> {
   const folder = runFolderAt(root);
   const result = await loadRun(root);
-  // SIGKILL: a run that did not end can not have passed.
-  const exitCode = result.exitCode ?? (exitCodeOf(result) || 137);
+  // A run that did not end was killed: it can not have passed.
+  const exitCode = result.exitCode ?? (exitCodeOf(result) || KILLED);
   if (!(await exists(folder.finished))) {
     try {
       await writeFileAtomically(
         folder.finished,
-        `${JSON.stringify(finishedJson(now(), result, result.exitCode ?? 137), null, 2)}\n`,
+        renderProwFinished({ ...result, complete: true, exitCode: result.exitCode ?? KILLED }),
       );
     } catch (error) {
       throw outputError(folder.finished, error instanceof MkCiError ? error.cause : error);
@@ -59,6 +59,9 @@ export async function finishRun(root: string, now: () => Date = () => new Date()
   }
   return { result, folder, exitCode };
 }
+
+/** 128 + SIGKILL. */
+const KILLED = 137;
 
 async function exists(path: string): Promise<boolean> {
   try {

@@ -58,7 +58,8 @@ async function run(yaml: string, rig: Rig = {}) {
 
 /** Lines that `go test -json` prints for tests with these results. */
 function goJson(results: Record<string, 'pass' | 'fail' | 'skip' | 'open'>, packageName = 'example.com/p'): string {
-  const line = (event: object): string => JSON.stringify({ Time: '2026-11-21T10:00:00Z', Package: packageName, ...event });
+  const line = (event: object): string =>
+    JSON.stringify({ Time: '2026-11-21T10:00:00Z', Package: packageName, ...event });
   const failed = Object.values(results).includes('fail');
   return [
     line({ Action: 'start' }),
@@ -81,7 +82,9 @@ function print(text: string): string {
 }
 
 function statuses(outcome: RunOutcome): Record<string, string> {
-  return Object.fromEntries(outcome.result.cells.flatMap((cell) => cell.tests.map((test) => [test.id.name, test.status])));
+  return Object.fromEntries(
+    outcome.result.cells.flatMap((cell) => cell.tests.map((test) => [test.id.name, test.status])),
+  );
 }
 
 describe('exit code and tests of a suite', () => {
@@ -239,7 +242,9 @@ suites:
   });
 
   it('keeps the cluster of a failed suite with --keep on-failure', async () => {
-    const failing = await run(await suite(`${print(goJson({ TestA: 'fail' }))}exit 1`), { options: { keep: 'on-failure' } });
+    const failing = await run(await suite(`${print(goJson({ TestA: 'fail' }))}exit 1`), {
+      options: { keep: 'on-failure' },
+    });
     expect(failing.clusters.kept).toEqual(['fake-1']);
     expect(failing.keptClusters).toMatchObject([{ name: 'fake-1' }]);
   });

@@ -10,13 +10,13 @@ import { openEventLog, outputError, type EventLog } from '../results/event-log.j
 import { EVENTS_VERSION, type RunEvent } from '../results/events.js';
 import type { EnvironmentInfo, RunResult, SourceInfo } from '../results/model.js';
 import type { RunFolder } from '../results/run-folder.js';
+import { renderProwFinished, renderProwStarted } from '../results/writers/index.js';
 import type { Candidate, Limits, Load } from './admission.js';
 import { runCell } from './cell.js';
 import { createRunClusters, type KeepClusters } from './clusters.js';
 import { exitCodeOf } from './exit-code.js';
 import type { Formats } from './output-reader.js';
 import type { PlannedCell, RunPlan } from './plan.js';
-import { finishedJson, startedJson } from './prow-files.js';
 import { schedule } from './schedule.js';
 import type { TestDurations } from './tools/select.js';
 
@@ -132,7 +132,7 @@ export async function executeRun(options: RunOptions): Promise<RunOutcome> {
         ...(shard === undefined ? {} : { shard }),
       })),
     });
-    await writeJson(folder.started, startedJson(now(), options.runId, options.source));
+    await writeOutput(folder.started, renderProwStarted(runResult(state)));
     await schedule(
       plan.cells.map((cell) => candidateOf(cell, options.clusterLoad)),
       {
@@ -182,7 +182,7 @@ export async function executeRun(options: RunOptions): Promise<RunOutcome> {
   record({ type: 'run-ended', at: now().toISOString(), exitCode });
   log.close();
   const result = runResult(state);
-  await writeJson(folder.finished, finishedJson(now(), result, exitCode));
+  await writeOutput(folder.finished, renderProwFinished(result));
   return { result, exitCode, keptClusters: clusters.kept, problems };
 }
 
@@ -215,9 +215,10 @@ function environmentInfo(environment: Environment): EnvironmentInfo {
   };
 }
 
-async function writeJson(path: string, value: unknown): Promise<void> {
+/** A file of the run folder, whole or not at all. @throws {MkCiError} `RUN_OUTPUT` */
+async function writeOutput(path: string, text: string): Promise<void> {
   try {
-    await writeFileAtomically(path, `${JSON.stringify(value, null, 2)}\n`);
+    await writeFileAtomically(path, text);
   } catch (error) {
     throw outputError(path, error instanceof MkCiError ? error.cause : error);
   }

@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process';
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { argvOf, splitCommand } from './command-words.js';
+
+describe('splitCommand', () => {
+  it('splits words and quotes as a shell does', () => {
+    expect(splitCommand(`go test -run 'Test A' "./x y"/... a\\ b`)).toEqual([
+      'go',
+      'test',
+      '-run',
+      'Test A',
+      './x y/...',
+      'a b',
+    ]);
+    expect(splitCommand('  go   test  ')).toEqual(['go', 'test']);
+    expect(splitCommand(`a '' b`)).toEqual(['a', '', 'b']);
+  });
+
+  it('turns assignments in front into env', () => {
+    expect(splitCommand('GOFLAGS=-mod=mod go test ./...')).toEqual(['env', 'GOFLAGS=-mod=mod', 'go', 'test', './...']);
+  });
+
+  it.each([
+    'a | b',
+    'a && b',
+    'a; b',
+    'a > f',
+    'echo $HOME',
+    'echo `id`',
+    'ls *.go',
+    "a 'b",
+    'a "$b"',
+    '(a)',
+    'a\nb',
+    '',
+    'a \\',
+    '~/x y',
+    '# a',
+  ])('leaves %j to the shell', (text) => {
+    expect(splitCommand(text)).toBeUndefined();
+  });
+
+  it('agrees with sh on whatever it splits', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('a', 'b', ' ', "'", '"', '\\', '=', '-', '#', '/', '.', '~', '\t'), { maxLength: 12 }),
+        (characters) => {
+          const text = `p ${characters.join('')}`;
+          const words = splitCommand(text);
+          if (words === undefined) return;
+          const shell = execFileSync('/bin/sh', ['-c', `p() { for w; do printf '%s\\0' "$w"; done; }; ${text}`], {
+            encoding: 'utf8',
+          });
+          expect(words.slice(1)).toEqual(shell.split('\0').slice(0, -1));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('starts a string through sh and a list as it is', () => {
+    expect(argvOf('a | b')).toEqual(['/bin/sh', '-c', 'a | b']);
+    expect(argvOf(['a', 'b c'])).toEqual(['a', 'b c']);
+  });
+});
