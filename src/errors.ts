@@ -68,6 +68,11 @@ export const ERROR_CATALOGUE = {
     exitCode: 18,
     advice: 'Name it with --format.',
   },
+  RES_EMPTY: {
+    summary: 'A test output is empty',
+    exitCode: 18,
+    advice: 'Check that the tests ran and that their output went into this file.',
+  },
   RES_MALFORMED: {
     summary: 'A test output is broken',
     exitCode: 18,
@@ -242,6 +247,13 @@ export const ERROR_CATALOGUE = {
     summary: 'The output folder can not be written',
     exitCode: 39,
     advice: 'Free space or choose another folder with --out.',
+  },
+
+  // RPT: the report page
+  RPT_ASSETS: {
+    summary: 'The script of the report page is missing',
+    exitCode: 10,
+    advice: 'Install the package again; in a source tree run npm run build.',
   },
 
   // DB: flake database

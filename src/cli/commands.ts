@@ -3,6 +3,11 @@ import type { CommandEntry } from './command.js';
 /** Every top-level command, in the order of `mk-ci --help`. A module is loaded when its command is called. */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'run', summary: 'run suites on every environment', load: () => import('./run.js') },
+  { name: 'cluster', summary: 'start, stop and look at named clusters', load: () => import('./cluster.js') },
+  { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
+  { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
+  { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
+  { name: 'init', summary: 'write a commented mk-ci.yaml for this project', load: () => import('./init.js') },
 ];

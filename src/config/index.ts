@@ -8,4 +8,5 @@ export {
   type EnvironmentFilter,
 } from './matrix.js';
 export { CONTAINER_RUNTIMES, DRIVER_NAMES, configSchema, type ConfigFile, type SuiteConfig } from './schema.js';
+export { renderStarterConfig, type ProjectFacts } from './starter.js';
 export { suggest } from './suggest.js';

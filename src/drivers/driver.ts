@@ -31,7 +31,7 @@ export interface DriverInfo {
   readonly summary: string;
   /**
    * `created`: it makes machines. `given`: it works on a machine that exists and puts it back as it was.
-   * `none`: there is no machine that commands could run on, only an API (a kubeconfig).
+   * `none`: there is no machine of its own, only processes of this host or an API (a kubeconfig).
    */
   readonly machines: 'created' | 'given' | 'none';
   /** How one machine holds a cluster: as plain processes of it, as a node with a kubelet, or not at all (attached). */

@@ -30,4 +30,12 @@ export {
 export * from './events.js';
 export * from './model.js';
 export * from './reader.js';
-export { detectFormat, READERS, type ReaderEntry } from './readers/registry.js';
+export {
+  ALL_FORMATS,
+  detectFormat,
+  HEAD_LENGTH,
+  loadReader,
+  READERS,
+  type Detection,
+  type ReaderEntry,
+} from './readers/registry.js';

@@ -1,10 +1,13 @@
 /** A verified folder with the programs that one Kubernetes version needs, and where they come from. */
 
-/** Programs that a bundle can hold. `control-plane` is what the `local` driver starts; `nodes` adds fake nodes. */
-export type BundlePart = 'control-plane' | 'fake-nodes';
+/**
+ * What a bundle can hold, by use. `control-plane` is what the `local` driver starts; `fake-nodes` adds kwok; `bench` is
+ * what the benchmarks compare with. `catalogue.ts` says which files each part has.
+ */
+export type BundlePart = 'control-plane' | 'fake-nodes' | 'bench';
 
 export type BundleProgram =
-  'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kwok';
+  'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kwok' | 'kwokctl';
 
 /** A bundle on disk, complete and checked. */
 export interface Bundle {
@@ -22,7 +25,8 @@ export interface Bundle {
 /** A step of getting a bundle, for progress lines. */
 export interface BundleStep {
   readonly name: string;
-  readonly state: 'started' | 'progress' | 'ok' | 'failed';
+  /** `skipped`: a source had nothing, with the reason in `message`; the next one is asked. */
+  readonly state: 'started' | 'progress' | 'ok' | 'failed' | 'skipped';
   /** 0…1 where it is known. */
   readonly fraction?: number;
   readonly message?: string;

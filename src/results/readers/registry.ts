@@ -22,13 +22,27 @@ export const READERS: Partial<Record<Format, ReaderEntry>> = {
 /** Characters of the beginning that are enough to recognise a format. */
 export const HEAD_LENGTH = 64 * 1024;
 
+export interface Detection {
+  readonly format: Format;
+  /** 0…1 */
+  readonly certainty: number;
+}
+
 /** The format that is most sure about the beginning of an input, or `undefined` when none is. */
-export function detectFormat(head: string): Format | undefined {
+export function detectFormat(head: string): Detection | undefined {
   const text = head.length > HEAD_LENGTH ? head.slice(0, HEAD_LENGTH) : head;
-  let best: { readonly format: Format; readonly certainty: number } | undefined;
+  let best: Detection | undefined;
   for (const format of FORMATS) {
     const certainty = READERS[format]?.sniff(text) ?? 0;
     if (certainty > (best?.certainty ?? 0)) best = { format, certainty };
   }
-  return best?.format;
+  return best;
 }
+
+/** The reader of a format, or `undefined` for one that is not read through events of tests (`mk-ci`). */
+export async function loadReader(format: Format): Promise<CreateReader | undefined> {
+  return READERS[format]?.load();
+}
+
+/** Detection and loading in one value, for those who take it as an argument. */
+export const ALL_FORMATS = { detect: detectFormat, load: loadReader } as const;

@@ -150,8 +150,6 @@ export function createConverter({ emit, onGlued = () => undefined }: ConverterOp
     open.delete(test);
     ended.add(test);
     build = undefined;
-    // An event makes the test known before its output is.
-    if (!isVerbose) emit({ action: 'cont', package: '', test });
     output(text + lineEnd);
     return true;
   }

@@ -4,6 +4,9 @@ import { createGoCore } from '../go/core.js';
 import { createLineJoiner } from '../go/lines.js';
 import { createConverter } from './converter.js';
 
+/** The beginning of a benchmark's line of results, which may be all that was printed. */
+const BENCHMARK = /^Benchmark\S*\s+\d+\s/;
+
 /**
  * Reads what `go test` prints with and without `-v`, for one package or many, and the raw output of a test binary.
  *
@@ -29,6 +32,7 @@ export const createGoTextReader: CreateReader = (emit, options) => {
   });
   const lines = createLineJoiner((line, partial) => {
     if (line !== '') hasText = true;
+    if (BENCHMARK.test(line)) found += 1;
     converter.line(line, partial);
   });
   return {

@@ -5,6 +5,8 @@ import type { FailureLines } from './failure-lines.js';
 export interface GoTest {
   readonly id: TestId;
   isOpen: boolean;
+  /** Only mentioned so far; the `run` that follows is the start of the same attempt. */
+  isImplied: boolean;
   /** A result read from the text, for the case that no event brings one. */
   seen: { readonly status: Status; readonly seconds: number | undefined; readonly isGlued: boolean } | undefined;
   /** Lines of the open attempt that may say why it failed. */

@@ -3,7 +3,7 @@ import { attributeLine, type Attribution } from './attribution.js';
 import { buildFailureOf } from './build.js';
 import { cleanName, outputEvent, type GoContext } from './context.js';
 import type { GoEvent } from './event.js';
-import { createFailureLines, type FailureLines } from './failure-lines.js';
+import { createFailureLines, detach, type FailureLines } from './failure-lines.js';
 import {
   findMarkers,
   markerDepth,
@@ -239,15 +239,18 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
 
   /** The test of this name; one that was never heard of has started unseen (the head of the stream is lost). */
   function mention(name: string): GoTest {
-    return tests.get(name) ?? startTest(name);
+    return tests.get(name) ?? startTest(name, true);
   }
 
-  function startTest(name: string): GoTest {
+  function startTest(name: string, isImplied = false): GoTest {
     let test = tests.get(name);
     if (test === undefined) {
-      test = { id: idOf(name), isOpen: false, seen: undefined, lines: undefined };
-      tests.set(name, test);
+      test = { id: idOf(detach(name)), isOpen: false, isImplied, seen: undefined, lines: undefined };
+      tests.set(test.id.name, test);
     } else if (test.isOpen) {
+      const wasImplied = test.isImplied;
+      test.isImplied = false;
+      if (wasImplied) return test;
       finish(test);
     }
     test.isOpen = true;

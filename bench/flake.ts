@@ -1,0 +1,156 @@
+/**
+ * Speed and size of the flake database on SQLite, printed as JSON. Goals: DESIGN 11.
+ *
+ *   npx tsx bench/flake.ts [results] [folder]     # default 10,000,000 results in the system's temporary folder
+ *
+ * 8,000 series (400 tests in 20 environments), 10 runs a day each, 1 % failures; a gopogh table with the same rows beside.
+ */
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import Database from 'better-sqlite3';
+
+import { openFlakeStore } from '../src/flake/index.js';
+import { readRates } from '../src/flake/rates.js';
+import type { RunRecord } from '../src/flake/store/record.js';
+
+const TESTS = 400;
+const ENVIRONMENTS = 20;
+const RUNS_A_DAY = 10;
+const DAY_MS = 86_400_000;
+const FIRST_DAY = Date.UTC(2025, 0, 1);
+
+const total = Number(process.argv[2] ?? 10_000_000);
+const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), 'mk-ci-bench-'));
+
+/** Small generator with a seed, so that every call of the benchmark writes the same rows. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+const names = Array.from({ length: TESTS }, (_, index) => `TestFunctional/parallel/Case${index}/with/a/usual/length`);
+
+function* runs(from: number, to: number): Generator<RunRecord> {
+  const random = createRandom(from + 1);
+  for (let number = from; number < to; number += 1) {
+    const slot = Math.floor(number / ENVIRONMENTS);
+    const startedAtMs = FIRST_DAY + Math.floor((slot * DAY_MS) / RUNS_A_DAY);
+    yield {
+      uid: `o/r#${number}`,
+      repository: 'o/r',
+      environment: `environment-${number % ENVIRONMENTS}`,
+      suite: 'e2e',
+      commit: { sha: `${slot.toString(16).padStart(8, '0')}c0ffee00c0ffee00c0ffee00c0ffee00` },
+      startedAtMs,
+      complete: true,
+      origin: 'bench',
+      results: names.map((name) => {
+        const failed = random() < 0.01;
+        return {
+          package: 'p',
+          name,
+          attempt: 1,
+          status: failed ? ('failed' as const) : ('passed' as const),
+          durationMs: Math.floor(random() * 60_000),
+          ...(failed ? { failure: { message: `assertion ${Math.floor(random() * 50)} failed` } } : {}),
+        };
+      }),
+    };
+  }
+}
+
+function seconds(since: number): number {
+  return (performance.now() - since) / 1000;
+}
+
+async function medianMs(times: number, body: () => Promise<unknown>): Promise<number> {
+  const measured: number[] = [];
+  for (let round = 0; round < times; round += 1) {
+    const since = performance.now();
+    await body();
+    measured.push(performance.now() - since);
+  }
+  return Math.round((measured.sort((left, right) => left - right)[Math.floor(times / 2)] ?? NaN) * 10) / 10;
+}
+
+const runCount = Math.ceil(total / TESTS);
+const path = join(folder, 'flake.db');
+try {
+  const store = await openFlakeStore(path);
+  let since = performance.now();
+  const written = await store.write(runs(0, runCount), { rollup: 'deferred' });
+  const appendSeconds = seconds(since);
+  since = performance.now();
+  await store.rebuildRollup();
+  const rollupSeconds = seconds(since);
+
+  const liveRuns = 500;
+  since = performance.now();
+  for (const run of runs(runCount, runCount + liveRuns)) await store.write([run]);
+  const liveSeconds = seconds(since);
+  await store.close();
+  const bytes = statSync(path).size;
+
+  const reader = await openFlakeStore(path, { readonly: true });
+  const lastMs = FIRST_DAY + Math.floor(((runCount + liveRuns) / ENVIRONMENTS / RUNS_A_DAY) * DAY_MS);
+  const filter = { sinceMs: lastMs - 30 * DAY_MS };
+  const counts30DaysMs = await medianMs(7, async () => await reader.counts(filter));
+  const rates30DaysMs = await medianMs(5, async () => await readRates(reader, filter));
+  const one = { test: names[7] ?? '', environment: 'environment-3' };
+  const historyMs = await medianMs(7, async () => await reader.history(one, 300));
+  const series = (await reader.counts(filter)).length;
+  await reader.close();
+
+  // The same rows the way gopogh keeps them: names in every row, the names as primary key.
+  const gopoghPath = join(folder, 'gopogh.db');
+  const gopogh = new Database(gopoghPath);
+  gopogh.pragma('journal_mode = WAL');
+  gopogh.pragma('synchronous = NORMAL');
+  gopogh.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, EnvName TEXT, TestName TEXT, Result TEXT, TestTime TEXT,
+    Duration REAL, TestOrder INTEGER, PRIMARY KEY (CommitId, EnvName, TestName))`);
+  const insert = gopogh.prepare('INSERT OR REPLACE INTO db_test_cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  const gopoghRuns = Math.min(runCount, 2500);
+  since = performance.now();
+  gopogh.transaction(() => {
+    for (const run of runs(0, gopoghRuns)) {
+      const time = new Date(run.startedAtMs).toISOString();
+      for (const [order, { name, status, durationMs = 0 }] of run.results.entries()) {
+        insert.run('', run.commit?.sha, run.environment, name, status, time, durationMs / 1000, order);
+      }
+    }
+  })();
+  const gopoghSeconds = seconds(since);
+  gopogh.close();
+
+  console.log(
+    JSON.stringify(
+      {
+        node: process.version,
+        results: written.results,
+        series,
+        appendPerSecond: Math.round(written.results / appendSeconds),
+        rollupSeconds: Math.round(rollupSeconds * 10) / 10,
+        appendWithRollupPerSecond: Math.round(written.results / (appendSeconds + rollupSeconds)),
+        livePerSecond: Math.round((liveRuns * TESTS) / liveSeconds),
+        bytesPerResult: Math.round((bytes / (written.results + liveRuns * TESTS)) * 10) / 10,
+        counts30DaysMs,
+        rates30DaysMs,
+        history300Ms: historyMs,
+        gopogh: {
+          results: gopoghRuns * TESTS,
+          appendPerSecond: Math.round((gopoghRuns * TESTS) / gopoghSeconds),
+          bytesPerResult: Math.round((statSync(gopoghPath).size / (gopoghRuns * TESTS)) * 10) / 10,
+        },
+      },
+      null,
+      2,
+    ),
+  );
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

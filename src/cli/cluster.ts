@@ -1,0 +1,299 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { Command, Option } from 'commander';
+
+import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
+import type { ClusterCallOptions, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
+import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
+import { DEFAULT_DRIVER, createDriverRegistry } from '../drivers/index.js';
+import { MkCiError } from '../errors.js';
+import { exec, startProcess } from '../exec.js';
+import { foldersOf } from '../files.js';
+import { exitCodeOfSignal } from '../process.js';
+import type { CliContext } from './command.js';
+
+export function build(context: CliContext): Command {
+  const command = new Command('cluster')
+    .summary('start, stop and look at named clusters')
+    .description('Named clusters on this host. All commands are idempotent.');
+  const json = new Option('--json', 'print data');
+  const dryRun = new Option('--dry-run', 'only say what would be done');
+  const timeout = new Option('--timeout <seconds>', 'deadline for the whole call').argParser(parseSeconds);
+
+  command
+    .command('start <name>')
+    .summary('make or start a cluster, until pods can be created')
+    .option('--driver <name>', 'where it runs', DEFAULT_DRIVER)
+    .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
+    .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
+    .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
+    .option('--kubeconfig <file>', 'for --driver existing')
+    .option('--context <name>', 'for --driver existing; its current context otherwise')
+    .addOption(timeout)
+    .addOption(json)
+    .addOption(dryRun)
+    .addHelpText(
+      'after',
+      '\nExample:\n  mk-ci cluster start demo --nodes 2\n  export KUBECONFIG=$(mk-ci cluster kubeconfig demo --path)',
+    )
+    .action(async (name: string, flags: StartFlags) => {
+      await start(name, flags, context);
+    });
+  for (const [verb, summary] of [
+    ['stop', 'end its processes, keep its data'],
+    ['pause', 'freeze its processes where they are'],
+    ['unpause', 'let a paused cluster go on'],
+    ['delete', 'end and remove it; succeeds when there is none'],
+  ] as const) {
+    command
+      .command(`${verb} <name>`)
+      .summary(summary)
+      .addOption(timeout)
+      .addOption(json)
+      .addOption(dryRun)
+      .action(async (name: string, flags: ActFlags) => {
+        await act(verb, name, flags, context);
+      });
+  }
+  command
+    .command('status <name>')
+    .summary('state of a cluster and its components')
+    .addOption(json)
+    .action(async (name: string, flags: ActFlags) => {
+      const status = await managerOf(context).status(name, context.signal);
+      await context.stdout(flags.json === true ? print(status) : renderStatus(status));
+    });
+  command
+    .command('list')
+    .summary('all clusters')
+    .addOption(json)
+    .action(async (flags: ActFlags) => {
+      const clusters = await managerOf(context).list(context.signal);
+      await context.stdout(flags.json === true ? print(clusters) : renderList(clusters));
+    });
+  command
+    .command('kubeconfig <name>')
+    .summary('print the kubeconfig')
+    .option('--path', 'print where it lies')
+    .action(async (name: string, flags: { readonly path?: boolean }) => {
+      const { kubeconfig } = await managerOf(context).status(name, context.signal);
+      await context.stdout(flags.path === true ? `${kubeconfig}\n` : await readText(kubeconfig));
+    });
+  command
+    .command('logs <name>')
+    .summary('copy the logs, in the layout of kind export logs')
+    .option('--out <folder>', 'where to', './<name>-logs')
+    .addOption(json)
+    .action(async (name: string, flags: { readonly out: string; readonly json?: boolean }) => {
+      const folder = resolve(context.cwd, flags.out === './<name>-logs' ? `${name}-logs` : flags.out);
+      const manager = managerOf(context);
+      await manager.status(name, context.signal);
+      await manager.saveLogs(name, folder, context.signal);
+      await context.stdout(flags.json === true ? print({ name, folder }) : `${folder}\n`);
+    });
+  command
+    .command('exec <name> <command...>')
+    .summary('run a command with KUBECONFIG and PATH set')
+    .addHelpText('after', '\nExample:\n  mk-ci cluster exec demo -- kubectl get pods -A')
+    .action(async (name: string, argv: readonly string[]) => {
+      await runInside(name, argv, context);
+    });
+  return command;
+}
+
+interface ActFlags {
+  readonly timeout?: number;
+  readonly json?: boolean;
+  readonly dryRun?: boolean;
+}
+
+interface StartFlags extends ActFlags {
+  readonly driver: string;
+  readonly kubernetesVersion: string;
+  readonly nodes: number;
+  readonly containerRuntime?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** The manager as the command line uses it. */
+export function managerOf(context: CliContext): SeedableClusterManager {
+  const { env, log } = context;
+  const binaries = env['MK_CI_TEST_BUNDLE'];
+  return createClusterManager({
+    stateFolder: foldersOf(env).state,
+    bundles: createFolderBundle(binaries ?? ''),
+    drivers: createDriverRegistry({ exec }),
+    exec,
+    log,
+    env,
+  });
+}
+
+function specOf(name: string, flags: StartFlags): ClusterSpec {
+  const attach = {
+    ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
+    ...(flags.context === undefined ? {} : { context: flags.context }),
+  };
+  return {
+    name,
+    driver: flags.driver,
+    kubernetesVersion: flags.kubernetesVersion,
+    nodes: flags.nodes,
+    ...(flags.containerRuntime === undefined ? {} : { containerRuntime: flags.containerRuntime }),
+    ...(Object.keys(attach).length === 0 ? {} : { options: attach }),
+  };
+}
+
+async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
+  const manager = managerOf(context);
+  const spec = specOf(name, flags);
+  if (flags.dryRun === true) {
+    const state = await stateOrAbsent(manager, name, context.signal);
+    const health = await manager.check(spec.driver, context.signal);
+    const does =
+      state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
+    const plan = { name, spec, state, does, usable: health.usable };
+    await context.stdout(flags.json === true ? print(plan) : `${name}: ${state}, would ${does}\n`);
+    return;
+  }
+  const cluster = await manager.start(spec, callOptions(flags, context));
+  const status = await manager.status(name, context.signal);
+  if (flags.json === true) await context.stdout(print(status));
+  else context.stderr(`${cluster.name} runs at ${cluster.server}; kubeconfig: ${cluster.kubeconfig}\n`);
+}
+
+async function act(
+  verb: 'stop' | 'pause' | 'unpause' | 'delete',
+  name: string,
+  flags: ActFlags,
+  context: CliContext,
+): Promise<void> {
+  const manager = managerOf(context);
+  const before = await stateOrAbsent(manager, name, context.signal);
+  const isDone = before === { stop: 'stopped', pause: 'paused', unpause: 'running', delete: 'absent' }[verb];
+  if (flags.dryRun !== true) await manager[verb](name, callOptions(flags, context));
+  const result = { name, before, does: isDone ? 'nothing' : verb, dryRun: flags.dryRun === true };
+  if (flags.json === true) await context.stdout(print(result));
+  else if (flags.dryRun === true) await context.stdout(`${name}: ${before}, would ${result.does}\n`);
+}
+
+async function stateOrAbsent(manager: SeedableClusterManager, name: string, signal: AbortSignal): Promise<string> {
+  try {
+    return (await manager.status(name, signal)).state;
+  } catch (error) {
+    if (error instanceof MkCiError && error.code === 'K8S_CLUSTER_NOT_FOUND') return 'absent';
+    throw error;
+  }
+}
+
+/** The command has our streams; its exit code becomes ours, and a signal 128 + n. */
+async function runInside(name: string, argv: readonly string[], context: CliContext): Promise<void> {
+  const cluster = await managerOf(context).get(name, context.signal);
+  const [program, ...args] = argv;
+  if (program === undefined) throw new MkCiError('CLI_USAGE', { message: 'no command after --' });
+  const path = `${cluster.binaries}:${context.env['PATH'] ?? ''}`;
+  const running = await startProcess([program, ...args], {
+    cwd: context.cwd,
+    env: { ...context.env, PATH: path, KUBECONFIG: cluster.kubeconfig, MK_CI_CLUSTER: name },
+    signal: context.signal,
+  });
+  running.stderr.on('data', (piece: Buffer) => {
+    context.stderr(piece.toString());
+  });
+  for await (const piece of running.stdout) await context.stdout((piece as Buffer).toString());
+  const { exitCode, signal } = await running.ended;
+  context.exit(signal === undefined ? (exitCode ?? 1) : exitCodeOfSignal(signal));
+}
+
+function callOptions(flags: ActFlags, context: CliContext): ClusterCallOptions {
+  return {
+    signal: context.signal,
+    ...(flags.timeout === undefined ? {} : { deadlineMs: flags.timeout * 1000 }),
+    onPhase: (event) => {
+      const line = renderPhase(event);
+      if (line !== undefined) context.stderr(line);
+    },
+  };
+}
+
+/** One plain line when a phase ended. */
+function renderPhase({ cluster, name, state, durationMs = 0, message }: PhaseEvent): string | undefined {
+  if (state === 'started') return undefined;
+  const seconds = `${(durationMs / 1000).toFixed(1)} s`;
+  return state === 'ok'
+    ? `${cluster}: ${name} (${seconds})\n`
+    : `${cluster}: ${name} failed after ${seconds}: ${message ?? ''}\n`;
+}
+
+export function renderStatus(status: ClusterStatus): string {
+  const facts = [
+    ['name', status.name],
+    ['state', status.state],
+    ['driver', status.driver],
+    ['kubernetes', status.kubernetesVersion],
+    ['nodes', String(status.nodes)],
+    ['server', status.server ?? '-'],
+    ['kubeconfig', status.kubeconfig],
+    ['created', status.createdAt],
+    ...(status.runId === undefined ? [] : [['run', status.runId]]),
+  ];
+  const components = status.components.map(({ name, state, pid, restarts, message }) => [
+    name,
+    state,
+    pid === undefined ? '-' : String(pid),
+    String(restarts),
+    message ?? '',
+  ]);
+  return `${table(facts)}${components.length === 0 ? '' : `\n${table([['COMPONENT', 'STATE', 'PID', 'RESTARTS', 'LAST END'], ...components])}`}`;
+}
+
+export function renderList(clusters: readonly ClusterStatus[]): string {
+  if (clusters.length === 0) return 'no clusters\n';
+  const rows = clusters.map(({ name, state, driver, kubernetesVersion, nodes, server }) => [
+    name,
+    state,
+    driver,
+    kubernetesVersion,
+    String(nodes),
+    server ?? '-',
+  ]);
+  return table([['NAME', 'STATE', 'DRIVER', 'KUBERNETES', 'NODES', 'SERVER'], ...rows]);
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+function print(data: unknown): string {
+  return `${JSON.stringify(data, undefined, 2)}\n`;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new MkCiError('K8S_KUBECONFIG', { message: path, cause: error });
+  }
+}
+
+function parseCount(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new MkCiError('CLI_USAGE', { message: `'${text}' is not a whole number` });
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new MkCiError('CLI_USAGE', { message: `'${text}' is not a time from 1 to 86400 seconds` });
+}

@@ -1,0 +1,119 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+
+import { Option } from 'commander';
+
+import { MkCiError } from '../../errors.js';
+import type { Filter, FlakeStore } from '../../flake/index.js';
+import type { CliContext } from '../command.js';
+
+const DAY_MS = 86_400_000;
+
+export interface DatabaseOptions {
+  readonly database?: string;
+}
+
+export function databaseOption(): Option {
+  return new Option(
+    '--database <file>',
+    'database file or postgres:// URL (default: .mk-ci/flake.db beside mk-ci.yaml)',
+  );
+}
+
+/** The database named, or `.mk-ci/flake.db` beside the nearest mk-ci.yaml, else below the working folder. */
+export function databaseOf({ database }: DatabaseOptions, context: Pick<CliContext, 'cwd'>): string {
+  if (database !== undefined) return /^postgres(ql)?:\/\//.test(database) ? database : resolve(context.cwd, database);
+  for (let folder = context.cwd; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'mk-ci.yaml'))) return join(folder, '.mk-ci', 'flake.db');
+    if (folder === dirname(folder)) return join(context.cwd, '.mk-ci', 'flake.db');
+  }
+}
+
+/** Opens the database, hands it on and closes it, whatever happens. */
+export async function withStore<T>(
+  options: DatabaseOptions,
+  context: CliContext,
+  mode: 'read' | 'write',
+  body: (store: FlakeStore) => Promise<T>,
+): Promise<T> {
+  const { openFlakeStore } = await import('../../flake/index.js');
+  const store = await openFlakeStore(databaseOf(options, context), { readonly: mode === 'read' });
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+export interface WindowOptions {
+  readonly days?: number;
+  readonly allTime?: boolean;
+}
+
+export function windowOptions(): Option[] {
+  return [
+    new Option('--days <n>', 'look back this many days').argParser(positive('--days')),
+    new Option('--all-time', 'look at everything there is').conflicts('days'),
+  ];
+}
+
+/** Start of the window, and the words for it. */
+export function windowOf(
+  { days, allTime }: WindowOptions,
+  defaultDays: number,
+  nowMs = Date.now(),
+): { readonly sinceMs?: number; readonly text: string } {
+  if (allTime === true) return { text: 'over all time' };
+  const count = days ?? defaultDays;
+  return { sinceMs: nowMs - count * DAY_MS, text: `in the last ${count} days` };
+}
+
+export interface FilterOptions {
+  readonly repository?: string;
+  readonly environment?: string;
+  readonly package?: string;
+  readonly test?: string;
+  readonly runs?: 'all' | 'base' | 'pull-requests';
+}
+
+export function filterOptions(): Option[] {
+  return [
+    new Option('--repository <name>', 'only this repository'),
+    new Option('--environment <pattern>', 'only these environments; * stands for any text'),
+    new Option('--package <pattern>', 'only tests of these packages'),
+    new Option('--test <pattern>', 'only these tests'),
+    new Option('--runs <kind>', 'runs to count').choices(['all', 'base', 'pull-requests']),
+  ];
+}
+
+export function filterOf(options: FilterOptions, sinceMs?: number): Filter {
+  const { repository, environment, package: pkg, test, runs } = options;
+  return {
+    ...(repository === undefined ? {} : { repository }),
+    ...(environment === undefined ? {} : { environment }),
+    ...(pkg === undefined ? {} : { package: pkg }),
+    ...(test === undefined ? {} : { test }),
+    ...(runs === undefined ? {} : { runs }),
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+  };
+}
+
+/** Parser of a number above 0. */
+export function positive(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value > 0 && Number.isFinite(value))) {
+      throw new MkCiError('CLI_USAGE', { message: `${name} ${text} is not a number above 0` });
+    }
+    return value;
+  };
+}
+
+/** Colours are for a terminal on standard output. */
+export function wantsColor(context: Pick<CliContext, 'env'>): boolean {
+  return process.stdout.isTTY && !context.env['NO_COLOR'];
+}
+
+export async function printJson(context: CliContext, value: unknown): Promise<void> {
+  await context.stdout(`${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,21 @@
+export {
+  DEFAULT_KUBERNETES_VERSION,
+  type Bundle,
+  type BundlePart,
+  type BundleProgram,
+  type BundleStep,
+  type BundleStore,
+  type EnsureBundleOptions,
+} from './bundle.js';
+export type { BundleProblem, CachedBundle, CacheEntry } from './cached-bundles.js';
+export { BUNDLE_PARTS, DEFAULT_PARTS, formatPlatform, parseKubernetesVersion } from './catalogue.js';
+export type { BundleManifest, ManifestFile } from './manifest.js';
+export type { BundlePlan, PlannedProgram } from './plan.js';
+export type { Removal } from './removal.js';
+export {
+  createBundleStore,
+  type BundleStoreOptions,
+  type ManagedBundleStore,
+  type SourceKind,
+  type VerifiedBundle,
+} from './store.js';

@@ -1,0 +1,21 @@
+export type {
+  Architecture,
+  Driver,
+  DriverHealth,
+  DriverInfo,
+  DriverProblem,
+  Machine,
+  MachineOperations,
+  MachineSnapshots,
+  MachineSpec,
+  MachineState,
+  MachineSummary,
+} from './driver.js';
+export {
+  DEFAULT_DRIVER,
+  DRIVER_FACTORIES,
+  createDriverRegistry,
+  type DriverDependencies,
+  type DriverName,
+  type DriverRegistry,
+} from './registry.js';

@@ -1,0 +1,89 @@
+import type { CountRow } from '../store/store.js';
+import { dispersionOf, effectiveCounts, type Cluster } from './dispersion.js';
+import { jeffreysInterval, type Interval } from './intervals.js';
+
+/** What is said of one test in one environment over a window, with what it rests on. */
+export interface FlakeRate {
+  readonly repository: string;
+  readonly environment: string;
+  readonly package: string;
+  readonly test: string;
+  /** Failed attempts: `failed` and `timedout`. */
+  readonly failed: number;
+  readonly passed: number;
+  /** Attempts in the denominator: passed + failed. Skipped, notrun and error are in `left out`. */
+  readonly attempts: number;
+  readonly leftOut: { readonly skipped: number; readonly error: number; readonly notrun: number };
+  /** failed ÷ attempts, 0…1; absent without attempts. */
+  readonly rate?: number;
+  /** 95 % Jeffreys interval on the effective counts; 0…1 without attempts. */
+  readonly interval: Interval;
+  /** Attempts ÷ dispersion. */
+  readonly effectiveAttempts: number;
+  readonly dispersion: number;
+  readonly runs: number;
+  readonly failedRuns: number;
+  /** Runs and commits in which the test both passed and failed. */
+  readonly mixedRuns: number;
+  readonly mixedCommits: number;
+  readonly failingCommits: number;
+  /** Mean over passed and failed attempts; absent without attempts. */
+  readonly durationMs?: number;
+  /** First and last UTC day with a run in the window, `2026-01-31`. */
+  readonly firstDay: string;
+  readonly lastDay: string;
+}
+
+/**
+ * Rate of one test in one environment.
+ *
+ * @param row sums over the window
+ * @param days failures and attempts of each day of the window, for the dispersion; may be empty when nothing failed
+ */
+export function flakeRateOf(row: CountRow, days: readonly Cluster[]): FlakeRate {
+  const { counts } = row;
+  const failed = counts.failed + counts.timedout;
+  const attempts = counts.passed + failed;
+  const { k, n, dispersion } = effectiveCounts(failed, attempts, dispersionOf(days));
+  return {
+    repository: row.repository,
+    environment: row.environment,
+    package: row.package,
+    test: row.test,
+    failed,
+    passed: counts.passed,
+    attempts,
+    leftOut: { skipped: counts.skipped, error: counts.error, notrun: counts.notrun },
+    ...(attempts === 0 ? {} : { rate: failed / attempts, durationMs: (row.passedMs + row.failedMs) / attempts }),
+    interval: jeffreysInterval(k, n),
+    effectiveAttempts: n,
+    dispersion,
+    runs: row.runs,
+    failedRuns: row.failedRuns,
+    mixedRuns: row.mixedRuns,
+    mixedCommits: row.mixedCommits,
+    failingCommits: row.failingCommits,
+    firstDay: dateOf(row.firstDay),
+    lastDay: dateOf(row.lastDay),
+  };
+}
+
+function dateOf(day: number): string {
+  return new Date(day * 86_400_000).toISOString().slice(0, 10);
+}
+
+/** Highest rate first, then most attempts, then by name: a total order. */
+export function byRate(left: FlakeRate, right: FlakeRate): number {
+  return (
+    (right.rate ?? -1) - (left.rate ?? -1) ||
+    right.attempts - left.attempts ||
+    compare(left.repository, right.repository) ||
+    compare(left.environment, right.environment) ||
+    compare(left.package, right.package) ||
+    compare(left.test, right.test)
+  );
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

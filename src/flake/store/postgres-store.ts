@@ -1,0 +1,259 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { CompiledQuery, Kysely, PostgresDialect, sql, type PostgresPool, type Transaction } from 'kysely';
+
+import { MkCiError, redactSecrets } from '../../errors.js';
+import type { RunResult } from '../../results/model.js';
+import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './migrations.js';
+import { isConnectionLost, postgresError } from './postgres-errors.js';
+import { PostgresWriter } from './postgres-writer.js';
+import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
+import type { RunRecord } from './record.js';
+import { recordsOfRun, type RecordMeta } from './records-of-run.js';
+import { rollupStatements } from './rollup.js';
+import type { Schema } from './schema.js';
+import type {
+  AttemptRow,
+  CountRow,
+  DayRow,
+  DurationRow,
+  Filter,
+  FlakeStore,
+  HistoryRow,
+  WriteOptions,
+  WriteSummary,
+} from './store.js';
+import type { Written } from './sqlite-writer.js';
+import { addWritten, emptySummary } from './write-summary.js';
+
+export interface PostgresOptions {
+  readonly readonly?: boolean;
+  readonly migrations?: readonly Migration[];
+  /** Connections in place of those that the URL names; the store ends it. */
+  readonly pool?: PostgresPool;
+  /** How long a transaction is tried again while the server is away. @default 30000 */
+  readonly retryMs?: number;
+}
+
+/** Everything lies in a schema of its own, so the database may hold other things. */
+const SCHEMA = 'mk_ci';
+
+/**
+ * The same store on a Postgres server, for several writing hosts. Transactions hold an advisory lock, so writers take
+ * turns as on SQLite, and a transaction that the server's restart cut off is done again: recording is idempotent.
+ *
+ * @param url `postgres://user:password@host/database`
+ * @throws {MkCiError} `DB_OPEN`, `DB_NEWER`, `DB_FOREIGN`
+ */
+export async function openPostgresStore(url: string, options: PostgresOptions = {}): Promise<FlakeStore> {
+  const location = redactSecrets(url);
+  const readonly = options.readonly ?? false;
+  const db = new Kysely<Schema>({
+    dialect: new PostgresDialect({
+      pool: options.pool ?? (async () => await createPool(url)),
+      onCreateConnection: async (connection) => {
+        await connection.executeQuery(CompiledQuery.raw(`SET search_path TO ${SCHEMA}`));
+        if (readonly) await connection.executeQuery(CompiledQuery.raw('SET default_transaction_read_only = on'));
+      },
+    }),
+  });
+  try {
+    await migrate(db, location, options.migrations ?? MIGRATIONS, readonly);
+    const store = new PostgresStore(db, location, options.retryMs ?? 30_000);
+    if (!readonly) await store.payRollup();
+    return store;
+  } catch (error) {
+    await db.destroy();
+    throw postgresError(error, location);
+  }
+}
+
+async function createPool(url: string): Promise<PostgresPool> {
+  const { default: pg } = await import('pg');
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 4,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'mk-ci',
+    types: {
+      // int8 as a number: counts and times in ms stay far below 2^53.
+      getTypeParser: (oid, format) =>
+        (oid as number) === 20 ? (text: string) => Number(text) : (pg.types.getTypeParser(oid, format) as unknown),
+    },
+  });
+  // An idle connection that the server closes is replaced at the next query.
+  pool.on('error', () => undefined);
+  return pool;
+}
+
+async function migrate(
+  db: Kysely<Schema>,
+  location: string,
+  migrations: readonly Migration[],
+  readonly: boolean,
+): Promise<void> {
+  const latest = latestVersion(migrations);
+  const before = await versionOf(db, location);
+  if (before > latest) {
+    throw new MkCiError('DB_NEWER', { message: `${location} has schema ${before}, this version knows ${latest}` });
+  }
+  if (before === latest) return;
+  if (readonly) {
+    throw new MkCiError('DB_OPEN', {
+      message: `${location} holds no database of mk-ci`,
+      advice: 'Record a run first.',
+    });
+  }
+  for (const migration of [...migrations].sort((left, right) => left.version - right.version)) {
+    await db.transaction().execute(async (transaction) => {
+      await sql`SELECT pg_advisory_xact_lock(${APPLICATION_ID})`.execute(transaction);
+      if ((await versionOf(transaction, location)) >= migration.version) return;
+      await sql.raw(`CREATE SCHEMA IF NOT EXISTS ${SCHEMA}`).execute(transaction);
+      for (const statement of migration.postgres.split(';').filter((text) => text.trim() !== '')) {
+        await sql.raw(statement).execute(transaction);
+      }
+      await sql`
+        INSERT INTO meta (key, value) VALUES ('schema-version', ${String(migration.version)})
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value`.execute(transaction);
+    });
+  }
+}
+
+async function versionOf(db: Kysely<Schema>, location: string): Promise<number> {
+  const { rows } = await sql<{ tables: number; meta: boolean }>`
+    SELECT count(*)::int AS tables, coalesce(bool_or(table_name = 'meta'), false) AS meta
+    FROM information_schema.tables WHERE table_schema = ${SCHEMA}`.execute(db);
+  const found = rows[0];
+  if (found === undefined || found.tables === 0) return 0;
+  if (!found.meta) throw new MkCiError('DB_FOREIGN', { message: `schema ${SCHEMA} of ${location}` });
+  const version = await db.selectFrom('meta').select('value').where('key', '=', 'schema-version').executeTakeFirst();
+  return Number(version?.value ?? 0);
+}
+
+class PostgresStore implements FlakeStore {
+  readonly engine = 'postgres';
+  readonly location: string;
+  readonly #db: Kysely<Schema>;
+  readonly #retryMs: number;
+
+  constructor(db: Kysely<Schema>, location: string, retryMs: number) {
+    this.#db = db;
+    this.location = location;
+    this.#retryMs = retryMs;
+  }
+
+  async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
+    return await this.write(recordsOfRun(run, meta));
+  }
+
+  async write(
+    records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
+    { rollup = 'live', batchSize = 20_000, signal }: WriteOptions = {},
+  ): Promise<WriteSummary> {
+    const summary = emptySummary();
+    let batch: RunRecord[] = [];
+    let size = 0;
+    const flush = async (): Promise<void> => {
+      if (batch.length === 0) return;
+      const written = await this.#inTransaction(async (transaction) => {
+        const writer = new PostgresWriter(transaction);
+        if (rollup === 'deferred') await setMeta(transaction, 'rollup-owed', 'yes');
+        const outcomes: Written[] = [];
+        for (const record of batch) outcomes.push(await writer.write(record, rollup));
+        return outcomes;
+      }, signal);
+      for (const [index, outcome] of written.entries()) addWritten(summary, batch[index], outcome);
+      batch = [];
+      size = 0;
+    };
+    for await (const record of records) {
+      signal?.throwIfAborted();
+      batch.push(record);
+      size += record.results.length;
+      if (size >= batchSize) await flush();
+    }
+    await flush();
+    return summary;
+  }
+
+  async rebuildRollup(): Promise<void> {
+    await this.#inTransaction(async (transaction) => {
+      for (const statement of rollupStatements({})) await sql.raw(statement).execute(transaction);
+      await setMeta(transaction, 'rollup-owed', 'no');
+    });
+  }
+
+  /** Makes the rollup when a bulk import ended before it did. */
+  async payRollup(): Promise<void> {
+    const owed = await this.#db.selectFrom('meta').select('value').where('key', '=', 'rollup-owed').executeTakeFirst();
+    if (owed?.value === 'yes') await this.rebuildRollup();
+  }
+
+  async #inTransaction<T>(body: (transaction: Transaction<Schema>) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const deadline = performance.now() + this.#retryMs;
+    for (let pauseMs = 100; ; pauseMs = Math.min(2000, pauseMs * 2)) {
+      try {
+        return await this.#db.transaction().execute(async (transaction) => {
+          await sql`SELECT pg_advisory_xact_lock(${APPLICATION_ID})`.execute(transaction);
+          return await body(transaction);
+        });
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!isConnectionLost(error) || performance.now() + pauseMs > deadline) {
+          throw postgresError(error, this.location);
+        }
+        await delay(pauseMs, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  }
+
+  async counts(filter: Filter = {}): Promise<CountRow[]> {
+    return await this.#read(() => readCounts(this.#db, filter));
+  }
+
+  async failingDays(filter: Filter = {}): Promise<DayRow[]> {
+    return await this.#read(() => readFailingDays(this.#db, filter));
+  }
+
+  async durations(environment?: string): Promise<DurationRow[]> {
+    return await this.#read(() => readDurations(this.#db, environment));
+  }
+
+  async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {
+    return await this.#read(() => readHistory(this.#db, filter, limit));
+  }
+
+  async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
+    return await this.#read(() => readAttempts(this.#db, filter));
+  }
+
+  async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {
+    try {
+      yield* readRuns(this.#db, filter);
+    } catch (error) {
+      throw postgresError(error, this.location);
+    }
+  }
+
+  async #read<T>(body: () => Promise<T>): Promise<T> {
+    try {
+      return await body();
+    } catch (error) {
+      throw postgresError(error, this.location);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#db.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+async function setMeta(db: Kysely<Schema>, key: string, value: string): Promise<void> {
+  await sql`
+    INSERT INTO meta (key, value) VALUES (${key}, ${value})
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value`.execute(db);
+}

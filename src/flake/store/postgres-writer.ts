@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+import { deflateRawSync } from 'node:zlib';
+
+import { sql, type Transaction } from 'kysely';
+
+import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
+import { rollupStatements } from './rollup.js';
+import type { Schema } from './schema.js';
+import { saysMore, type FoundRun, type Written } from './sqlite-writer.js';
+import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
+
+/**
+ * Writes runs into Postgres inside one transaction that holds the writer's lock, a handful of statements a run: rows
+ * travel as arrays. Keeps ids of names for the life of the transaction.
+ */
+export class PostgresWriter {
+  readonly #db: Transaction<Schema>;
+  readonly #ids = new Map<string, Map<string, number>>();
+
+  constructor(db: Transaction<Schema>) {
+    this.#db = db;
+  }
+
+  async write(record: RunRecord, rollup: 'live' | 'deferred'): Promise<Written> {
+    const db = this.#db;
+    const found = await sql<FoundRun>`
+      SELECT id, complete, pruned, (SELECT count(*)::int FROM result WHERE run_id = run.id) AS results
+      FROM run WHERE uid = ${record.uid}`.execute(db);
+    const old = found.rows[0];
+    if (old !== undefined && !saysMore(record, old)) return 'known';
+    if (old !== undefined) await this.#remove(old.id, rollup);
+
+    const repository = await this.#idOf('repository', record.repository);
+    const environment = await this.#idOf('environment', record.environment);
+    const suite = await this.#idOf('suite', record.suite);
+    const revision = await this.#revision(repository, record);
+    const deltas = testDeltas(record.results);
+    const tests = await this.#tests(repository, deltas);
+    const failedTests = deltas.reduce((sum, { failedRuns }) => sum + failedRuns, 0);
+    const inserted = await sql<{ id: number }>`
+      INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, branch, pull_request, url, started_at,
+        duration_ms, complete, excluded, origin, tests, failed_tests)
+      VALUES (${record.uid}, ${repository}, ${environment}, ${suite}, ${revision}, ${record.branch ?? null},
+        ${record.pullRequest ?? null}, ${record.url ?? null}, ${Math.round(record.startedAtMs)},
+        ${integer(record.durationMs)}, ${record.complete ? 1 : 0}, ${record.excluded ?? null}, ${record.origin},
+        ${deltas.length}, ${failedTests})
+      RETURNING id`.execute(db);
+    const run = idIn(inserted.rows);
+    await this.#insertResults(run, tests, record.results);
+    if (rollup === 'live' && record.excluded === undefined) {
+      const series = await this.#series(environment, [...tests.values()]);
+      const pull = record.pullRequest === undefined ? 0 : 1;
+      await this.#addDaily(deltas, tests, series, dayOf(record.startedAtMs), pull);
+      await this.#setFailingCommits(deltas, tests, series, { environment, revision, pull });
+    }
+    return old === undefined ? 'new' : 'replaced';
+  }
+
+  async #insertResults(
+    run: number,
+    tests: ReadonlyMap<string, number>,
+    results: readonly ResultRecord[],
+  ): Promise<void> {
+    if (results.length === 0) return;
+    const failures = await this.#failures(results);
+    await sql`
+      INSERT INTO result (run_id, test_id, attempt, status, duration_ms, failure_id)
+      SELECT ${run}::int, * FROM unnest(
+        ${results.map((result) => tests.get(keyOf(result)) ?? 0)}::int[],
+        ${results.map(({ attempt }) => attempt)}::smallint[],
+        ${results.map(({ status }) => STATUS_CODES[status])}::smallint[],
+        ${results.map(({ durationMs }) => integer(durationMs))}::int[],
+        ${results.map(({ failure }) => (failure === undefined ? null : (failures.get(hashOf(failure)) ?? null)))}::int[]
+      )`.execute(this.#db);
+  }
+
+  async #failures(results: readonly ResultRecord[]): Promise<Map<string, number>> {
+    const distinct = new Map<string, FailureRecord>();
+    for (const { failure } of results) if (failure !== undefined) distinct.set(hashOf(failure), failure);
+    if (distinct.size === 0) return new Map();
+    const list = [...distinct.values()];
+    const { rows } = await sql<{ hash: string; id: number }>`
+      INSERT INTO failure (hash, kind, message, body)
+      SELECT decode(hash, 'hex'), kind, message, decode(body, 'base64') FROM unnest(
+        ${[...distinct.keys()]}::text[],
+        ${list.map(({ kind }) => kind ?? null)}::text[],
+        ${list.map(({ message }) => message.replaceAll('\0', '\uFFFD'))}::text[],
+        ${list.map((failure) => bodyOf(failure)?.toString('base64') ?? null)}::text[]
+      ) AS wanted (hash, kind, message, body)
+      ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash
+      RETURNING encode(hash, 'hex') AS hash, id`.execute(this.#db);
+    return new Map(rows.map(({ hash, id }) => [hash, id]));
+  }
+
+  async #addDaily(
+    deltas: readonly TestDelta[],
+    tests: ReadonlyMap<string, number>,
+    series: ReadonlyMap<number, number>,
+    day: number,
+    pull: number,
+  ): Promise<void> {
+    if (deltas.length === 0) return;
+    const columns = DELTA_COLUMNS.map(([column]) => column);
+    const sums = DELTA_COLUMNS.map(([, member]) => sql`${deltas.map((delta) => delta[member])}::bigint[]`);
+    const ids = deltas.map((delta) => series.get(tests.get(keyOf(delta)) ?? 0) ?? 0);
+    await sql`
+      INSERT INTO daily (series_id, day, pull, ${sql.raw(columns.join(', '))})
+      SELECT series_id, ${day}::int, ${pull}::smallint, ${sql.raw(columns.join(', '))}
+      FROM unnest(${ids}::int[], ${sql.join(sums)}) AS added (series_id, ${sql.raw(columns.join(', '))})
+      ON CONFLICT (series_id, day, pull) DO UPDATE SET
+        ${sql.raw(columns.map((column) => `${column} = daily.${column} + excluded.${column}`).join(', '))}`.execute(
+      this.#db,
+    );
+  }
+
+  async #setFailingCommits(
+    deltas: readonly TestDelta[],
+    tests: ReadonlyMap<string, number>,
+    series: ReadonlyMap<number, number>,
+    at: { readonly environment: number; readonly revision: number; readonly pull: number },
+  ): Promise<void> {
+    const known = await sql<{ id: number }>`
+      SELECT series_id AS id FROM failing_commit WHERE revision_id = ${at.revision} AND pull = ${at.pull}`.execute(
+      this.#db,
+    );
+    const failing = new Set(known.rows.map(({ id }) => id));
+    const affected = deltas
+      .filter((delta) => {
+        const id = series.get(tests.get(keyOf(delta)) ?? 0) ?? 0;
+        return delta.failed + delta.timedout > 0 || (delta.runs > 0 && failing.has(id));
+      })
+      .map((delta) => tests.get(keyOf(delta)) ?? 0);
+    if (affected.length === 0) return;
+    await sql`
+      INSERT INTO failing_commit (series_id, revision_id, pull, passed, failed, last_at)
+      SELECT series.id, ${at.revision}::int, ${at.pull}::smallint, sum(CASE WHEN result.status = 0 THEN 1 ELSE 0 END),
+        sum(CASE WHEN result.status IN (1, 4) THEN 1 ELSE 0 END), max(run.started_at)
+      FROM run
+      JOIN result ON result.run_id = run.id
+      JOIN series ON series.test_id = result.test_id AND series.environment_id = run.environment_id
+      WHERE run.revision_id = ${at.revision} AND run.environment_id = ${at.environment} AND run.excluded IS NULL
+        AND (CASE WHEN run.pull_request IS NULL THEN 0 ELSE 1 END) = ${at.pull}
+        AND result.status IN (0, 1, 4) AND result.test_id = ANY(${affected}::int[])
+      GROUP BY series.id
+      ON CONFLICT (series_id, revision_id, pull) DO UPDATE SET
+        passed = excluded.passed, failed = excluded.failed, last_at = excluded.last_at`.execute(this.#db);
+  }
+
+  /** Takes a run back: its results, and what it added to the rollup. */
+  async #remove(run: number, rollup: 'live' | 'deferred'): Promise<void> {
+    const db = this.#db;
+    const { rows } = await sql<{ environmentId: number; revisionId: number; startedAt: number }>`
+      SELECT environment_id AS "environmentId", revision_id AS "revisionId", started_at AS "startedAt"
+      FROM run WHERE id = ${run}`.execute(db);
+    await sql`DELETE FROM result WHERE run_id = ${run}`.execute(db);
+    await sql`DELETE FROM run WHERE id = ${run}`.execute(db);
+    const at = rows[0];
+    if (rollup === 'deferred' || at === undefined) return;
+    const fromDay = dayOf(at.startedAt);
+    const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay, untilDay: fromDay + 1 };
+    for (const statement of rollupStatements(scope)) await sql.raw(statement).execute(db);
+  }
+
+  #map(kind: string): Map<string, number> {
+    let map = this.#ids.get(kind);
+    if (map === undefined) {
+      map = new Map();
+      this.#ids.set(kind, map);
+    }
+    return map;
+  }
+
+  async #idOf(table: 'repository' | 'environment' | 'suite', name: string): Promise<number> {
+    const map = this.#map(table);
+    const seen = map.get(name);
+    if (seen !== undefined) return seen;
+    const { rows } = await sql<{ id: number }>`
+      INSERT INTO ${sql.table(table)} (name) VALUES (${name})
+      ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id`.execute(this.#db);
+    const id = idIn(rows);
+    map.set(name, id);
+    return id;
+  }
+
+  async #revision(repository: number, record: RunRecord): Promise<number> {
+    const { commit } = record;
+    const { rows } = await sql<{ id: number }>`
+      INSERT INTO revision (repository_id, sha, tree_sha, position, first_run_at)
+      VALUES (${repository}, ${commit?.sha ?? `run:${record.uid}`}, ${commit?.treeSha ?? null},
+        ${commit?.position ?? null}, ${Math.round(record.startedAtMs)})
+      ON CONFLICT (repository_id, sha) DO UPDATE SET
+        tree_sha = coalesce(revision.tree_sha, excluded.tree_sha),
+        position = coalesce(revision.position, excluded.position),
+        first_run_at = least(revision.first_run_at, excluded.first_run_at)
+      RETURNING id`.execute(this.#db);
+    return idIn(rows);
+  }
+
+  /** Ids of all tests of the run by `package\0name`, in one statement for those not seen before. */
+  async #tests(repository: number, deltas: readonly TestDelta[]): Promise<ReadonlyMap<string, number>> {
+    const map = this.#map(`test ${repository}`);
+    const missing = deltas.filter((delta) => !map.has(keyOf(delta)));
+    if (missing.length > 0) {
+      const { rows } = await sql<{ id: number; package: string; name: string }>`
+        INSERT INTO test (repository_id, package, name)
+        SELECT ${repository}::int, * FROM unnest(
+          ${missing.map((delta) => delta.package)}::text[], ${missing.map(({ name }) => name)}::text[])
+        ON CONFLICT (repository_id, package, name) DO UPDATE SET name = excluded.name
+        RETURNING id, package, name`.execute(this.#db);
+      for (const row of rows) map.set(keyOf(row), row.id);
+    }
+    return map;
+  }
+
+  async #series(environment: number, tests: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    const { rows } = await sql<{ id: number; test: number }>`
+      INSERT INTO series (test_id, environment_id) SELECT *, ${environment}::int FROM unnest(${tests}::int[])
+      ON CONFLICT (test_id, environment_id) DO UPDATE SET test_id = excluded.test_id
+      RETURNING id, test_id AS test`.execute(this.#db);
+    return new Map(rows.map(({ id, test }) => [test, id]));
+  }
+}
+
+function keyOf(test: { readonly package: string; readonly name: string }): string {
+  return `${test.package}\0${test.name}`;
+}
+
+function hashOf(failure: FailureRecord): string {
+  return createHash('sha256')
+    .update(`${failure.kind ?? ''}\0${failure.message}\0${failure.text ?? ''}`)
+    .digest('hex')
+    .slice(0, 32);
+}
+
+function bodyOf({ text, message }: FailureRecord): Buffer | undefined {
+  return text === undefined || text === '' || text === message ? undefined : deflateRawSync(text);
+}
+
+function integer(value: number | undefined): number | null {
+  return value === undefined || !Number.isFinite(value) ? null : Math.round(value);
+}
+
+function idIn(rows: readonly { readonly id: number }[]): number {
+  const row = rows[0];
+  if (row === undefined) throw new Error('a statement with RETURNING gave no row');
+  return row.id;
+}

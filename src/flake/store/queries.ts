@@ -1,0 +1,389 @@
+import { inflateRawSync } from 'node:zlib';
+
+import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
+
+import { DAY_MS, dayOf, statusOfCode, type ResultRecord, type RunRecord } from './record.js';
+import type { Schema } from './schema.js';
+import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow } from './store.js';
+
+/**
+ * Reads, the same for every engine. They count and list; what the numbers mean is decided in `statistics/` and
+ * `verdict/`.
+ */
+
+/** Sums of integers are `bigint` in Postgres, sums of those `numeric`; both engines give a JavaScript number this way. */
+const total = (column: string) => sql<number>`cast(coalesce(sum(${sql.ref(column)}), 0) as double precision)`;
+
+export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promise<CountRow[]> {
+  const rows = await inWindow(named(db, filter).innerJoin('daily', 'daily.series_id', 'series.id'), filter)
+    .groupBy('series.id')
+    .select([
+      'series.id as seriesId',
+      total('daily.passed').as('passed'),
+      total('daily.failed').as('failed'),
+      total('daily.skipped').as('skipped'),
+      total('daily.error').as('error'),
+      total('daily.timedout').as('timedout'),
+      total('daily.notrun').as('notrun'),
+      total('daily.runs').as('runs'),
+      total('daily.failed_runs').as('failedRuns'),
+      total('daily.mixed_runs').as('mixedRuns'),
+      total('daily.passed_ms').as('passedMs'),
+      total('daily.failed_ms').as('failedMs'),
+      sql<number>`min(daily.day)`.as('firstDay'),
+      sql<number>`max(daily.day)`.as('lastDay'),
+    ])
+    .orderBy('series.id')
+    .execute();
+  const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
+  const commits = new Map((await readFailingCommits(db, filter)).map((row) => [row.seriesId, row]));
+  return rows.flatMap((row) => {
+    const name = names.get(row.seriesId);
+    if (name === undefined) return [];
+    const { passed, failed, skipped, error, timedout, notrun, ...rest } = row;
+    return [
+      {
+        ...name,
+        ...rest,
+        counts: { passed, failed, skipped, error, timedout, notrun },
+        failingCommits: commits.get(row.seriesId)?.failing ?? 0,
+        mixedCommits: commits.get(row.seriesId)?.mixed ?? 0,
+      },
+    ];
+  });
+}
+
+async function readNames(db: Kysely<Schema>, filter: Filter) {
+  return await named(db, filter)
+    .select([
+      'series.id as seriesId',
+      'repository.name as repository',
+      'environment.name as environment',
+      'test.package as package',
+      'test.name as test',
+    ])
+    .execute();
+}
+
+async function readFailingCommits(db: Kysely<Schema>, filter: Filter) {
+  return await named(db, filter)
+    .innerJoin('failing_commit', 'failing_commit.series_id', 'series.id')
+    .$if(filter.sinceMs !== undefined, (query) =>
+      query.where('failing_commit.last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS),
+    )
+    .$if(filter.untilMs !== undefined, (query) => query.where('failing_commit.last_at', '<', filter.untilMs ?? 0))
+    .$if(isNarrow(filter), (query) => query.where('failing_commit.pull', '=', filter.runs === 'base' ? 0 : 1))
+    .groupBy('series.id')
+    .select([
+      'series.id as seriesId',
+      sql<number>`cast(count(*) as double precision)`.as('failing'),
+      sql<number>`cast(sum(case when failing_commit.passed > 0 then 1 else 0 end) as double precision)`.as('mixed'),
+    ])
+    .execute();
+}
+
+/** Days of the series that failed at least once in the window; without these, a spotless history would be most of the rows. */
+export async function readFailingDays(db: Kysely<Schema>, filter: Filter = {}): Promise<DayRow[]> {
+  const failing = inWindow(named(db, filter).innerJoin('daily', 'daily.series_id', 'series.id'), filter)
+    .groupBy('series.id')
+    .having(sql<boolean>`sum(daily.failed + daily.timedout) > 0`)
+    .select('series.id');
+  return await inWindow(
+    db.selectFrom('series').innerJoin('daily', 'daily.series_id', 'series.id').where('series.id', 'in', failing),
+    filter,
+  )
+    .groupBy(['series.id', 'daily.day'])
+    .select([
+      'series.id as seriesId',
+      'daily.day as day',
+      sql<number>`cast(sum(daily.failed + daily.timedout) as double precision)`.as('failures'),
+      sql<number>`cast(sum(daily.passed + daily.failed + daily.timedout) as double precision)`.as('attempts'),
+    ])
+    .orderBy('series.id')
+    .orderBy('daily.day')
+    .execute();
+}
+
+export async function readDurations(db: Kysely<Schema>, environment?: string): Promise<DurationRow[]> {
+  const rows = await readCounts(db, environment === undefined ? {} : { environment });
+  return rows.flatMap(({ counts, passedMs, failedMs, repository, environment: name, package: pkg, test }) => {
+    const attempts = counts.passed > 0 ? counts.passed : counts.failed + counts.timedout;
+    if (attempts === 0) return [];
+    const durationMs = (counts.passed > 0 ? passedMs : failedMs) / attempts;
+    return [{ repository, environment: name, package: pkg, test, durationMs, attempts }];
+  });
+}
+
+export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 1000): Promise<HistoryRow[]> {
+  const rows = await db
+    .selectFrom('result')
+    .innerJoin('run', 'run.id', 'result.run_id')
+    .innerJoin('test', 'test.id', 'result.test_id')
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .innerJoin('environment', 'environment.id', 'run.environment_id')
+    .innerJoin('suite', 'suite.id', 'run.suite_id')
+    .innerJoin('revision', 'revision.id', 'run.revision_id')
+    .leftJoin('failure', 'failure.id', 'result.failure_id')
+    .$call((query) => matching(query, filter))
+    .$call((query) => runsInWindow(query, filter))
+    .select([
+      'repository.name as repository',
+      'environment.name as environment',
+      'test.package as package',
+      'test.name as test',
+      'run.uid as runUid',
+      'suite.name as suite',
+      'revision.sha as sha',
+      'revision.position as position',
+      'run.branch as branch',
+      'run.pull_request as pullRequest',
+      'run.url as url',
+      'run.started_at as startedAtMs',
+      'run.excluded as excluded',
+      'result.attempt as attempt',
+      'result.status as status',
+      'result.duration_ms as durationMs',
+      'failure.message as message',
+    ])
+    .orderBy('run.started_at', 'desc')
+    .orderBy('run.id', 'desc')
+    .orderBy('test.id')
+    .orderBy('result.attempt', 'desc')
+    .limit(limit)
+    .execute();
+  return rows.map(({ sha, ...row }) => ({
+    ...row,
+    status: statusOfCode(row.status),
+    commit: sha.startsWith('run:') ? undefined : sha,
+    position: row.position ?? undefined,
+    branch: row.branch ?? undefined,
+    pullRequest: row.pullRequest ?? undefined,
+    url: row.url ?? undefined,
+    excluded: row.excluded ?? undefined,
+    durationMs: row.durationMs ?? undefined,
+    message: row.message ?? undefined,
+  }));
+}
+
+export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Promise<AttemptRow[]> {
+  const rows = await runsInWindow(
+    matching(
+      db
+        .selectFrom('run')
+        .innerJoin('result', 'result.run_id', 'run.id')
+        .innerJoin('test', 'test.id', 'result.test_id')
+        .innerJoin('repository', 'repository.id', 'test.repository_id')
+        .innerJoin('environment', 'environment.id', 'run.environment_id'),
+      filter,
+    ),
+    filter,
+  )
+    .where('run.excluded', 'is', null)
+    .select([
+      'environment.name as environment',
+      'test.package as package',
+      'test.name as test',
+      'result.status as status',
+      'result.duration_ms as durationMs',
+    ])
+    .orderBy('run.id')
+    .orderBy('result.test_id')
+    .orderBy('result.attempt')
+    .execute();
+  return rows.map((row) => ({ ...row, status: statusOfCode(row.status), durationMs: row.durationMs ?? undefined }));
+}
+
+/** Runs are read in pages, so memory does not grow with the history. */
+export async function* readRuns(
+  db: Kysely<Schema>,
+  filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {},
+): AsyncGenerator<RunRecord> {
+  const pageSize = 100;
+  for (let after = 0; ;) {
+    const runs = await runsInWindow(
+      db
+        .selectFrom('run')
+        .innerJoin('repository', 'repository.id', 'run.repository_id')
+        .innerJoin('environment', 'environment.id', 'run.environment_id')
+        .innerJoin('suite', 'suite.id', 'run.suite_id')
+        .innerJoin('revision', 'revision.id', 'run.revision_id')
+        .where('run.id', '>', after)
+        .where('run.pruned', '=', 0),
+      filter,
+    )
+      .select([
+        'run.id as id',
+        'run.uid as uid',
+        'repository.name as repository',
+        'environment.name as environment',
+        'suite.name as suite',
+        'revision.sha as sha',
+        'revision.tree_sha as treeSha',
+        'revision.position as position',
+        'run.branch as branch',
+        'run.pull_request as pullRequest',
+        'run.url as url',
+        'run.started_at as startedAtMs',
+        'run.duration_ms as durationMs',
+        'run.complete as complete',
+        'run.excluded as excluded',
+        'run.origin as origin',
+      ])
+      .orderBy('run.id')
+      .limit(pageSize)
+      .execute();
+    if (runs.length === 0) return;
+    const results = await readResults(
+      db,
+      runs.map(({ id }) => id),
+    );
+    for (const {
+      id,
+      sha,
+      treeSha,
+      position,
+      branch,
+      pullRequest,
+      url,
+      durationMs,
+      excluded,
+      complete,
+      ...run
+    } of runs) {
+      yield {
+        ...run,
+        ...(sha.startsWith('run:')
+          ? {}
+          : {
+              commit: {
+                sha,
+                ...(treeSha === null ? {} : { treeSha }),
+                ...(position === null ? {} : { position }),
+              },
+            }),
+        ...(branch === null ? {} : { branch }),
+        ...(pullRequest === null ? {} : { pullRequest }),
+        ...(url === null ? {} : { url }),
+        ...(durationMs === null ? {} : { durationMs }),
+        ...(excluded === null ? {} : { excluded }),
+        complete: complete === 1,
+        results: results.get(id) ?? [],
+      };
+    }
+    after = runs.at(-1)?.id ?? after;
+  }
+}
+
+async function readResults(db: Kysely<Schema>, runIds: readonly number[]): Promise<Map<number, ResultRecord[]>> {
+  const rows = await db
+    .selectFrom('result')
+    .innerJoin('test', 'test.id', 'result.test_id')
+    .leftJoin('failure', 'failure.id', 'result.failure_id')
+    .where('result.run_id', 'in', runIds)
+    .select([
+      'result.run_id as runId',
+      'test.package as package',
+      'test.name as name',
+      'result.attempt as attempt',
+      'result.status as status',
+      'result.duration_ms as durationMs',
+      'failure.kind as kind',
+      'failure.message as message',
+      'failure.body as body',
+    ])
+    .orderBy('result.run_id')
+    .orderBy('result.test_id')
+    .orderBy('result.attempt')
+    .execute();
+  const byRun = new Map<number, ResultRecord[]>();
+  for (const { runId, status, durationMs, kind, message, body, ...row } of rows) {
+    const list = byRun.get(runId) ?? [];
+    byRun.set(runId, list);
+    list.push({
+      ...row,
+      status: statusOfCode(status),
+      ...(durationMs === null ? {} : { durationMs }),
+      ...(message === null
+        ? {}
+        : {
+            failure: {
+              message,
+              ...(body === null ? {} : { text: inflateRawSync(body).toString('utf8') }),
+              ...(kind === null ? {} : { kind }),
+            },
+          }),
+    });
+  }
+  return byRun;
+}
+
+/** For queries that have joined run. */
+function runsInWindow<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  { sinceMs, untilMs, runs }: Filter,
+): SelectQueryBuilder<Tables, T, O> {
+  const startedAt = sql.ref('run.started_at');
+  return query
+    .$if(sinceMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} >= ${sinceMs}`))
+    .$if(untilMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} < ${untilMs}`))
+    .$if(runs === 'base', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is null`))
+    .$if(runs === 'pull-requests', (narrowed) =>
+      narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is not null`),
+    );
+}
+
+/** For queries that have joined daily. */
+function inWindow<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  { sinceMs, untilMs, runs }: Filter,
+): SelectQueryBuilder<Tables, T, O> {
+  const day = sql.ref('daily.day');
+  return query
+    .$if(sinceMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${day} >= ${dayOf(sinceMs ?? 0)}`))
+    .$if(untilMs !== undefined, (narrowed) =>
+      narrowed.where(sql<boolean>`${day} < ${Math.ceil((untilMs ?? 0) / DAY_MS)}`),
+    )
+    .$if(runs === 'base', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('daily.pull')} = 0`))
+    .$if(runs === 'pull-requests', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('daily.pull')} = 1`));
+}
+
+function isNarrow(filter: Filter): boolean {
+  return filter.runs !== undefined && filter.runs !== 'all';
+}
+
+/** Series with their names, narrowed. */
+function named(db: Kysely<Schema>, filter: Filter) {
+  return db
+    .selectFrom('series')
+    .innerJoin('test', 'test.id', 'series.test_id')
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .innerJoin('environment', 'environment.id', 'series.environment_id')
+    .$call((query) => matching(query, filter));
+}
+
+/** For queries that have joined repository, environment and test. */
+function matching<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  filter: Filter,
+): SelectQueryBuilder<Tables, T, O> {
+  const conditions = [
+    ['repository.name', filter.repository],
+    ['environment.name', filter.environment],
+    ['test.package', filter.package],
+    ['test.name', filter.test],
+  ] as const;
+  return conditions.reduce(
+    (narrowed, [column, pattern]) =>
+      pattern === undefined
+        ? narrowed
+        : pattern.includes('*')
+          ? narrowed.where(sql<boolean>`${sql.ref(column)} like ${likeOf(pattern)} escape '\\'`)
+          : narrowed.where(sql<boolean>`${sql.ref(column)} = ${pattern}`),
+    query,
+  );
+}
+
+/** `*` stands for any text; `%`, `_` and `\` for themselves. */
+function likeOf(pattern: string): string {
+  return pattern.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
+}

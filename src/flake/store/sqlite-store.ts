@@ -1,0 +1,165 @@
+import type Database from 'better-sqlite3';
+import { Kysely, SqliteDialect } from 'kysely';
+
+import type { RunResult } from '../../results/model.js';
+import { recordsOfRun, type RecordMeta } from './records-of-run.js';
+import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
+import type { RunRecord } from './record.js';
+import { rollupStatements } from './rollup.js';
+import type { Schema } from './schema.js';
+import { sqliteError } from './sqlite-errors.js';
+import { openSqlite, type SqliteOptions } from './sqlite-open.js';
+import { SqliteWriter } from './sqlite-writer.js';
+import type {
+  AttemptRow,
+  CountRow,
+  DayRow,
+  DurationRow,
+  Filter,
+  FlakeStore,
+  HistoryRow,
+  WriteOptions,
+  WriteSummary,
+} from './store.js';
+import { addWritten, emptySummary, type GrowingSummary } from './write-summary.js';
+
+/** @see openSqlite for what is refused */
+export function createSqliteStore(path: string, options: SqliteOptions = {}): FlakeStore {
+  return new SqliteStore(path, options);
+}
+
+/**
+ * The embedded store. Writes are synchronous inside one `BEGIN IMMEDIATE` transaction each, so no other code of this
+ * process can come between; reads go through kysely on the same connection.
+ */
+class SqliteStore implements FlakeStore {
+  readonly engine = 'sqlite';
+  readonly location: string;
+  readonly #db: Database.Database;
+  readonly #kysely: Kysely<Schema>;
+  #writer: SqliteWriter | undefined;
+
+  constructor(path: string, options: SqliteOptions) {
+    this.location = path;
+    this.#db = openSqlite(path, options);
+    this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: this.#db }) });
+    if (options.readonly !== true && this.#isRollupOwed()) this.#rebuild();
+  }
+
+  async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
+    return await this.write(recordsOfRun(run, meta));
+  }
+
+  async write(
+    records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
+    { rollup = 'live', batchSize = 20_000, signal }: WriteOptions = {},
+  ): Promise<WriteSummary> {
+    const summary = emptySummary();
+    let batch: RunRecord[] = [];
+    let size = 0;
+    const flush = (): void => {
+      if (batch.length > 0) this.#writeBatch(batch, rollup, summary);
+      batch = [];
+      size = 0;
+    };
+    for await (const record of records) {
+      signal?.throwIfAborted();
+      batch.push(record);
+      size += record.results.length;
+      if (size >= batchSize) flush();
+    }
+    flush();
+    return summary;
+  }
+
+  #writeBatch(batch: readonly RunRecord[], rollup: 'live' | 'deferred', summary: GrowingSummary): void {
+    const written = this.#inTransaction((writer) => {
+      if (rollup === 'deferred') this.#setRollupOwed(true);
+      return batch.map((record) => writer.write(record, rollup));
+    });
+    for (const [index, outcome] of written.entries()) addWritten(summary, batch[index], outcome);
+  }
+
+  async rebuildRollup(): Promise<void> {
+    this.#rebuild();
+  }
+
+  #rebuild(): void {
+    this.#inTransaction(() => {
+      for (const statement of rollupStatements({})) this.#db.exec(statement);
+      this.#setRollupOwed(false);
+    });
+  }
+
+  #isRollupOwed(): boolean {
+    return this.#db.prepare(`SELECT value FROM meta WHERE key = 'rollup-owed'`).pluck().get() === 'yes';
+  }
+
+  #setRollupOwed(owed: boolean): void {
+    this.#db
+      .prepare(
+        `INSERT INTO meta (key, value) VALUES ('rollup-owed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+      )
+      .run(owed ? 'yes' : 'no');
+  }
+
+  #inTransaction<T>(body: (writer: SqliteWriter) => T): T {
+    const writer = (this.#writer ??= new SqliteWriter(this.#db));
+    try {
+      return this.#db
+        .transaction(() => {
+          writer.begin();
+          return body(writer);
+        })
+        .immediate();
+    } catch (error) {
+      writer.forget();
+      throw sqliteError(error, this.location);
+    }
+  }
+
+  async counts(filter: Filter = {}): Promise<CountRow[]> {
+    return await this.#read(() => readCounts(this.#kysely, filter));
+  }
+
+  async failingDays(filter: Filter = {}): Promise<DayRow[]> {
+    return await this.#read(() => readFailingDays(this.#kysely, filter));
+  }
+
+  async durations(environment?: string): Promise<DurationRow[]> {
+    return await this.#read(() => readDurations(this.#kysely, environment));
+  }
+
+  async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {
+    return await this.#read(() => readHistory(this.#kysely, filter, limit));
+  }
+
+  async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
+    return await this.#read(() => readAttempts(this.#kysely, filter));
+  }
+
+  async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {
+    try {
+      yield* readRuns(this.#kysely, filter);
+    } catch (error) {
+      throw sqliteError(error, this.location);
+    }
+  }
+
+  async #read<T>(body: () => Promise<T>): Promise<T> {
+    try {
+      return await body();
+    } catch (error) {
+      throw sqliteError(error, this.location);
+    }
+  }
+
+  async close(): Promise<void> {
+    // Destroying kysely closes the connection that both share; the last connection folds the WAL into the file.
+    await this.#kysely.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

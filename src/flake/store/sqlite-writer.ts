@@ -1,0 +1,275 @@
+import { createHash } from 'node:crypto';
+import { deflateRawSync } from 'node:zlib';
+
+import type Database from 'better-sqlite3';
+
+import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
+import { rollupStatements } from './rollup.js';
+import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
+
+/** What became of one record. */
+export type Written = 'new' | 'known' | 'replaced';
+
+type Row = Readonly<Record<string, unknown>>;
+
+/**
+ * Writes runs into SQLite, synchronously: an asynchronous driver costs more per row than SQLite itself
+ * (`bench/flake.ts`). Must be called inside a transaction of the caller's.
+ *
+ * Ids of names are kept in maps. They are dropped when another connection has changed the file, and must be dropped with
+ * {@link forget} after a rollback.
+ */
+export class SqliteWriter {
+  readonly #db: Database.Database;
+  readonly #statements: ReturnType<typeof prepare>;
+  readonly #ids = new Map<string, Map<string, number>>();
+  #dataVersion = -1;
+
+  constructor(db: Database.Database) {
+    this.#db = db;
+    this.#statements = prepare(db);
+  }
+
+  forget(): void {
+    this.#ids.clear();
+  }
+
+  /** Call first in each transaction. */
+  begin(): void {
+    const version = Number(this.#db.pragma('data_version', { simple: true }));
+    if (version !== this.#dataVersion) this.forget();
+    this.#dataVersion = version;
+  }
+
+  write(record: RunRecord, rollup: 'live' | 'deferred'): Written {
+    const sql = this.#statements;
+    const old = sql.findRun.get(record.uid) as FoundRun | undefined;
+    if (old !== undefined && !saysMore(record, old)) return 'known';
+    if (old !== undefined) this.#remove(old.id, rollup);
+
+    const repository = this.#idOf('repository', record.repository);
+    const environment = this.#idOf('environment', record.environment);
+    const suite = this.#idOf('suite', record.suite);
+    const revision = this.#revision(repository, record);
+    const deltas = testDeltas(record.results);
+    const run = Number(
+      sql.insertRun.run(
+        record.uid,
+        repository,
+        environment,
+        suite,
+        revision,
+        record.branch ?? null,
+        record.pullRequest ?? null,
+        record.url ?? null,
+        record.startedAtMs,
+        integer(record.durationMs),
+        record.complete ? 1 : 0,
+        record.excluded ?? null,
+        record.origin,
+        deltas.length,
+        deltas.reduce((sum, { failedRuns }) => sum + failedRuns, 0),
+      ).lastInsertRowid,
+    );
+    this.#insertResults(run, repository, record.results);
+    if (rollup === 'live' && record.excluded === undefined) {
+      this.#addDeltas(deltas, { run, repository, environment, revision, record });
+    }
+    return old === undefined ? 'new' : 'replaced';
+  }
+
+  #insertResults(run: number, repository: number, results: readonly ResultRecord[]): void {
+    const { insertResult } = this.#statements;
+    const tests = this.#map(`test ${repository}`);
+    for (const result of results) {
+      const key = `${result.package}\0${result.name}`;
+      const test = tests.get(key) ?? this.#test(repository, result.package, result.name);
+      insertResult.run(
+        run,
+        test,
+        result.attempt,
+        STATUS_CODES[result.status],
+        integer(result.durationMs),
+        result.failure === undefined ? null : this.#failure(result.failure),
+      );
+    }
+  }
+
+  #addDeltas(
+    deltas: readonly TestDelta[],
+    at: { run: number; repository: number; environment: number; revision: number; record: RunRecord },
+  ): void {
+    const sql = this.#statements;
+    const day = dayOf(at.record.startedAtMs);
+    const pull = at.record.pullRequest === undefined ? 0 : 1;
+    const failing = new Set(sql.failingSeries.pluck().all(at.revision, pull) as number[]);
+    for (const delta of deltas) {
+      const test = this.#test(at.repository, delta.package, delta.name);
+      const series = this.#series(test, at.environment);
+      sql.addDaily.run(series, day, pull, ...DELTA_COLUMNS.map(([, member]) => delta[member]));
+      if (delta.failed + delta.timedout > 0 || (delta.runs > 0 && failing.has(series))) {
+        sql.setFailingCommit.run({ series, test, pull, revision: at.revision, environment: at.environment });
+      }
+    }
+  }
+
+  /** Takes a run back: its results, and what it added to the rollup. */
+  #remove(run: number, rollup: 'live' | 'deferred'): void {
+    const sql = this.#statements;
+    const at = sql.runScope.get(run) as { environmentId: number; revisionId: number; startedAt: number };
+    sql.deleteResults.run(run);
+    sql.deleteRun.run(run);
+    if (rollup === 'deferred') return;
+    const day = dayOf(at.startedAt);
+    const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay: day, untilDay: day + 1 };
+    for (const statement of rollupStatements(scope)) this.#db.exec(statement);
+  }
+
+  #map(kind: string): Map<string, number> {
+    let map = this.#ids.get(kind);
+    if (map === undefined) {
+      map = new Map();
+      this.#ids.set(kind, map);
+    }
+    return map;
+  }
+
+  #idOf(table: 'repository' | 'environment' | 'suite', name: string): number {
+    return this.#known(table, name, () => this.#statements[table].get(name));
+  }
+
+  #test(repository: number, pkg: string, name: string): number {
+    return this.#known(`test ${repository}`, `${pkg}\0${name}`, () => this.#statements.test.get(repository, pkg, name));
+  }
+
+  #series(test: number, environment: number): number {
+    return this.#known(`series ${environment}`, String(test), () => this.#statements.series.get(test, environment));
+  }
+
+  /** A run without a commit is a revision of its own: evidence within the run, none between runs. */
+  #revision(repository: number, record: RunRecord): number {
+    const row = this.#statements.revision.get(
+      repository,
+      record.commit?.sha ?? `run:${record.uid}`,
+      record.commit?.treeSha ?? null,
+      record.commit?.position ?? null,
+      record.startedAtMs,
+    ) as { id: number };
+    return row.id;
+  }
+
+  #failure(failure: FailureRecord): number {
+    const text = failure.text ?? '';
+    const hash = createHash('sha256')
+      .update(`${failure.kind ?? ''}\0${failure.message}\0${text}`)
+      .digest()
+      .subarray(0, 16);
+    return this.#known('failure', hash.toString('latin1'), () =>
+      this.#statements.failure.get(
+        hash,
+        failure.kind ?? null,
+        failure.message,
+        text === '' || text === failure.message ? null : deflateRawSync(text),
+      ),
+    );
+  }
+
+  #known(kind: string, key: string, find: () => unknown): number {
+    const map = this.#map(kind);
+    const seen = map.get(key);
+    if (seen !== undefined) return seen;
+    const { id } = find() as { readonly id: number };
+    // Failures are many and rarely come again.
+    if (kind === 'failure' && map.size > 10_000) map.clear();
+    map.set(key, id);
+    return id;
+  }
+}
+
+/** A run that is stored already. */
+export interface FoundRun {
+  readonly id: number;
+  readonly complete: number;
+  readonly pruned: number;
+  readonly results: number;
+}
+
+/**
+ * Whether a record takes the place of the one stored under its uid: complete beats incomplete, then more results beat
+ * fewer. So the outcome does not depend on the order in which copies of a run arrive.
+ */
+export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>): boolean {
+  if (old.pruned === 1) return false;
+  if (record.complete !== (old.complete === 1)) return record.complete;
+  return record.results.length > old.results;
+}
+
+function integer(value: number | undefined): number | null {
+  return value === undefined || !Number.isFinite(value) ? null : Math.round(value);
+}
+
+// `DO UPDATE SET x = x` instead of `DO NOTHING`, which would return no row for one that exists.
+function prepare(db: Database.Database) {
+  const named = (table: string) =>
+    db.prepare<unknown[], Row>(
+      `INSERT INTO ${table} (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id`,
+    );
+  const columns = DELTA_COLUMNS.map(([column]) => column);
+  return {
+    repository: named('repository'),
+    environment: named('environment'),
+    suite: named('suite'),
+    test: db.prepare<unknown[], Row>(
+      `INSERT INTO test (repository_id, package, name) VALUES (?, ?, ?)
+       ON CONFLICT (repository_id, package, name) DO UPDATE SET name = name RETURNING id`,
+    ),
+    series: db.prepare<unknown[], Row>(
+      `INSERT INTO series (test_id, environment_id) VALUES (?, ?)
+       ON CONFLICT (test_id, environment_id) DO UPDATE SET test_id = test_id RETURNING id`,
+    ),
+    revision: db.prepare<unknown[], Row>(
+      `INSERT INTO revision (repository_id, sha, tree_sha, position, first_run_at) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (repository_id, sha) DO UPDATE SET
+         tree_sha = coalesce(tree_sha, excluded.tree_sha),
+         position = coalesce(position, excluded.position),
+         first_run_at = min(first_run_at, excluded.first_run_at)
+       RETURNING id`,
+    ),
+    failure: db.prepare<unknown[], Row>(
+      `INSERT INTO failure (hash, kind, message, body) VALUES (?, ?, ?, ?)
+       ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id`,
+    ),
+    findRun: db.prepare(
+      'SELECT id, complete, pruned, (SELECT count(*) FROM result WHERE run_id = run.id) AS results FROM run WHERE uid = ?',
+    ),
+    insertRun: db.prepare(
+      `INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, branch, pull_request, url, started_at,
+         duration_ms, complete, excluded, origin, tests, failed_tests)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    insertResult: db.prepare(
+      'INSERT INTO result (run_id, test_id, attempt, status, duration_ms, failure_id) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    runScope: db.prepare(
+      `SELECT environment_id AS environmentId, revision_id AS revisionId, started_at AS startedAt FROM run WHERE id = ?`,
+    ),
+    deleteResults: db.prepare('DELETE FROM result WHERE run_id = ?'),
+    deleteRun: db.prepare('DELETE FROM run WHERE id = ?'),
+    failingSeries: db.prepare('SELECT series_id FROM failing_commit WHERE revision_id = ? AND pull = ?'),
+    addDaily: db.prepare(
+      `INSERT INTO daily (series_id, day, pull, ${columns.join(', ')})
+       VALUES (?, ?, ?, ${columns.map(() => '?').join(', ')})
+       ON CONFLICT (series_id, day, pull) DO UPDATE SET
+         ${columns.map((column) => `${column} = ${column} + excluded.${column}`).join(', ')}`,
+    ),
+    setFailingCommit: db.prepare(
+      `INSERT INTO failing_commit (series_id, revision_id, pull, passed, failed, last_at)
+       SELECT @series, @revision, @pull, sum(result.status = 0), sum(result.status IN (1, 4)), max(run.started_at)
+       FROM run JOIN result ON result.run_id = run.id AND result.test_id = @test
+       WHERE run.revision_id = @revision AND run.environment_id = @environment AND run.excluded IS NULL
+         AND (run.pull_request IS NOT NULL) = @pull AND result.status IN (0, 1, 4)
+       ON CONFLICT (series_id, revision_id, pull) DO UPDATE SET
+         passed = excluded.passed, failed = excluded.failed, last_at = excluded.last_at`,
+    ),
+  };
+}

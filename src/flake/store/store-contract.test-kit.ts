@@ -1,0 +1,254 @@
+import { describe, expect, it } from 'vitest';
+
+import type { RunResult, TestAttempt, TestResult } from '../../results/model.js';
+import type { ResultRecord, RunRecord } from './record.js';
+import type { FlakeStore } from './store.js';
+
+/** A run of `docker` at noon of a day in January 2026, every member replaceable. */
+export function runRecord(overrides: Partial<RunRecord> & { readonly day?: number } = {}): RunRecord {
+  const { day = 1, ...rest } = overrides;
+  return {
+    uid: `run-${day}`,
+    repository: 'o/r',
+    environment: 'docker',
+    suite: 'e2e',
+    commit: { sha: `c${day}` },
+    startedAtMs: Date.UTC(2026, 0, day, 12),
+    complete: true,
+    origin: 'test',
+    results: [],
+    ...rest,
+  };
+}
+
+/** `TestA:PFS` is test A with three attempts: passed, failed, skipped. E, T, N: error, timedout, notrun. */
+export function results(...tests: readonly string[]): ResultRecord[] {
+  const statuses = { P: 'passed', F: 'failed', S: 'skipped', E: 'error', T: 'timedout', N: 'notrun' } as const;
+  return tests.flatMap((text) => {
+    const [name = '', attempts = ''] = text.split(':');
+    return Array.from(attempts, (letter, index) => {
+      const status = statuses[letter as keyof typeof statuses];
+      return {
+        package: 'p',
+        name,
+        attempt: index + 1,
+        status,
+        durationMs: 1000 * (index + 1),
+        ...(status === 'failed' ? { failure: { message: `${name} broke`, text: `${name} broke\nat line 1` } } : {}),
+      };
+    });
+  });
+}
+
+/** What every engine must do. Each test gets an empty store. */
+export function describeStoreContract(engine: string, open: () => Promise<FlakeStore>): void {
+  describe(`flake store on ${engine}`, () => {
+    it('counts attempts by status, runs by last outcome and both kinds of mixed evidence', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ day: 1, commit: { sha: 'x' }, results: results('A:FP', 'B:P', 'C:SE', 'D:TN') }),
+        runRecord({ day: 2, commit: { sha: 'x' }, results: results('A:P', 'B:F', 'C:P') }),
+      ]);
+      const rows = await store.counts();
+      expect(Object.fromEntries(rows.map((row) => [row.test, row]))).toMatchObject({
+        A: {
+          counts: { passed: 2, failed: 1, skipped: 0, error: 0, timedout: 0, notrun: 0 },
+          runs: 2,
+          failedRuns: 0,
+          mixedRuns: 1,
+          failingCommits: 1,
+          mixedCommits: 1,
+          passedMs: 3000,
+          failedMs: 1000,
+        },
+        // Passed in one run of the commit and failed in another.
+        B: { runs: 2, failedRuns: 1, mixedRuns: 0, failingCommits: 1, mixedCommits: 1 },
+        C: { counts: { passed: 1, skipped: 1, error: 1 }, runs: 1, failedRuns: 0, failingCommits: 0 },
+        D: { counts: { timedout: 1, notrun: 1 }, runs: 1, failedRuns: 1, failingCommits: 1, mixedCommits: 0 },
+      });
+      expect(rows).toHaveLength(4);
+    });
+
+    it('stores a run once, however often it comes', async () => {
+      await using store = await open();
+      const record = runRecord({ results: results('A:F') });
+      expect(await store.write([record, record])).toMatchObject({ runs: 1, known: 1, results: 1 });
+      expect(await store.write([record])).toMatchObject({ runs: 0, known: 1, results: 0 });
+      expect(await store.counts()).toMatchObject([{ counts: { failed: 1 }, runs: 1 }]);
+    });
+
+    it('lets a complete record take the place of an incomplete one, and not the other way round', async () => {
+      await using store = await open();
+      const killed = runRecord({ complete: false, results: results('A:F', 'B:N') });
+      const whole = runRecord({ complete: true, results: results('A:FP', 'B:P') });
+      await store.write([killed]);
+      expect(await store.write([whole])).toMatchObject({ runs: 0, replaced: 1 });
+      expect(await store.write([killed])).toMatchObject({ known: 1 });
+      const rows = await store.counts();
+      expect(Object.fromEntries(rows.map((row) => [row.test, row]))).toMatchObject({
+        A: { counts: { passed: 1, failed: 1 }, runs: 1, mixedRuns: 1, mixedCommits: 1 },
+        B: { counts: { passed: 1, notrun: 0 }, runs: 1 },
+      });
+    });
+
+    it('keeps excluded runs in the history and out of the counts', async () => {
+      await using store = await open();
+      const summary = await store.write([runRecord({ excluded: 'setup failed', results: results('A:F') })]);
+      expect(summary.excluded).toEqual([{ uid: 'run-1', reason: 'setup failed' }]);
+      expect(await store.counts()).toEqual([]);
+      expect(await store.history({})).toMatchObject([{ test: 'A', excluded: 'setup failed' }]);
+    });
+
+    it('tells repositories, environments and packages apart', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ uid: 'a', results: results('A:P') }),
+        runRecord({ uid: 'b', repository: 'o/other', results: results('A:F') }),
+        runRecord({ uid: 'c', environment: 'podman', results: results('A:F') }),
+        runRecord({ uid: 'd', results: [{ package: 'q', name: 'A', attempt: 1, status: 'failed' }] }),
+      ]);
+      expect(await store.counts()).toHaveLength(4);
+      expect(await store.counts({ repository: 'o/r', environment: 'docker', package: 'p' })).toMatchObject([
+        { counts: { passed: 1, failed: 0 } },
+      ]);
+    });
+
+    it('filters by days, kind of run and patterns in which only the star is special', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ day: 1, results: results('Test_1:F', 'TestX1:P') }),
+        runRecord({ day: 2, pullRequest: 7, results: results('Test_1:P', 'TestX1:P') }),
+      ]);
+      const of = async (filter: Parameters<FlakeStore['counts']>[0]) =>
+        (await store.counts(filter)).map(({ test, runs }) => `${test} ${runs}`).sort();
+      expect(await of({ test: 'Test_*' })).toEqual(['Test_1 2']);
+      expect(await of({ test: 'test*' })).toEqual([]);
+      expect(await of({ sinceMs: Date.UTC(2026, 0, 2) })).toEqual(['TestX1 1', 'Test_1 1']);
+      expect(await of({ untilMs: Date.UTC(2026, 0, 2), test: '*_1' })).toEqual(['Test_1 1']);
+      expect(await of({ runs: 'base', test: '*_1' })).toEqual(['Test_1 1']);
+      expect(await store.failingDays({ runs: 'pull-requests' })).toEqual([]);
+      expect(await store.failingDays({ test: '*_1' })).toMatchObject([
+        { failures: 1, attempts: 1 },
+        { failures: 0, attempts: 1 },
+      ]);
+      expect(await store.history({ runs: 'pull-requests', test: 'Test_1' })).toMatchObject([{ pullRequest: 7 }]);
+    });
+
+    it('gives the history newest first, with the failure message and the last attempt before the first', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ day: 1, results: results('A:FP') }),
+        runRecord({ day: 2, branch: 'main', url: 'https://ci/2', results: results('A:P') }),
+      ]);
+      const rows = await store.history({ test: 'A' });
+      expect(rows.map(({ commit, attempt, status, message }) => [commit, attempt, status, message])).toEqual([
+        ['c2', 1, 'passed', undefined],
+        ['c1', 2, 'passed', undefined],
+        ['c1', 1, 'failed', 'A broke'],
+      ]);
+      expect(rows[0]).toMatchObject({ branch: 'main', url: 'https://ci/2', suite: 'e2e', durationMs: 1000 });
+      expect(await store.history({}, 1)).toHaveLength(1);
+    });
+
+    it('does not take runs without a commit for runs of one commit', async () => {
+      await using store = await open();
+      const { commit: _, ...bare } = runRecord();
+      await store.write([
+        { ...bare, uid: 'a', results: results('A:P') },
+        { ...bare, uid: 'b', results: results('A:F') },
+      ]);
+      expect(await store.counts()).toMatchObject([{ failingCommits: 1, mixedCommits: 0 }]);
+      expect((await store.history({}))[0]).toMatchObject({ commit: undefined });
+    });
+
+    it('gives the same counts from the live rollup and from one made again', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ uid: '1', day: 1, results: results('A:FP', 'B:TN', 'C:S', 'D:FF') }),
+        runRecord({ uid: '2', day: 1, pullRequest: 3, results: results('A:P', 'B:E', 'D:PF') }),
+        runRecord({ uid: '3', day: 2, commit: { sha: 'c1' }, results: results('A:F', 'B:P', 'C:S', 'D:P') }),
+        runRecord({ uid: '4', day: 3, excluded: 'why not', results: results('A:F') }),
+      ]);
+      const order = (rows: Awaited<ReturnType<FlakeStore['counts']>>) =>
+        [...rows].sort((left, right) => left.test.localeCompare(right.test));
+      const live = order(await store.counts());
+      await store.rebuildRollup();
+      expect(order(await store.counts())).toEqual(live);
+      expect(live).toHaveLength(4);
+    });
+
+    it('makes a deferred rollup when asked', async () => {
+      await using store = await open();
+      await store.write([runRecord({ results: results('A:F') })], { rollup: 'deferred' });
+      expect(await store.counts()).toEqual([]);
+      await store.rebuildRollup();
+      expect(await store.counts()).toMatchObject([{ runs: 1, failingCommits: 1 }]);
+    });
+
+    it('averages durations over passed attempts, and over failed ones where nothing passed', async () => {
+      await using store = await open();
+      await store.write([runRecord({ results: results('A:FP', 'B:F', 'C:S') })]);
+      const rows = await store.durations('docker');
+      expect(rows.map(({ test, durationMs, attempts }) => [test, durationMs, attempts]).sort()).toEqual([
+        ['A', 2000, 1],
+        ['B', 1000, 1],
+      ]);
+      expect(await store.durations('nowhere')).toEqual([]);
+    });
+
+    it('records a run of the model, cell by cell', async () => {
+      await using store = await open();
+      const summary = await store.recordRun(runResult(), { pullRequest: 12 });
+      expect(summary).toMatchObject({ runs: 2, results: 3 });
+      expect(await store.recordRun(runResult())).toMatchObject({ runs: 0, known: 2 });
+      const rows = await store.history({ environment: 'local' });
+      expect(rows.map(({ test, attempt, status }) => [test, attempt, status])).toEqual([
+        ['TestA', 2, 'passed'],
+        ['TestA', 1, 'failed'],
+      ]);
+      expect(rows[0]).toMatchObject({ commit: 'abc', pullRequest: 12, suite: 'e2e 1/2', repository: 'o/r' });
+    });
+  });
+}
+
+function runResult(): RunResult {
+  const attempt = (number: number, status: TestAttempt['status']): TestAttempt => ({
+    attempt: number,
+    status,
+    cellAttempt: 1,
+    ...(status === 'failed' ? { failure: { message: 'no', kind: 'assertion' as const } } : {}),
+  });
+  const test = (name: string, ...attempts: TestAttempt[]): TestResult => ({
+    id: { package: 'pkg', name },
+    attempts,
+    status: attempts.at(-1)?.status ?? 'notrun',
+    flaky: attempts.length > 1,
+  });
+  const cell = (environment: string, tests: readonly TestResult[]) => ({
+    id: `${environment}.e2e`,
+    environment,
+    suite: 'e2e',
+    shard: { index: 1, total: 2 },
+    attempts: [],
+    tests,
+    packages: [],
+    repairs: [],
+    status: 'passed' as const,
+  });
+  return {
+    runId: 'r1',
+    toolVersion: '0.1.0',
+    startedAt: '2026-01-05T10:00:00Z',
+    source: { repository: 'o/r', commit: 'abc' },
+    environments: [{ name: 'local' }, { name: 'docker' }],
+    cells: [
+      cell('local', [test('TestA', attempt(1, 'failed'), attempt(2, 'passed'))]),
+      cell('docker', [test('TestA', attempt(1, 'passed'))]),
+      cell('empty', []),
+    ],
+    phases: [],
+    errors: [],
+    repairs: [],
+    complete: true,
+  };
+}

@@ -1,0 +1,141 @@
+import type { RunResult, Status } from '../../results/model.js';
+import type { RunRecord } from './record.js';
+import type { RecordMeta } from './records-of-run.js';
+
+/**
+ * The flake database. One writer at a time; any number of readers.
+ *
+ * A run is stored whole or not at all, and only once: its uid is its identity. Reads see only whole runs. Rates come from
+ * a daily rollup that is written in the same transaction as the results, so they cost the same at any size of history.
+ */
+export interface FlakeStore extends AsyncDisposable {
+  readonly engine: 'sqlite' | 'postgres';
+  /** Path, or URL without password. */
+  readonly location: string;
+
+  /** Stores every cell of a run. @throws {MkCiError} `DB_BUSY`, `DB_CORRUPT`, `HOST_DISK_FULL` */
+  recordRun(run: RunResult, meta?: RecordMeta): Promise<WriteSummary>;
+  /**
+   * Stores records from elsewhere, in transactions of many runs.
+   *
+   * `rollup: 'deferred'` leaves the rollup to {@link rebuildRollup}, which the caller owes; a database whose rollup is
+   * owed does so itself when it is next opened for writing.
+   */
+  write(records: Iterable<RunRecord> | AsyncIterable<RunRecord>, options?: WriteOptions): Promise<WriteSummary>;
+  /** Makes the rollup again from the raw results; days that were pruned keep their sums. */
+  rebuildRollup(): Promise<void>;
+
+  /** Sums per test and environment. Tests without a run in the window are left out. */
+  counts(filter?: Filter): Promise<CountRow[]>;
+  /** Failures and attempts by UTC day, for the tests that failed at least once in the window. */
+  failingDays(filter?: Filter): Promise<DayRow[]>;
+  /** Mean duration of passed attempts, for planning shards; tests that never passed have their failed attempts' mean. */
+  durations(environment?: string): Promise<DurationRow[]>;
+  /** Attempts of the tests that match, newest run first; at most `limit` (default 1,000) of them. */
+  history(filter: Filter, limit?: number): Promise<HistoryRow[]>;
+
+  /** Attempts that match in the order of recording, without runs' details: for formulas over every single row. */
+  attempts(filter?: Filter): Promise<AttemptRow[]>;
+  /** Whole runs in the order of recording, as they were written; for export and merge. Pruned runs are left out. */
+  readRuns(filter?: Pick<Filter, 'sinceMs' | 'untilMs'>): AsyncIterable<RunRecord>;
+
+  close(): Promise<void>;
+}
+
+export interface WriteOptions {
+  readonly rollup?: 'live' | 'deferred';
+  /** Attempts written in one transaction, rounded up to whole runs. @default 20000 */
+  readonly batchSize?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface WriteSummary {
+  /** Runs (cells) that were new. */
+  readonly runs: number;
+  readonly results: number;
+  /** Runs that were there already. */
+  readonly known: number;
+  /** Incomplete runs that a complete record replaced. */
+  readonly replaced: number;
+  /** Runs stored but left out of rates, with the reason of each. */
+  readonly excluded: readonly { readonly uid: string; readonly reason: string }[];
+}
+
+/** Every given member narrows. `*` in names stands for any text. */
+export interface Filter {
+  readonly repository?: string;
+  readonly environment?: string;
+  readonly package?: string;
+  readonly test?: string;
+  /** Earliest time of a run, inclusive. Whole UTC days where sums are read. */
+  readonly sinceMs?: number;
+  /** Latest time of a run, exclusive. */
+  readonly untilMs?: number;
+  /** `base`: no pull request. @default 'all' */
+  readonly runs?: 'all' | 'base' | 'pull-requests';
+}
+
+/** Who a row is about. */
+export interface SeriesName {
+  readonly repository: string;
+  readonly environment: string;
+  readonly package: string;
+  readonly test: string;
+}
+
+export interface CountRow extends SeriesName {
+  readonly seriesId: number;
+  /** Attempts by status. */
+  readonly counts: Readonly<Record<Status, number>>;
+  /** Runs in which an attempt passed or failed. */
+  readonly runs: number;
+  /** Of these, runs whose last outcome was a failure. */
+  readonly failedRuns: number;
+  /** Of these, runs with both outcomes. */
+  readonly mixedRuns: number;
+  /** Commits with at least one failed attempt, and of these the ones with a passed attempt too. */
+  readonly failingCommits: number;
+  readonly mixedCommits: number;
+  readonly passedMs: number;
+  readonly failedMs: number;
+  /** Days since 1970-01-01 of the first and last run in the window. */
+  readonly firstDay: number;
+  readonly lastDay: number;
+}
+
+export interface DayRow {
+  readonly seriesId: number;
+  readonly day: number;
+  readonly failures: number;
+  readonly attempts: number;
+}
+
+export interface DurationRow extends SeriesName {
+  readonly durationMs: number;
+  /** Attempts that the mean is over. */
+  readonly attempts: number;
+}
+
+export interface AttemptRow {
+  readonly environment: string;
+  readonly package: string;
+  readonly test: string;
+  readonly status: Status;
+  readonly durationMs: number | undefined;
+}
+
+export interface HistoryRow extends SeriesName {
+  readonly runUid: string;
+  readonly suite: string;
+  readonly commit: string | undefined;
+  readonly position: number | undefined;
+  readonly branch: string | undefined;
+  readonly pullRequest: number | undefined;
+  readonly url: string | undefined;
+  readonly startedAtMs: number;
+  readonly excluded: string | undefined;
+  readonly attempt: number;
+  readonly status: Status;
+  readonly durationMs: number | undefined;
+  readonly message: string | undefined;
+}
