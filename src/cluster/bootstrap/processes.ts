@@ -31,8 +31,8 @@ import { launchSupervisor, readLogTail, readSupervisorState } from './supervisor
 /** Data of another cluster to begin with. */
 export interface ClusterSeed {
   /**
-   * Puts etcd's data, and the certificates that belong to it (tokens in the data are signed with them), where the new
-   * cluster looks for them. When it puts nothing there, the cluster starts empty.
+   * Fills the folders of a new cluster with the data of an etcd that did not run and the certificates that belong to it:
+   * tokens in the data are signed with them. What it leaves empty is made anew.
    */
   copyTo(target: Pick<ClusterFolder, 'etcd' | 'pki'>): Promise<void>;
 }
