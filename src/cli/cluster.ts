@@ -6,11 +6,13 @@ import { Command, Option } from 'commander';
 import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
 import type { ClusterCallOptions, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
 import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
+import { createSnapshots } from '../cluster/snapshots/index.js';
 import { DEFAULT_DRIVER, createDriverRegistry } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { exec, startProcess } from '../exec.js';
 import { foldersOf } from '../files.js';
 import { exitCodeOfSignal } from '../process.js';
+import { buildSnapshotCommand } from './cluster-snapshot.js';
 import type { CliContext } from './command.js';
 
 export function build(context: CliContext): Command {
@@ -99,6 +101,15 @@ export function build(context: CliContext): Command {
     .action(async (name: string, argv: readonly string[]) => {
       await runInside(name, argv, context);
     });
+  command.addCommand(
+    buildSnapshotCommand(context, () =>
+      createSnapshots({
+        stateFolder: foldersOf(context.env).state,
+        manager: managerOf(context),
+        now: () => new Date(),
+      }),
+    ),
+  );
   return command;
 }
 
