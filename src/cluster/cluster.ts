@@ -102,6 +102,8 @@ export interface ClusterManager {
 /** A cluster lent to a cell. Disposing gives it back: a shared one is kept for the next cell, a fresh one is removed. */
 export interface ClusterLease extends AsyncDisposable {
   readonly cluster: RunningCluster;
+  /** Instead of disposing: the cluster stays, as if it had been started by hand. Absent where there is nothing to keep. */
+  keep?(): Promise<void>;
 }
 
 /** Where the runner gets clusters from. */
