@@ -1,5 +1,5 @@
 import { createBundleStore, type ManagedBundleStore, type SourceKind } from '../cluster/bundle/index.js';
-import { createClusterManager, type SeedableClusterManager } from '../cluster/index.js';
+import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
@@ -25,10 +25,12 @@ export function openBundles(context: CliContext, { sources, from }: OpenBundlesO
   });
 }
 
+/** `MK_CI_BINARIES` names a folder of programs that clusters use as they are; otherwise they use bundles. */
 export function openClusters(context: CliContext): SeedableClusterManager {
+  const binaries = context.env['MK_CI_BINARIES'];
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
-    bundles: openBundles(context),
+    bundles: binaries ? createFolderBundle(binaries) : openBundles(context),
     drivers: createDriverRegistry({ exec }),
     exec,
     log: context.log,
