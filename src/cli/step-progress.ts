@@ -21,6 +21,8 @@ const HEARTBEAT_MS = 30_000;
 const REDRAW_MS = 80;
 const BAR_WIDTH = 20;
 
+const TICK_MS = 1000;
+
 /** A step that has begun and not ended. */
 interface RunningStep {
   readonly name: string;
@@ -58,6 +60,20 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
     context.stderr(`${prefix}${line}\n`);
   };
 
+  const sayAlive = (): void => {
+    for (const step of context.isTerminal ? [] : running.values()) {
+      if (now() - step.saidAt < HEARTBEAT_MS) continue;
+      step.saidAt = now();
+      say(`${step.name}: ${describeRunning(step, now() - step.startedAt)}`);
+    }
+  };
+  // Linking and waiting give no sign of their own for a long time.
+  const timer = setInterval(() => {
+    sayAlive();
+    drawBar();
+  }, TICK_MS);
+  timer.unref();
+
   return {
     onStep: (step) => {
       switch (step.state) {
@@ -75,10 +91,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
           if (current === undefined) break;
           current.message = step.message ?? current.message;
           current.fraction = step.fraction ?? current.fraction;
-          if (!context.isTerminal && now() - current.saidAt >= HEARTBEAT_MS) {
-            current.saidAt = now();
-            say(`${step.name}: ${describeRunning(current, now() - current.startedAt)}`);
-          }
+          sayAlive();
           break;
         }
         case 'ok':
@@ -91,6 +104,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
       if (step.state !== 'progress' || now() - drawnAt >= REDRAW_MS) drawBar();
     },
     [Symbol.dispose]: () => {
+      clearInterval(timer);
       running.clear();
       eraseBar();
     },
