@@ -212,7 +212,13 @@ function testifyReason(lines: readonly string[]): TestifyReason | undefined {
   }
   const error = sections.get('Error');
   if (error === undefined) return undefined;
-  const parts = [error.slice(0, 3).join(' '), ...(sections.get('Messages') ?? []).slice(0, 1)];
+  const parts = [
+    error
+      .slice(0, 3)
+      .map((line) => line.trim())
+      .join(' '),
+    ...(sections.get('Messages') ?? []).slice(0, 1),
+  ];
   const trace = /^(\S+\.go):(\d+)$/.exec((sections.get('Error Trace') ?? [])[0]?.trim() ?? '');
   return {
     message: parts.map((part) => part.trim()).join(': '),
