@@ -29,7 +29,7 @@ export interface PackageReader {
 interface Process {
   /** Anything but an end was seen. */
   isRunning: boolean;
-  /** A test failed, or an open one did not end. */
+  /** A test failed: reason enough for the package. */
   hasBadTest: boolean;
   death: Failure | undefined;
   /** Names below `running tests:` of a time-out. */
@@ -270,13 +270,21 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
     emit({ type: 'attribute', test: test.id, key, value });
   }
 
+  function reasonOf(test: GoTest): Failure | undefined {
+    const own = test.lines?.failure();
+    if (own?.message.startsWith('race detected during execution') !== true) return own;
+    // Without -v the race is printed before anything tells whose it is.
+    const outside = current.lines.failure();
+    return outside?.kind === 'race' ? outside : own;
+  }
+
   function endTest(name: string, status: Status, seconds: number | undefined, given?: Failure): void {
     const test = mention(name);
-    const failure = status === 'passed' || status === 'skipped' ? undefined : (given ?? test.lines?.failure());
+    const failure = status === 'passed' || status === 'skipped' ? undefined : (given ?? reasonOf(test));
     const skipReason = status === 'skipped' ? test.lines?.lastLog() : undefined;
     const death = test.lines?.death();
     if (death !== undefined) current.death ??= death;
-    if (status !== 'passed' && status !== 'skipped') current.hasBadTest = true;
+    if (status === 'failed') current.hasBadTest = true;
     const durationMs = seconds ?? test.seen?.seconds;
     emit({
       type: 'test-ended',
