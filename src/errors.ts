@@ -68,6 +68,11 @@ export const ERROR_CATALOGUE = {
     exitCode: 18,
     advice: 'Name it with --format.',
   },
+  RES_EMPTY: {
+    summary: 'A test output is empty',
+    exitCode: 18,
+    advice: 'Check that the tests ran and that their output went into this file.',
+  },
   RES_MALFORMED: {
     summary: 'A test output is broken',
     exitCode: 18,

@@ -23,7 +23,8 @@ import type {
 export const EVENTS_VERSION = 1;
 
 /** What a reader of test output finds, in the order of the input. */
-export type ReadEvent = TestStarted | TestEnded | PackageEnded | TestOutput | TestAttribute | RepairFound;
+export type ReadEvent =
+  TestStarted | TestEnded | PackageEnded | PackageNamed | TestOutput | TestAttribute | RepairFound;
 
 /** A new attempt of a test; the accumulator counts attempts. */
 export interface TestStarted {
@@ -50,6 +51,15 @@ export interface TestEnded {
 
 export interface PackageEnded extends PackageResult {
   readonly type: 'package-ended';
+}
+
+/**
+ * The package of tests that came before their package was known: plain `go test` text names it in its last line. All
+ * tests and output seen so far in this attempt of the cell under the package '' belong to this one.
+ */
+export interface PackageNamed {
+  readonly type: 'package-named';
+  readonly package: string;
 }
 
 /** Text printed by a test, a package or nobody in particular. Never written to `events.jsonl`. */

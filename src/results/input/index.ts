@@ -1,0 +1,2 @@
+export { findInputs, type FindInputsOptions, type FoundInput } from './find-inputs.js';
+export { readInput, type InputRead, type ReadInputOptions } from './read-input.js';

@@ -1,0 +1,1 @@
+export { createGoJsonReader } from './reader.js';

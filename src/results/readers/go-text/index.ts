@@ -1,0 +1,1 @@
+export { createGoTextReader } from './reader.js';

@@ -1,0 +1,1 @@
+export { createJunitReader } from './reader.js';
