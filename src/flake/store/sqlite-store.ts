@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
+import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
 import type { RunRecord } from './record.js';
@@ -47,7 +48,7 @@ class SqliteStore implements FlakeStore {
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(recordsOfRun(run, meta));
+    return await this.write(await guardRecords(this.#kysely, recordsOfRun(run, meta)));
   }
 
   async write(
