@@ -1,6 +1,7 @@
 /** What other folders use of the flake database. */
 export { openFlakeStore } from './store/open.js';
-export type { RecordMeta } from './store/records-of-run.js';
+export { recordsOfRun, type RecordMeta } from './store/records-of-run.js';
+export { ciSourceOf, type CiSource } from './ci-environment.js';
 export type {
   CountRow,
   DurationRow,

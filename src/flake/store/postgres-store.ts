@@ -9,6 +9,7 @@ import { isConnectionLost, postgresError } from './postgres-errors.js';
 import { PostgresWriter } from './postgres-writer.js';
 import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
 import type { RunRecord } from './record.js';
+import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { rollupStatements } from './rollup.js';
 import type { Schema } from './schema.js';
@@ -143,7 +144,7 @@ class PostgresStore implements FlakeStore {
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(recordsOfRun(run, meta));
+    return await this.write(await guardRecords(this.#db, recordsOfRun(run, meta)));
   }
 
   async write(

@@ -98,6 +98,10 @@ export interface CountRow extends SeriesName {
   readonly mixedCommits: number;
   readonly passedMs: number;
   readonly failedMs: number;
+  /** Days (and kinds of run) with an attempt that passed or failed, for the dispersion. */
+  readonly clusters: number;
+  /** Sum of failures² ÷ attempts over these. */
+  readonly clusterSquares: number;
   /** Days since 1970-01-01 of the first and last run in the window. */
   readonly firstDay: number;
   readonly lastDay: number;
