@@ -2,7 +2,6 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 
 import {
   BUNDLE_PARTS,
-  createBundleStore,
   DEFAULT_KUBERNETES_VERSION,
   DEFAULT_PARTS,
   formatPlatform,
@@ -16,9 +15,8 @@ import {
   type VerifiedBundle,
 } from '../cluster/bundle/index.js';
 import { MkCiError } from '../errors.js';
-import { exec } from '../exec.js';
-import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
+import { openBundles } from './compose.js';
 import { createStepProgress } from './step-progress.js';
 
 interface GetFlags {
@@ -54,7 +52,7 @@ export function build(context: CliContext): Command {
     .description('bundles in the cache')
     .option('--json', 'print an array, one object a bundle')
     .action(async ({ json }: { json?: true }) => {
-      const entries = await openStore(context).list();
+      const entries = await openBundles(context).list();
       await context.stdout(json ? toJson(entries.map(listedOf)) : formatList(entries));
     });
 
@@ -64,7 +62,7 @@ export function build(context: CliContext): Command {
     .option('--kubernetes-version <version>', 'only bundles of this version')
     .option('--json', 'print an array, one object a bundle')
     .action(async ({ kubernetesVersion, json }: { kubernetesVersion?: string; json?: true }) => {
-      const results = await verify(openStore(context), kubernetesVersion, context);
+      const results = await verify(openBundles(context), kubernetesVersion, context);
       await context.stdout(json ? toJson(results) : formatVerified(results));
       const broken = brokenError(results);
       if (broken !== undefined) throw broken;
@@ -86,7 +84,7 @@ export function build(context: CliContext): Command {
         dryRun?: boolean;
         json?: true;
       }) => {
-        const removals = await openStore(context).delete(kubernetesVersion, { dryRun });
+        const removals = await openBundles(context).delete(kubernetesVersion, { dryRun });
         await context.stdout(json ? toJson(removals) : formatRemovals(removals, dryRun));
       },
     );
@@ -97,7 +95,7 @@ export function build(context: CliContext): Command {
     .option('--dry-run', 'only list what would be removed')
     .option('--json', 'print an array, one object a thing removed')
     .action(async ({ dryRun = false, json }: { dryRun?: boolean; json?: true }) => {
-      const removals = await openStore(context).prune({ dryRun });
+      const removals = await openBundles(context).prune({ dryRun });
       await context.stdout(json ? toJson(removals) : formatRemovals(removals, dryRun));
     });
   return command;
@@ -121,7 +119,7 @@ function addGetCommand(
     .option('--dry-run', 'print what is there, what is missing and who would be asked')
     .option('--json', 'print one object')
     .action(async ({ kubernetesVersion, parts, from, dryRun, json }: GetFlags) => {
-      const store = openStore(context, sources, from);
+      const store = openBundles(context, { sources, from });
       if (dryRun) {
         const plan = await store.plan(kubernetesVersion, { parts });
         await context.stdout(json ? toJson(plan) : formatPlan(plan));
@@ -131,18 +129,6 @@ function addGetCommand(
       const bundle = await store.ensure(kubernetesVersion, { parts, signal: context.signal, onStep: progress.onStep });
       await context.stdout(json ? toJson(describeBundle(bundle)) : `${bundle.folder}\n`);
     });
-}
-
-function openStore(context: CliContext, sources?: readonly SourceKind[], from?: string): ManagedBundleStore {
-  return createBundleStore({
-    cacheFolder: foldersOf(context.env).cache,
-    exec,
-    log: context.log,
-    env: context.env,
-    cwd: context.cwd,
-    from,
-    ...(sources === undefined ? {} : { sources }),
-  });
 }
 
 async function verify(

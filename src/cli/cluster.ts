@@ -5,13 +5,13 @@ import { Command, Option } from 'commander';
 
 import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
 import type { ClusterCallOptions, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
-import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
-import { DEFAULT_DRIVER, createDriverRegistry } from '../drivers/index.js';
+import type { SeedableClusterManager } from '../cluster/index.js';
+import { DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
-import { exec, startProcess } from '../exec.js';
-import { foldersOf } from '../files.js';
+import { startProcess } from '../exec.js';
 import { exitCodeOfSignal } from '../process.js';
 import type { CliContext } from './command.js';
+import { openClusters } from './compose.js';
 
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
@@ -61,7 +61,7 @@ export function build(context: CliContext): Command {
     .summary('state of a cluster and its components')
     .addOption(json)
     .action(async (name: string, flags: ActFlags) => {
-      const status = await managerOf(context).status(name, context.signal);
+      const status = await openClusters(context).status(name, context.signal);
       await context.stdout(flags.json === true ? print(status) : renderStatus(status));
     });
   command
@@ -69,7 +69,7 @@ export function build(context: CliContext): Command {
     .summary('all clusters')
     .addOption(json)
     .action(async (flags: ActFlags) => {
-      const clusters = await managerOf(context).list(context.signal);
+      const clusters = await openClusters(context).list(context.signal);
       await context.stdout(flags.json === true ? print(clusters) : renderList(clusters));
     });
   command
@@ -77,7 +77,7 @@ export function build(context: CliContext): Command {
     .summary('print the kubeconfig')
     .option('--path', 'print where it lies')
     .action(async (name: string, flags: { readonly path?: boolean }) => {
-      const { kubeconfig } = await managerOf(context).status(name, context.signal);
+      const { kubeconfig } = await openClusters(context).status(name, context.signal);
       await context.stdout(flags.path === true ? `${kubeconfig}\n` : await readText(kubeconfig));
     });
   command
@@ -87,7 +87,7 @@ export function build(context: CliContext): Command {
     .addOption(json)
     .action(async (name: string, flags: { readonly out: string; readonly json?: boolean }) => {
       const folder = resolve(context.cwd, flags.out === './<name>-logs' ? `${name}-logs` : flags.out);
-      const manager = managerOf(context);
+      const manager = openClusters(context);
       await manager.status(name, context.signal);
       await manager.saveLogs(name, folder, context.signal);
       await context.stdout(flags.json === true ? print({ name, folder }) : `${folder}\n`);
@@ -117,20 +117,6 @@ interface StartFlags extends ActFlags {
   readonly context?: string;
 }
 
-/** The manager as the command line uses it. */
-export function managerOf(context: CliContext): SeedableClusterManager {
-  const { env, log } = context;
-  const binaries = env['MK_CI_TEST_BUNDLE'];
-  return createClusterManager({
-    stateFolder: foldersOf(env).state,
-    bundles: createFolderBundle(binaries ?? ''),
-    drivers: createDriverRegistry({ exec }),
-    exec,
-    log,
-    env,
-  });
-}
-
 function specOf(name: string, flags: StartFlags): ClusterSpec {
   const attach = {
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
@@ -147,7 +133,7 @@ function specOf(name: string, flags: StartFlags): ClusterSpec {
 }
 
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
-  const manager = managerOf(context);
+  const manager = openClusters(context);
   const spec = specOf(name, flags);
   if (flags.dryRun === true) {
     const state = await stateOrAbsent(manager, name, context.signal);
@@ -170,7 +156,7 @@ async function act(
   flags: ActFlags,
   context: CliContext,
 ): Promise<void> {
-  const manager = managerOf(context);
+  const manager = openClusters(context);
   const before = await stateOrAbsent(manager, name, context.signal);
   const isDone = before === { stop: 'stopped', pause: 'paused', unpause: 'running', delete: 'absent' }[verb];
   if (flags.dryRun !== true) await manager[verb](name, callOptions(flags, context));
@@ -190,7 +176,7 @@ async function stateOrAbsent(manager: SeedableClusterManager, name: string, sign
 
 /** The command has our streams; its exit code becomes ours, and a signal 128 + n. */
 async function runInside(name: string, argv: readonly string[], context: CliContext): Promise<void> {
-  const cluster = await managerOf(context).get(name, context.signal);
+  const cluster = await openClusters(context).get(name, context.signal);
   const [program, ...args] = argv;
   if (program === undefined) throw new MkCiError('CLI_USAGE', { message: 'no command after --' });
   const path = `${cluster.binaries}:${context.env['PATH'] ?? ''}`;

@@ -9,6 +9,7 @@ import type { Bundle, BundlePart, BundleProgram, BundleStore } from './bundle.js
 const PROGRAMS: Record<BundlePart, readonly BundleProgram[]> = {
   'control-plane': ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl'],
   'fake-nodes': ['kwok'],
+  bench: ['kwokctl'],
 };
 
 /**
