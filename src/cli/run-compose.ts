@@ -1,43 +1,141 @@
-import { MkCiError } from '../errors.js';
-import { writeFileAtomically } from '../files.js';
-import type { RunResult } from '../results/model.js';
-import type { RunFolder } from '../results/run-folder.js';
-import { renderCtrf, renderGopoghSummary, renderJunit, renderMarkdown } from '../results/writers/index.js';
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+import type { ClusterLease, ClusterSource } from '../cluster/cluster.js';
+import type { Config, Environment } from '../config/index.js';
+import { createDriverRegistry } from '../drivers/index.js';
+import { exec } from '../exec.js';
 import { READERS } from '../results/readers/registry.js';
 import { FORMATS } from '../results/reader.js';
-import { clusterLoad, type Formats } from '../runner/index.js';
+import type { RunFolder } from '../results/run-folder.js';
+import { clusterLoad, type Formats, type Load } from '../runner/index.js';
+import { VERSION } from '../version.js';
+import { managerOf } from './cluster.js';
 import type { CliContext } from './command.js';
+import { REPORT_OUTPUTS, type ReportOutput } from './report/outputs.js';
+import { readReport } from './report/read-report.js';
 import type { Finisher, RunDeps } from './run.js';
 
 /** The real parts of `mk-ci run`. */
-export function composeRun(_context: CliContext): RunDeps {
+export function composeRun(context: CliContext): RunDeps {
+  const drivers = createDriverRegistry({ exec });
   return {
-    createClusters: async () => {
-      throw new MkCiError('DRV_UNSUPPORTED', { message: 'clusters' });
-    },
-    clusterLoad: (environment) =>
-      clusterLoad(environment.driver === 'existing' ? 'attach' : 'processes', environment.nodes),
+    createClusters: async ({ runId }) => createManagedClusters(context, runId),
+    clusterLoad: (environment: Environment): Load =>
+      clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: registeredFormats,
-    finishers: async (_config, folder) => resultFiles(folder),
+    finishers: async (config, folder) => [...reportFinishers(folder, context), flakeFinisher(config)],
     now: () => new Date(),
   };
 }
 
-/** The files of DESIGN section 6 that are made from the result alone. */
-function resultFiles(folder: RunFolder): readonly Finisher[] {
-  const file = (name: string, path: string, render: (run: RunResult) => string): Finisher => ({
-    name,
-    finish: async (run) => {
-      await writeFileAtomically(path, render(run));
-      return path;
+/** Every cluster is started when it is asked for and deleted when it is given back. */
+function createManagedClusters(context: CliContext, runId: string): ClusterSource {
+  const manager = managerOf(context);
+  const made = new Set<string>();
+  const prefix = runId.replaceAll('-', '').slice(-10);
+  let count = 0;
+  const remove = async (name: string): Promise<void> => {
+    await manager.delete(name, { signal: AbortSignal.timeout(60_000) });
+    made.delete(name);
+  };
+  return {
+    acquire: async (spec, _kind, options): Promise<ClusterLease> => {
+      count += 1;
+      const name = `${spec.driver}-${prefix}-${count}`;
+      made.add(name);
+      try {
+        const cluster = await manager.start({ ...spec, name }, { ...options, owner: { runId } });
+        return {
+          cluster,
+          [Symbol.asyncDispose]: async () => {
+            await remove(name);
+          },
+        };
+      } catch (error) {
+        await options.onStartFailed?.({
+          name,
+          saveLogs: async (folder, signal) => {
+            await manager.saveLogs(name, folder, signal);
+          },
+        });
+        await remove(name);
+        throw error;
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...made].map(remove));
+    },
+  };
+}
+
+/** Where each output of `mk-ci report` lies in a run folder. */
+const OUTPUT_PATHS: Readonly<Record<string, (folder: RunFolder) => string>> = {
+  html: (folder) => folder.html,
+  junit: (folder) => folder.junit,
+  ctrf: (folder) => folder.ctrf,
+  markdown: (folder) => folder.summaryMarkdown,
+  summary: (folder) => folder.summaryJson,
+};
+
+/** The same outputs as those of `mk-ci report`, so that a killed run can be finished by it. */
+export function reportFinishers(folder: RunFolder, context: Pick<CliContext, 'log'>): readonly Finisher[] {
+  return REPORT_OUTPUTS.flatMap((output): Finisher[] => {
+    const path = OUTPUT_PATHS[output.option]?.(folder);
+    return path === undefined ? [] : [{ name: output.option, finish: async (run) => await write(output, path, run, folder, context) }];
+  });
+}
+
+async function write(
+  output: ReportOutput,
+  path: string,
+  run: Parameters<Finisher['finish']>[0],
+  folder: RunFolder,
+  context: Pick<CliContext, 'log'>,
+): Promise<string> {
+  // Not the run's signal: an interrupted run gets its report too. A second interrupt ends the process.
+  const { signal } = new AbortController();
+  const open = await output.load();
+  await using opened = await open(path, { signal });
+  if (opened.log === undefined) {
+    await opened.finish(run);
+    return path;
+  }
+  await readReport({
+    inputs: [folder.root],
+    environment: 'default',
+    title: run.title,
+    outputs: [opened],
+    stdin: (async function* () {})(),
+    signal,
+    toolVersion: VERSION,
+    runId: run.runId,
+    now: new Date(),
+    onError: (input, error) => {
+      context.log.warn('an input was left out', { path: input, code: error.code, message: error.message });
     },
   });
-  return [
-    file('junit', folder.junit, (run) => [...renderJunit(run)].join('')),
-    file('ctrf', folder.ctrf, (run) => [...renderCtrf(run)].join('')),
-    file('summary', folder.summaryMarkdown, (run) => renderMarkdown(run)),
-    file('gopogh', folder.summaryJson, (run) => renderGopoghSummary(run)),
-  ];
+  return path;
+}
+
+function flakeFinisher(config: Config): Finisher {
+  return {
+    name: 'flake database',
+    finish: async (run) => {
+      const { database } = config.flake;
+      const isUrl = /^postgres(ql)?:\/\//.test(database);
+      const location = isUrl ? database : resolve(config.folder, database);
+      if (!isUrl) await mkdir(dirname(location), { recursive: true });
+      const { openFlakeStore } = await import('../flake/index.js');
+      const store = await openFlakeStore(location);
+      try {
+        await store.recordRun(run);
+        return store.location;
+      } finally {
+        await store.close();
+      }
+    },
+  };
 }
 
 /** The readers of `src/results` as the runner uses them. */
