@@ -182,7 +182,14 @@ async function main(): Promise<void> {
 /** From the command's start until the `default` ServiceAccount exists, which is what `cluster start` waits for too. */
 async function kwokctl(folder: string, name: string): Promise<number> {
   const binary = (program: string): string => join(values.binaries, program);
-  const env = { ...process.env, HOME: folder, KWOK_WORKDIR: join(folder, 'kwok'), KWOK_KUBE_VERSION: VERSION };
+  const path = `${values.binaries}:${process.env['PATH'] ?? ''}`;
+  const env = {
+    ...process.env,
+    PATH: path,
+    HOME: folder,
+    KWOK_WORKDIR: join(folder, 'kwok'),
+    KWOK_KUBE_VERSION: VERSION,
+  };
   const kubeconfig = join(folder, `kwok-${name}.kubeconfig`);
   const [, elapsedMs] = await timed(async () => {
     await exec(
@@ -192,7 +199,7 @@ async function kwokctl(folder: string, name: string): Promise<number> {
         ...['--etcd-binary', binary('etcd'), '--kube-apiserver-binary', binary('kube-apiserver')],
         ...['--kube-controller-manager-binary', binary('kube-controller-manager')],
         ...['--kube-scheduler-binary', binary('kube-scheduler'), '--kwok-controller-binary', binary('kwok')],
-        ...['--kubectl-binary', binary('kubectl'), '--kubeconfig', kubeconfig],
+        ...['--kubeconfig', kubeconfig],
       ],
       { env, timeoutMs: 120_000 },
     );

@@ -43,12 +43,12 @@ function fakeManager(stateFolder: string) {
     ...{ createdAt: '', components: [] },
   });
   const manager: SeedableClusterManager = {
-    start: async (spec, { seed }) => {
+    start: async (spec, { seed, owner }) => {
       const paths = clusterFolder(stateFolder, spec.name);
       const { etcd, pki } = paths;
       await seed?.copyTo(paths);
       const isSeeded = (await readdir(etcd).catch(() => [])).length > 0;
-      check(`start ${spec.name} ${isSeeded ? 'seeded' : 'cold'}`);
+      check(`start ${spec.name} ${owner === undefined ? 'kept' : isSeeded ? 'seeded' : 'cold'}`);
       await mkdir(etcd, { recursive: true });
       await mkdir(pki, { recursive: true });
       await writeFile(join(etcd, 'db'), 'x');
@@ -67,7 +67,9 @@ function fakeManager(stateFolder: string) {
       return running({ ...SPEC, name });
     },
     status: async (name) => status(name),
-    stop: unused,
+    stop: async (name) => {
+      check(`stop ${name}`);
+    },
     get: unused,
     list: unused,
     check: unused,
@@ -169,6 +171,13 @@ describe('createClusterSource', () => {
     expect(fake.calls.at(-1)).toBe('delete local-0824abc123-1');
     fake.failing.clear();
     expect((await source.acquire(SPEC, 'shared', { signal })).cluster.name).toBe('local-0824abc123-2');
+  });
+
+  it('keeps a cluster by starting it again without an owner, and does not remove it at the end', async () => {
+    const lease = await source.acquire(SPEC, 'fresh', { signal });
+    await lease.keep?.();
+    await source[Symbol.asyncDispose]();
+    expect(fake.calls.slice(1)).toEqual(['stop local-0824abc123-1', 'start local-0824abc123-1 kept']);
   });
 
   it('removes all it can and names the rest', async () => {

@@ -37,6 +37,8 @@ export interface ClusterSourceOptions {
   readonly removeTimeoutMs?: number;
 }
 
+const KEEP_TIMEOUT_MS = 120_000;
+
 /** Memory of a control plane as processes, with as much again for what its suite does to it. */
 const CLUSTER_BYTES = 1024 * 2 ** 20;
 
@@ -143,6 +145,13 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
 
   const lease = (cluster: RunningCluster, giveBack: () => Promise<void>): ClusterLease => ({
     cluster,
+    keep: async () => {
+      // Its supervisor ends with this process: it is started again without an owner, with the data it has.
+      const call = { signal: AbortSignal.timeout(KEEP_TIMEOUT_MS) };
+      await manager.stop(cluster.name, call);
+      await manager.start(cluster.spec, call);
+      made.delete(cluster.name);
+    },
     [Symbol.asyncDispose]: giveBack,
   });
 
