@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /** Debian's Chromium, driven by playwright-core: for tests and figures of the report page. */
 
 import { existsSync } from 'node:fs';

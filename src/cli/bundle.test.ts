@@ -26,6 +26,7 @@ async function call(home: string, ...args: string[]): Promise<{ stdout: string; 
     stdin: process.stdin,
     isTerminal: false,
     columns: 80,
+    size: () => ({ columns: 80, rows: 24 }),
     color: false,
     log: silentLogger,
     signal: new AbortController().signal,

@@ -44,6 +44,7 @@ async function call(args: readonly string[], stdin = '') {
     stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin)]),
     isTerminal: false,
     columns: 80,
+    size: () => ({ columns: 80, rows: 24 }),
     color: false,
     log: createLogger({ write: (line) => logged.push(line) }),
     signal: new AbortController().signal,

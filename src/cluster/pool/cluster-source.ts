@@ -3,7 +3,6 @@ import { freemem, loadavg, availableParallelism } from 'node:os';
 import { messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import type {
-  ClusterCallOptions,
   ClusterLease,
   ClusterOwner,
   ClusterSource,
@@ -17,6 +16,8 @@ import { templateKey, type Templates } from '../templates/index.js';
 import { createPool, type Pool, type PoolSize } from './pool.js';
 
 export type SpecWithoutName = Omit<ClusterSpec, 'name'>;
+
+type AcquireOptions = Parameters<ClusterSource['acquire']>[2];
 
 export interface ClusterSourceOptions {
   readonly manager: SeedableClusterManager;
@@ -61,7 +62,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
 
   const start = async (
     spec: SpecWithoutName,
-    call: ClusterCallOptions,
+    call: AcquireOptions,
     wantsTemplate: boolean,
   ): Promise<RunningCluster> => {
     count += 1;
@@ -78,6 +79,10 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
       if (wantsTemplate && key !== undefined && !seeded.fully) await makeTemplate(key, cluster, call.signal);
       return cluster;
     } catch (error) {
+      await call.onStartFailed?.({
+        name,
+        saveLogs: (folder, signal) => manager.saveLogs(name, folder, signal),
+      });
       await remove(name).catch((failure: unknown) => {
         log.warn('a cluster that did not start could not be removed', { name, error: messageOf(failure) });
       });
@@ -128,7 +133,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     return pool;
   };
 
-  const takeFresh = async (spec: SpecWithoutName, call: ClusterCallOptions): Promise<RunningCluster> => {
+  const takeFresh = async (spec: SpecWithoutName, call: AcquireOptions): Promise<RunningCluster> => {
     const pool = poolOf(spec);
     const name = await pool.take();
     if (name !== undefined) {
