@@ -15,7 +15,8 @@ export interface StepProgressOptions {
   readonly now?: () => number;
 }
 
-/** Without a terminal a step that takes long says at this pace that it is alive. */
+/** Without a terminal a step that takes long says that it is alive: first after this time, then at that pace. */
+const FIRST_SIGN_MS = 5000;
 const HEARTBEAT_MS = 30_000;
 /** A terminal is redrawn at most this often. */
 const REDRAW_MS = 80;
@@ -34,7 +35,7 @@ interface RunningStep {
 
 /**
  * Shows steps on standard error: on a terminal one line with a bar that is redrawn, finished steps above it; otherwise
- * one plain line when a step has ended, and a sign of life every half minute.
+ * one plain line when a step has ended, and signs of life of steps that take long.
  *
  * Disposing removes the bar.
  */
@@ -83,7 +84,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
             startedAt: now(),
             message: step.message ?? '',
             fraction: undefined,
-            saidAt: now(),
+            saidAt: now() - HEARTBEAT_MS + FIRST_SIGN_MS,
           });
           break;
         case 'progress': {

@@ -90,7 +90,7 @@ export async function startLoopbackServer(files = new Map<string, Buffer>()): Pr
     });
     if (fault?.kind === 'cut') {
       // Time for the client to read what was sent: a reset may throw it away.
-      response.write(body.subarray(0, fault.afterBytes), () => setTimeout(() => response.destroy(), 50));
+      response.write(body.subarray(0, fault.afterBytes), () => setTimeout(() => response.destroy(), 100));
     } else if (fault?.kind === 'stall') {
       response.write(body.subarray(0, Math.floor(body.length / 2)));
     } else {
