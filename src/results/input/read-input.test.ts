@@ -9,6 +9,11 @@ import { decompress } from './decompress.js';
 import { readInput, type ReadInputOptions } from './read-input.js';
 
 const PASSING = '{"Action":"run","Package":"p","Test":"Tést"}\n{"Action":"pass","Package":"p","Test":"Tést"}\n';
+/** `PASSING` packed by `zstd -19` 1.5. */
+const ZSTD = Buffer.from(
+  'KLUv/SRd5QEAJAN7IkFjdGlvbiI6InJ1biIsIlBhY2thZ2UiOiJwIiwiVGVzdCI6IlTDqXN0In0KcGFzcwIAUmHiGKsy254FFA==',
+  'base64',
+);
 const RUN: readonly RunEvent[] = [
   {
     type: 'run-started',
@@ -52,6 +57,7 @@ describe('reading an input', () => {
     ['UTF-16BE without one', Buffer.from(PASSING, 'utf16le').swap16()],
     ['gzip', gzipSync(PASSING)],
     ['gzip of several members', Buffer.concat([gzipSync(PASSING.slice(0, 50)), gzipSync(PASSING.slice(50))])],
+    ['zstd', ZSTD],
     ['gzip of UTF-16', gzipSync(Buffer.from(`\uFEFF${PASSING}`, 'utf16le'))],
   ])('reads %s, split anywhere', async (_, bytes) => {
     for (const size of [1, 2, 3, 64, 100_000]) {
@@ -76,6 +82,13 @@ describe('reading an input', () => {
     const packed = gzipSync(text);
     const { names, events } = await read(packed.subarray(0, packed.length / 2), {}, 1000);
     expect(names.length).toBeGreaterThan(100);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'repair', kind: 'truncated' }));
+  });
+
+  it('says so when zstd data ends too early', async () => {
+    expect(await codeOf(read(ZSTD.subarray(0, 20)))).toBe('RES_MALFORMED');
+    const { names, events } = await read(Buffer.concat([ZSTD, ZSTD.subarray(0, 20)]));
+    expect(names).toEqual(['Tést']);
     expect(events).toContainEqual(expect.objectContaining({ type: 'repair', kind: 'truncated' }));
   });
 

@@ -1,5 +1,6 @@
 import { FORMATS, type CreateReader, type Format } from '../reader.js';
 import { sniffCtrf } from './ctrf/sniff.js';
+import { sniffNunit, sniffTrx, sniffXunit } from './dotnet/sniff.js';
 import { sniffGoJson } from './go-json/sniff.js';
 import { sniffGoText } from './go-text/sniff.js';
 import { sniffGopoghSummary } from './gopogh-summary/sniff.js';
@@ -42,6 +43,9 @@ export const READERS: Partial<Record<Format, ReaderEntry>> = {
     sniff: sniffGopoghSummary,
     load: async () => (await import('./gopogh-summary/index.js')).createGopoghSummaryReader,
   },
+  xunit: { sniff: sniffXunit, load: async () => (await import('./dotnet/index.js')).createXunitReader },
+  nunit: { sniff: sniffNunit, load: async () => (await import('./dotnet/index.js')).createNunitReader },
+  trx: { sniff: sniffTrx, load: async () => (await import('./dotnet/index.js')).createTrxReader },
 };
 
 /** Characters of the beginning that are enough to recognise a format. */

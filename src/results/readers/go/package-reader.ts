@@ -80,7 +80,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
         return;
       case 'pause':
       case 'cont':
-        if (name !== undefined) mention(name);
+        if (name !== undefined) mention(name).isPaused = e.action === 'pause';
         return;
       case 'attr':
         if (name !== undefined) attribute(mention(name), e.key ?? '', e.value ?? '');
@@ -245,7 +245,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
   function startTest(name: string, isImplied = false): GoTest {
     let test = tests.get(name);
     if (test === undefined) {
-      test = { id: idOf(detach(name)), isOpen: false, isImplied, seen: undefined, lines: undefined };
+      test = { id: idOf(detach(name)), isOpen: false, isImplied, isPaused: false, seen: undefined, lines: undefined };
       tests.set(test.id.name, test);
     } else if (test.isOpen) {
       const wasImplied = test.isImplied;
@@ -254,6 +254,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
       finish(test);
     }
     test.isOpen = true;
+    test.isPaused = false;
     open.add(test);
     current.isRunning = true;
     current.hasOutput = true;
@@ -356,7 +357,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
     current.death ??= current.lines.death();
     // A time-out that names nobody (Go before 1.20) leaves all that ran.
     if (current.death?.kind === 'timeout' && current.timedOut.size === 0) {
-      for (const test of open) current.timedOut.add(test.id.name);
+      for (const test of open) if (!test.isPaused) current.timedOut.add(test.id.name);
     }
     // Without -v a time-out is the first that is heard of a test.
     for (const name of current.timedOut) if (!tests.has(name)) startTest(name);
