@@ -42,7 +42,7 @@ export function buildBloom(bytes: Uint8Array): Uint8Array {
   for (let index = 0; index < bytes.length; index += 1) {
     const byte = bytes[index] ?? 0;
     run = SEPARATES[byte] === 1 ? 0 : run + 1;
-    gram = ((gram << 8) | byte) | 0;
+    gram = (gram << 8) | byte | 0;
     if (run < 4) continue;
     const bit = hash(gram);
     field[bit >> 3] = (field[bit >> 3] ?? 0) | (1 << (bit & 7));
