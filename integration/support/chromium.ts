@@ -55,11 +55,10 @@ export async function measurePage(
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     const url = pathToFileURL(htmlPath).href;
     await page.goto(url);
-    await page.waitForFunction(() => document.documentElement.dataset['ready'] === 'true');
-    const { firstPaintMs, readyMs } = await page.evaluate(() => ({
-      firstPaintMs: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.NaN,
-      readyMs: performance.now(),
-    }));
+    await page.waitForSelector('html[data-ready="true"]');
+    const { firstPaintMs, readyMs } = await page.evaluate<{ firstPaintMs: number; readyMs: number }>(
+      `({ firstPaintMs: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN, readyMs: performance.now(), })`,
+    );
     const timed = async (act: () => Promise<unknown>): Promise<number> => {
       const began = performance.now();
       await act();
@@ -82,9 +81,7 @@ export async function measurePage(
         const line = Math.max(1, Math.floor(options.lines * share));
         jumps.push(
           await timed(async () => {
-            await page.evaluate((target) => {
-              location.hash = `#log/local.e2e@1:L${String(target)}`;
-            }, line);
+            await page.evaluate(`location.hash = '#log/local.e2e@1:L${String(line)}'`);
             await page.waitForSelector(`.log .row[data-line="${String(line)}"] .text`);
           }),
         );
@@ -92,15 +89,10 @@ export async function measurePage(
       const search = async (text: string): Promise<number> =>
         timed(async () => {
           await page.fill('.log .search', text);
-          await page.waitForFunction(() =>
-            /^(?:[\d,]+ of|[\d,]+$|not found)/.test(document.querySelector('.search-count')?.textContent ?? ''),
-          );
+          await page.locator('.search-count', { hasText: /^(?:[\d,]+ of|[\d,]+$|not found)/ }).waitFor();
         });
       const searchCommonMs = await search('reconciler.go:231');
-      await page.evaluate(() => {
-        const count = document.querySelector('.search-count');
-        if (count !== null) count.textContent = '';
-      });
+      await page.evaluate(`document.querySelector('.search-count').textContent = ''`);
       const searchRareMs = await search('no such text anywhere');
       figures = { ...figures, openLogMs, jumpMs: Math.max(...jumps), searchCommonMs, searchRareMs };
     }

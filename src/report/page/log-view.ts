@@ -196,6 +196,8 @@ export class LogView {
     const last = Math.min(rowOfLine(index, lines.to), Math.max(0, index.rows - 1));
     this.#reveal(row, last);
     this.#show(row);
+    // Rows drawn before know nothing of the lines chosen.
+    this.#list.refresh();
   }
 
   goToRow(row: number): void {
