@@ -5,8 +5,8 @@ import type { RunResult } from '../../results/model.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
-import type { RunRecord } from './record.js';
-import { rollupStatements } from './rollup.js';
+import { dayOf, type RunRecord } from './record.js';
+import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
@@ -88,9 +88,24 @@ class SqliteStore implements FlakeStore {
   #rebuild(): void {
     this.#inTransaction(() => {
       this.#db.exec('CREATE INDEX IF NOT EXISTS result_by_test ON result (test_id, run_id)');
-      for (const statement of rollupStatements({})) this.#db.exec(statement);
+      for (const statement of rollupStatements(this.#rawScope())) this.#db.exec(statement);
       this.#setRollupOwed(false);
     });
+  }
+
+  async prune(beforeMs: number): Promise<number> {
+    return this.#inTransaction(() => {
+      const count = (): number => Number(this.#db.prepare('SELECT count(*) FROM run WHERE pruned = 1').pluck().get());
+      const before = count();
+      for (const statement of pruneStatements(dayOf(beforeMs))) this.#db.exec(statement);
+      return count() - before;
+    });
+  }
+
+  /** Days that were pruned can not be summed again. */
+  #rawScope(): RollupScope {
+    const day = this.#db.prepare(`SELECT value FROM meta WHERE key = 'pruned-before-day'`).pluck().get();
+    return day === undefined ? {} : { fromDay: Number(day) };
   }
 
   /** Rows of a run are neighbours in `result` and scattered in this index: made afterwards, it costs a third. */

@@ -25,6 +25,13 @@ export interface FlakeStore extends AsyncDisposable {
   /** Makes the rollup again from the raw results; days that were pruned keep their sums. */
   rebuildRollup(): Promise<void>;
 
+  /**
+   * Drops raw results of runs that began before a time, rounded down to a UTC day; their daily sums stay.
+   *
+   * @returns runs whose results are gone
+   */
+  prune(beforeMs: number): Promise<number>;
+
   /** Sums per test and environment. Tests without a run in the window are left out. */
   counts(filter?: Filter): Promise<CountRow[]>;
   /** Failures and attempts by UTC day, for the tests that failed at least once in the window. */
