@@ -25,7 +25,6 @@ async function call(home: string, ...args: string[]): Promise<{ stdout: string; 
     },
     stdin: process.stdin,
     isTerminal: false,
-    size: () => ({ columns: 80, rows: 24 }),
     columns: 80,
     size: () => ({ columns: 80, rows: 24 }),
     color: false,
