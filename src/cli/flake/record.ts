@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
 
 import { Command, Option } from 'commander';
 
@@ -86,6 +85,11 @@ Example:
     });
 }
 
+/** Standard input without an encoding set gives bytes; one that has it gives text. */
+async function* bytesOf(stream: NodeJS.ReadableStream): AsyncGenerator<Uint8Array> {
+  for await (const piece of stream) yield typeof piece === 'string' ? Buffer.from(piece) : piece;
+}
+
 /** Marks what no input said, so that it can be told from what one did. */
 const UNKNOWN_RUN = 'foreign';
 
@@ -95,7 +99,7 @@ async function readRun(input: string, options: RecordOptions, context: CliContex
     format: options.format,
     environment: options.environment ?? 'unknown',
     outputs: [],
-    stdin: context.stdin as Readable,
+    stdin: bytesOf(context.stdin),
     signal: context.signal,
     toolVersion: VERSION,
     runId: UNKNOWN_RUN,

@@ -20,7 +20,7 @@ function close(actual: number, expected: number, relative = 1e-9): void {
 
 describe('gamma and beta', () => {
   it('agree with mpmath', () => {
-    const gammas = [2.9688792010517308, 0.5723649429247001, 0.6931471805599453, 18.238983407092245, 12815511.476902766];
+    const gammas = [2.9688792010517306, 0.5723649429247001, 0.6931471805599453, 18.238983407092245, 12815511.476902766];
     for (const [index, x] of [0.05, 0.5, 3, 12.3, 1000000.5].entries()) close(logGamma(x), gammas[index]!, 1e-12);
     close(logBeta(0.05, 1), 2.995732273553991, 1e-12);
     close(logBeta(3.5, 1e6), -47.15331772552351, 1e-12);
@@ -67,7 +67,7 @@ describe('intervals', () => {
     [
       1,
       30,
-      [0.0036204643737916628, 0.14541777735402017],
+      [0.003620464373791663, 0.14541777735402017],
       [0.0008435709266304788, 0.17216945563341268],
       [0.005908590381612441, 0.16670390991409173],
     ],
@@ -75,7 +75,7 @@ describe('intervals', () => {
       2,
       30,
       [0.014112286647775724, 0.19709432058220583],
-      [0.008178134460656313, 0.22073540152296189],
+      [0.008178134460656314, 0.2207354015229619],
       [0.018477023791270378, 0.2132345836261692],
     ],
     [0, 100, [0, 0.0247452700152699], [0, 0.03621669264517642], [0, 0.03699349820698568]],
@@ -128,7 +128,7 @@ describe('intervals', () => {
   });
 
   it('rest on the normal quantile', () => {
-    close(normalQuantile(0.975), 1.9599639845400542, 1e-12);
+    close(normalQuantile(0.975), 1.9599639845400543, 1e-12);
     close(normalQuantile(1e-10), -6.361340902404056, 1e-12);
   });
 });
@@ -185,10 +185,10 @@ describe('oddsCaused', () => {
   it('agrees with the closed form in mpmath', () => {
     const odds = (m: number, s: number, k: number, n: number) => oddsCaused({ failed: m, passed: s }, { k, n }, 0.002);
     close(odds(1, 0, 0, 30), 1.2444889779559118);
-    close(odds(2, 0, 0, 30), 37.986544517606642);
-    close(odds(1, 0, 2, 30), 0.030353389706241752);
-    close(odds(1, 1, 0, 30), 0.16083012799793135);
-    close(odds(3, 0, 6, 300), 160.83880670263241);
+    close(odds(2, 0, 0, 30), 37.98654451760664);
+    close(odds(1, 0, 2, 30), 0.03035338970624175);
+    close(odds(1, 1, 0, 30), 0.16083012799793134);
+    close(odds(3, 0, 6, 300), 160.8388067026324);
   });
 });
 
@@ -204,9 +204,9 @@ describe('findChangepoints', () => {
       .map((counts, index) => ({ commit: `c${index}`, ...counts }));
 
   it('uses the likelihood of LUCI', () => {
-    close(logMarginalOf(3, 20, 0.3, 0.5), -10.180380050643772);
+    close(logMarginalOf(3, 20, 0.3, 0.5), -10.180380050643771);
     const [change] = findChangepoints([...history([100, 0]), ...history([30, 3])]);
-    close(change!.logGain, 14.794957780481526);
+    close(change!.logGain, 14.794957780481527);
   });
 
   it('finds where a test began to fail, with a range that holds the commit', () => {

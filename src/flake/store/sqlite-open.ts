@@ -71,7 +71,7 @@ function checkHeader(path: string): void {
     throw hostErrorOf(error, path) ?? error;
   }
   if (size === 0) return;
-  const head = Buffer.alloc(MAGIC.length);
+  const head = Buffer.alloc(100);
   try {
     const file = openSync(path, 'r');
     try {
@@ -82,8 +82,16 @@ function checkHeader(path: string): void {
   } catch (error) {
     throw hostErrorOf(error, path) ?? error;
   }
-  if (head.toString('latin1') !== MAGIC) throw new MkCiError('DB_FOREIGN', { message: `${path} is not a SQLite file` });
-  if (size < 512) throw new MkCiError('DB_CORRUPT', { message: `${path} ends after ${size} bytes` });
+  if (head.toString('latin1', 0, MAGIC.length) !== MAGIC)
+    throw new MkCiError('DB_FOREIGN', { message: `${path} is not a SQLite file` });
+  // SQLite itself takes a shorter file for a smaller database when it is in WAL mode, until a page is missed.
+  const pageSize = head.readUInt16BE(16) === 1 ? 65_536 : head.readUInt16BE(16);
+  const isCountValid = head.readUInt32BE(24) === head.readUInt32BE(92);
+  const wholeSize = isCountValid ? head.readUInt32BE(28) * pageSize : 0;
+  const hasWal = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+  if (size < 512 || (!hasWal && size < wholeSize)) {
+    throw new MkCiError('DB_CORRUPT', { message: `${path} ends after ${size} bytes, it should have ${wholeSize}` });
+  }
 }
 
 function versionOf(db: Database.Database): number {

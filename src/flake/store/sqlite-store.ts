@@ -179,8 +179,10 @@ class SqliteStore implements FlakeStore {
   }
 
   async close(): Promise<void> {
-    // Destroying kysely closes the connection that both share; the last connection folds the WAL into the file.
+    // kysely closes the connection only when it was used for a read; closing twice is harmless. The last connection folds
+    // the WAL into the file.
     await this.#kysely.destroy();
+    this.#db.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
