@@ -290,6 +290,29 @@ describe.skipIf(BINARIES === '')('clusters of the driver local', () => {
     expect(processesBelow(temporary.path)).toEqual([]);
   });
 
+  it('ends with the run that owns it, however that dies', async () => {
+    const script = `
+      const { createClusterManager, createFolderBundle } = await import(${JSON.stringify(join(ROOT, 'dist/cluster/index.js'))});
+      const { createDriverRegistry } = await import(${JSON.stringify(join(ROOT, 'dist/drivers/index.js'))});
+      const { exec } = await import(${JSON.stringify(join(ROOT, 'dist/exec.js'))});
+      const { silentLogger: log } = await import(${JSON.stringify(join(ROOT, 'dist/log.js'))});
+      const manager = createClusterManager({ stateFolder: ${JSON.stringify(temporary.path)},
+        bundles: createFolderBundle(${JSON.stringify(BINARIES)}), drivers: createDriverRegistry({ exec }), exec, log, env: process.env });
+      await manager.start(${JSON.stringify(spec('owned'))}, { signal: new AbortController().signal, owner: { runId: 'r1' } });
+      console.log('up');
+      setTimeout(() => {}, 600_000);`;
+    const run = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => run.stdout.once('data', resolve));
+    expect((await manager.status('owned', signal)).runId).toBe('r1');
+    expect(processesBelow(temporary.path)).toHaveLength(5);
+    run.kill('SIGKILL');
+    await expect.poll(() => processesBelow(temporary.path), { timeout: 30_000 }).toEqual([]);
+    await manager.delete('owned', call);
+    expect(await manager.list(signal)).toEqual([]);
+  });
+
   describe('from the command line', () => {
     const env = (): NodeJS.ProcessEnv => ({ ...process.env, MK_CI_HOME: join(temporary.path, 'home') });
     const run = async (...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> =>

@@ -1,11 +1,8 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { MkCiError } from '../errors.js';
 import type { Exec, ExecResult } from '../exec.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { describeDriverContract } from './driver-contract.js';
 import { createExistingDriver } from './existing/existing-driver.js';
 import { createFailingDriver } from './fake/failing-driver.js';
@@ -29,8 +26,16 @@ function answer(exitCode: number, stdout = ''): Exec {
   });
 }
 
+let temporary: TemporaryFolder;
+beforeAll(async () => {
+  temporary = await createTemporaryFolder();
+});
+afterAll(async () => {
+  await temporary[Symbol.asyncDispose]();
+});
+
 describeDriverContract('fake', {
-  create: () => createFakeDriver({ exec: answer(0, 'hello\n'), folder: mkdtempSync(join(tmpdir(), 'mk-ci-fake-')) }),
+  create: () => createFakeDriver({ exec: answer(0, 'hello\n'), folder: temporary.path }),
 });
 describeDriverContract('failing', { create: () => createFailingDriver() });
 describeDriverContract('existing', { create: () => createExistingDriver() });

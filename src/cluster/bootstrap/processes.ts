@@ -239,8 +239,11 @@ function tellComponents(state: SupervisorState, told: Set<string>, phases: Phase
 
 async function failureOf(paths: ClusterFolder, state: SupervisorState): Promise<MkCiError> {
   const { component, kind, seen } = state.failure ?? { component: 'supervisor', kind: 'exited', seen: '' };
-  const lines = await readLogTail(paths, component, 15);
-  const known = recogniseFailure(lines);
+  // A Go panic says the reason first and its stack after it.
+  const tail = await readLogTail(paths, component, 100);
+  const known = recogniseFailure(tail);
+  const panic = tail.findIndex((line) => line.startsWith('panic: '));
+  const lines = panic === -1 ? tail.slice(-15) : tail.slice(Math.max(0, panic - 2), panic + 13);
   return new MkCiError(kind === 'exited' ? 'K8S_COMPONENT_FAILED' : 'K8S_START_TIMEOUT', {
     message: kind === 'exited' ? `${component} (${seen})` : `${component}; seen last: ${seen}`,
     ...(known === undefined ? {} : { advice: known.advice }),
