@@ -10,8 +10,8 @@ import { FORMATS } from '../results/reader.js';
 import type { RunFolder } from '../results/run-folder.js';
 import { clusterLoad, type Formats, type Load } from '../runner/index.js';
 import { VERSION } from '../version.js';
-import { managerOf } from './cluster.js';
 import type { CliContext } from './command.js';
+import { openClusters } from './compose.js';
 import { REPORT_OUTPUTS, type ReportOutput } from './report/outputs.js';
 import { readReport } from './report/read-report.js';
 import type { Finisher, RunDeps } from './run.js';
@@ -31,7 +31,7 @@ export function composeRun(context: CliContext): RunDeps {
 
 /** Every cluster is started when it is asked for and deleted when it is given back. */
 function createManagedClusters(context: CliContext, runId: string): ClusterSource {
-  const manager = managerOf(context);
+  const manager = openClusters(context);
   const made = new Set<string>();
   const prefix = runId.replaceAll('-', '').slice(-10);
   let count = 0;
@@ -82,7 +82,9 @@ const OUTPUT_PATHS: Readonly<Record<string, (folder: RunFolder) => string>> = {
 export function reportFinishers(folder: RunFolder, context: Pick<CliContext, 'log'>): readonly Finisher[] {
   return REPORT_OUTPUTS.flatMap((output): Finisher[] => {
     const path = OUTPUT_PATHS[output.option]?.(folder);
-    return path === undefined ? [] : [{ name: output.option, finish: async (run) => await write(output, path, run, folder, context) }];
+    return path === undefined
+      ? []
+      : [{ name: output.option, finish: async (run) => await write(output, path, run, folder, context) }];
   });
 }
 
