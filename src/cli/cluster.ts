@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
@@ -5,12 +6,14 @@ import { Command, Option } from 'commander';
 
 import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
 import type { ClusterCallOptions, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
-import type { SeedableClusterManager } from '../cluster/index.js';
+import { clusterEnvironment, type SeedableClusterManager } from '../cluster/index.js';
+import { createSnapshots } from '../cluster/snapshots/index.js';
 import { DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
-import { startProcess } from '../exec.js';
+import { foldersOf } from '../files.js';
 import { exitCodeOfSignal } from '../process.js';
-import type { CliContext } from './command.js';
+import { buildSnapshotCommand } from './cluster-snapshot.js';
+import { Interrupt, type CliContext } from './command.js';
 import { openClusters } from './compose.js';
 
 export function build(context: CliContext): Command {
@@ -99,6 +102,15 @@ export function build(context: CliContext): Command {
     .action(async (name: string, argv: readonly string[]) => {
       await runInside(name, argv, context);
     });
+  command.addCommand(
+    buildSnapshotCommand(context, () =>
+      createSnapshots({
+        stateFolder: foldersOf(context.env).state,
+        manager: openClusters(context),
+        now: () => new Date(),
+      }),
+    ),
+  );
   return command;
 }
 
@@ -174,23 +186,33 @@ async function stateOrAbsent(manager: SeedableClusterManager, name: string, sign
   }
 }
 
-/** The command has our streams; its exit code becomes ours, and a signal 128 + n. */
+/**
+ * The command gets our own streams, so that it can read standard input and sees the terminal; its exit code becomes ours,
+ * and a signal 128 + n. An interrupt from the terminal reaches it by itself, one sent to us alone is passed on.
+ */
 async function runInside(name: string, argv: readonly string[], context: CliContext): Promise<void> {
   const cluster = await openClusters(context).get(name, context.signal);
-  const [program, ...args] = argv;
-  if (program === undefined) throw new MkCiError('CLI_USAGE', { message: 'no command after --' });
-  const path = `${cluster.binaries}:${context.env['PATH'] ?? ''}`;
-  const running = await startProcess([program, ...args], {
+  const [program = '', ...args] = argv;
+  const child = spawn(program, args, {
     cwd: context.cwd,
-    env: { ...context.env, PATH: path, KUBECONFIG: cluster.kubeconfig, MK_CI_CLUSTER: name },
-    signal: context.signal,
+    stdio: 'inherit',
+    env: clusterEnvironment(cluster, context.env),
   });
-  running.stderr.on('data', (piece: Buffer) => {
-    context.stderr(piece.toString());
+  const passOn = (): void => {
+    const reason: unknown = context.signal.reason;
+    child.kill(reason instanceof Interrupt ? reason.signalName : 'SIGTERM');
+  };
+  context.signal.addEventListener('abort', passOn, { once: true });
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once('error', (error) => {
+      reject(new MkCiError('HOST_MISSING_TOOL', { message: program, cause: error }));
+    });
+    child.once('close', (exitCode, signal) => {
+      resolve(signal === null ? (exitCode ?? 1) : exitCodeOfSignal(signal));
+    });
   });
-  for await (const piece of running.stdout) await context.stdout((piece as Buffer).toString());
-  const { exitCode, signal } = await running.ended;
-  context.exit(signal === undefined ? (exitCode ?? 1) : exitCodeOfSignal(signal));
+  context.signal.removeEventListener('abort', passOn);
+  context.exit(code);
 }
 
 function callOptions(flags: ActFlags, context: CliContext): ClusterCallOptions {

@@ -2,7 +2,13 @@ import { Command } from 'commander';
 
 import { judgeHost } from '../cluster/host/judge-host.js';
 import { readHostFacts, type HostFacts } from '../cluster/host/facts.js';
-import type { Driver, DriverHealth, DriverInfo, DriverProblem } from '../drivers/driver.js';
+import {
+  createDriverRegistry,
+  type Driver,
+  type DriverHealth,
+  type DriverInfo,
+  type DriverProblem,
+} from '../drivers/index.js';
 import { MkCiError, messageOf } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
@@ -21,7 +27,7 @@ export function build(context: CliContext): Command {
     .addHelpText('after', '\nExample:\n  mk-ci doctor\n  mk-ci doctor --driver local --json')
     .action(async (flags: { readonly driver?: string; readonly json: boolean }) => {
       const report = await examine({
-        drivers: selectDrivers(await loadDrivers(context), flags.driver),
+        drivers: selectDrivers(allDrivers(), flags.driver),
         readHost: async () =>
           await readHostFacts({ exec, folders: { ...foldersOf(context.env) }, signal: context.signal }),
         signal: context.signal,
@@ -37,8 +43,9 @@ export function build(context: CliContext): Command {
     });
 }
 
-async function loadDrivers(_context: CliContext): Promise<readonly Driver[]> {
-  return [];
+function allDrivers(): readonly Driver[] {
+  const registry = createDriverRegistry({ exec });
+  return registry.names.map((name) => registry.get(name));
 }
 
 export interface DriverReport extends DriverHealth {

@@ -1,13 +1,27 @@
 import { Command } from 'commander';
 
 import type { CliContext } from './command.js';
+import { historyCommand, showCommand, topCommand } from './flake/history.js';
 import { importCommand } from './flake/import.js';
+import { exportCommand, lintCommand, mergeCommand, pruneCommand } from './flake/maintain.js';
 import { ratesCommand } from './flake/rates.js';
+import { recordCommand } from './flake/record.js';
 
 /** `mk-ci flake …`: the database of test results. */
 export function build(context: CliContext): Command {
-  return new Command('flake')
-    .description('history of every test: rates, evidence, verdicts')
-    .addCommand(importCommand(context))
-    .addCommand(ratesCommand(context));
+  const flake = new Command('flake').description('history of every test: rates, evidence, verdicts');
+  const commands = [
+    recordCommand,
+    ratesCommand,
+    showCommand,
+    topCommand,
+    historyCommand,
+    importCommand,
+    exportCommand,
+    pruneCommand,
+    mergeCommand,
+    lintCommand,
+  ];
+  for (const command of commands) flake.addCommand(command(context));
+  return flake;
 }

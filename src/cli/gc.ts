@@ -1,10 +1,13 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { Command } from 'commander';
 
+import { clusterFolderAt, readClusterRecord } from '../cluster/folder.js';
 import { collectGarbage, listLeftovers, type CollectOptions, type GcAction, type GcPlan } from '../cluster/gc/index.js';
 import { createJournal } from '../cluster/journal.js';
+import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
+import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
 
@@ -35,14 +38,21 @@ interface GcFlags {
 }
 
 function gcOptions({ env, signal, log }: CliContext): CollectOptions {
-  const { state, cache } = foldersOf(env);
+  const folders = foldersOf(env);
+  const state = resolve(folders.state);
+  const registry = createDriverRegistry({ exec });
   return {
     journal: createJournal({ folder: join(state, 'journal') }),
     clustersFolder: join(state, 'clusters'),
     portsFolder: join(state, 'ports'),
-    readFolder: async () => undefined,
-    drivers: [],
-    roots: [state, cache],
+    readFolder: async (path) => {
+      const record = await readClusterRecord(clusterFolderAt(path));
+      if (record === undefined) return undefined;
+      const { runId, owner } = record;
+      return { ...(runId === undefined ? {} : { runId }), ...(owner === undefined ? {} : { owner }) };
+    },
+    drivers: registry.names.map((name) => registry.get(name)),
+    roots: [state, resolve(folders.cache)],
     signal,
     onDriverError: (driver, error) => {
       log.warn('a driver could not be asked for leftovers', { driver, error: messageOf(error) });

@@ -1,7 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
-import type { ClusterLease, ClusterSource } from '../cluster/cluster.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
@@ -11,7 +10,7 @@ import type { RunFolder } from '../results/run-folder.js';
 import { clusterLoad, type Formats, type Load } from '../runner/index.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
-import { openClusters } from './compose.js';
+import { openRunClusters } from './compose.js';
 import { REPORT_OUTPUTS, type ReportOutput } from './report/outputs.js';
 import { readReport } from './report/read-report.js';
 import type { Finisher, RunDeps } from './run.js';
@@ -20,52 +19,12 @@ import type { Finisher, RunDeps } from './run.js';
 export function composeRun(context: CliContext): RunDeps {
   const drivers = createDriverRegistry({ exec });
   return {
-    createClusters: async ({ runId }) => createManagedClusters(context, runId),
+    createClusters: async ({ runId }) => openRunClusters(context, runId),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: registeredFormats,
     finishers: async (config, folder) => [...reportFinishers(folder, context), flakeFinisher(config)],
     now: () => new Date(),
-  };
-}
-
-/** Every cluster is started when it is asked for and deleted when it is given back. */
-function createManagedClusters(context: CliContext, runId: string): ClusterSource {
-  const manager = openClusters(context);
-  const made = new Set<string>();
-  const prefix = runId.replaceAll('-', '').slice(-10);
-  let count = 0;
-  const remove = async (name: string): Promise<void> => {
-    await manager.delete(name, { signal: AbortSignal.timeout(60_000) });
-    made.delete(name);
-  };
-  return {
-    acquire: async (spec, _kind, options): Promise<ClusterLease> => {
-      count += 1;
-      const name = `${spec.driver}-${prefix}-${count}`;
-      made.add(name);
-      try {
-        const cluster = await manager.start({ ...spec, name }, { ...options, owner: { runId } });
-        return {
-          cluster,
-          [Symbol.asyncDispose]: async () => {
-            await remove(name);
-          },
-        };
-      } catch (error) {
-        await options.onStartFailed?.({
-          name,
-          saveLogs: async (folder, signal) => {
-            await manager.saveLogs(name, folder, signal);
-          },
-        });
-        await remove(name);
-        throw error;
-      }
-    },
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([...made].map(remove));
-    },
   };
 }
 

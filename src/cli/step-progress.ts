@@ -15,11 +15,14 @@ export interface StepProgressOptions {
   readonly now?: () => number;
 }
 
-/** Without a terminal a step that takes long says at this pace that it is alive. */
+/** Without a terminal a step that takes long says that it is alive: first after this time, then at that pace. */
+const FIRST_SIGN_MS = 5000;
 const HEARTBEAT_MS = 30_000;
 /** A terminal is redrawn at most this often. */
 const REDRAW_MS = 80;
 const BAR_WIDTH = 20;
+
+const TICK_MS = 1000;
 
 /** A step that has begun and not ended. */
 interface RunningStep {
@@ -32,7 +35,7 @@ interface RunningStep {
 
 /**
  * Shows steps on standard error: on a terminal one line with a bar that is redrawn, finished steps above it; otherwise
- * one plain line when a step has ended, and a sign of life every half minute.
+ * one plain line when a step has ended, and signs of life of steps that take long.
  *
  * Disposing removes the bar.
  */
@@ -58,6 +61,20 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
     context.stderr(`${prefix}${line}\n`);
   };
 
+  const sayAlive = (): void => {
+    for (const step of context.isTerminal ? [] : running.values()) {
+      if (now() - step.saidAt < HEARTBEAT_MS) continue;
+      step.saidAt = now();
+      say(`${step.name}: ${describeRunning(step, now() - step.startedAt)}`);
+    }
+  };
+  // Linking and waiting give no sign of their own for a long time.
+  const timer = setInterval(() => {
+    sayAlive();
+    drawBar();
+  }, TICK_MS);
+  timer.unref();
+
   return {
     onStep: (step) => {
       switch (step.state) {
@@ -67,7 +84,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
             startedAt: now(),
             message: step.message ?? '',
             fraction: undefined,
-            saidAt: now(),
+            saidAt: now() - HEARTBEAT_MS + FIRST_SIGN_MS,
           });
           break;
         case 'progress': {
@@ -75,10 +92,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
           if (current === undefined) break;
           current.message = step.message ?? current.message;
           current.fraction = step.fraction ?? current.fraction;
-          if (!context.isTerminal && now() - current.saidAt >= HEARTBEAT_MS) {
-            current.saidAt = now();
-            say(`${step.name}: ${describeRunning(current, now() - current.startedAt)}`);
-          }
+          sayAlive();
           break;
         }
         case 'ok':
@@ -91,6 +105,7 @@ export function createStepProgress(context: ProgressContext, options: StepProgre
       if (step.state !== 'progress' || now() - drawnAt >= REDRAW_MS) drawBar();
     },
     [Symbol.dispose]: () => {
+      clearInterval(timer);
       running.clear();
       eraseBar();
     },

@@ -1,7 +1,9 @@
 export { createFolderBundle } from './bundle/folder-bundle.js';
 export {
+  clusterEnvironment,
   createClusterManager,
   type ClusterManagerOptions,
   type SeedableClusterManager,
   type StartOptions,
 } from './manager.js';
+export { clusterFolder, readFolderOwnership } from './folder.js';

@@ -54,7 +54,9 @@ export async function acquireLock(options: LockOptions): Promise<AsyncDisposable
     if (performance.now() >= deadline) {
       throw new MkCiError('HOST_LOCKED', { message: `process ${holder.pid} holds ${folder}` });
     }
-    await delay(10 + Math.random() * 40, undefined, { signal });
+    await delay(10 + Math.random() * 40, undefined, { signal }).catch(() => {
+      signal.throwIfAborted();
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
 import type { Driver, DriverRegistry } from '../drivers/index.js';
 import { MkCiError, hostErrorOf } from '../errors.js';
@@ -120,7 +120,6 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
 
   const handle = (paths: ClusterFolder, record: ClusterRecord): RunningCluster => {
     const { spec, server, binaries } = record;
-    const path = binaries === '' ? (env['PATH'] ?? '') : `${binaries}:${env['PATH'] ?? ''}`;
     return {
       name: spec.name,
       spec,
@@ -133,7 +132,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
       exec: async (argv: Argv, execOptions: ExecOptions = {}): Promise<ExecResult> =>
         await exec(argv, {
           ...execOptions,
-          env: { ...(execOptions.env ?? env), PATH: path, KUBECONFIG: paths.kubeconfig, MK_CI_CLUSTER: spec.name },
+          env: clusterEnvironment({ name: spec.name, kubeconfig: paths.kubeconfig, binaries }, execOptions.env ?? env),
         }),
     };
   };
@@ -271,6 +270,15 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     check: async (driver, signal) => await drivers.get(driver).check(signal),
     saveLogs,
   };
+}
+
+/** Environment of a command that works with a cluster: its kubectl is found first, its kubeconfig is the one in use. */
+export function clusterEnvironment(
+  cluster: Pick<RunningCluster, 'name' | 'kubeconfig' | 'binaries'>,
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const path = [cluster.binaries, env['PATH'] ?? ''].filter((part) => part !== '').join(delimiter);
+  return { ...env, PATH: path, KUBECONFIG: cluster.kubeconfig, MK_CI_CLUSTER: cluster.name };
 }
 
 /** @throws {MkCiError} `BND_UNKNOWN_VERSION`, `CLI_USAGE`, `DRV_UNSUPPORTED` */

@@ -2,7 +2,7 @@ import { MkCiError } from '../errors.js';
 import { waitFor, type Probe } from '../wait.js';
 import type { ApiClient } from './api-client.js';
 
-const INTERVAL_MS = 20;
+const INTERVAL_MS = 40;
 
 export interface ReadinessOptions {
   readonly signal: AbortSignal;

@@ -1,6 +1,7 @@
 /** What other folders use of the flake database. */
 export { openFlakeStore } from './store/open.js';
-export type { RecordMeta } from './store/records-of-run.js';
+export { recordsOfRun, type RecordMeta } from './store/records-of-run.js';
+export { ciSourceOf, type CiSource } from './ci-environment.js';
 export type {
   CountRow,
   DurationRow,
@@ -17,3 +18,21 @@ export type { FlakeRate } from './statistics/flake-rate.js';
 export { parseMinikubeCsv, type ImportedRecords, type ImportProblem } from './import/minikube-csv.js';
 export { formatMinikubeRates, minikubeRates, type MinikubeRate } from './minikube-rates.js';
 export { ratesCsv, ratesTable } from './text/rates-text.js';
+export { csvLine } from './export/csv.js';
+export { RESULT_COLUMNS, resultRows } from './export/rows.js';
+export {
+  isQuarantined,
+  lintQuarantine,
+  parseQuarantine,
+  resolveAlias,
+  type QuarantineEntry,
+  type QuarantineFile,
+} from './quarantine.js';
+export { signatureOf, type Signature } from './signatures/normalise.js';
+export { areNearDuplicates, clusterSignatures } from './signatures/clusters.js';
+export { findChangepoints, type Changepoint, type CommitCounts } from './statistics/changepoint.js';
+export { durationRegression, type DurationRegression } from './statistics/duration-regression.js';
+export { fitPrior, type BetaPrior } from './statistics/prior.js';
+export { historyTable, readTestReports, testReportText, type TestReport } from './test-report.js';
+export { testStateOf, type TestState } from './verdict/test-state.js';
+export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';

@@ -86,7 +86,7 @@ export function reportModel(run: RunResult, options: ReportModelOptions = {}): P
     },
     verdict: verdictOf(run),
     counts: { ...counts, tests: totalOf(counts) },
-    packages: [...packages.keys()],
+    packages: [...packages.keys()].map((name) => cut(name, NAME_CHARACTERS)),
     environments: run.environments,
     suites: [...new Set(run.cells.map((cell) => cell.suite))],
     cells,

@@ -88,6 +88,7 @@ export async function createReportFiles(htmlPath: string): Promise<ReportFiles> 
           await rm(finalFolder, { recursive: true, force: true });
           if (!inline && made) await rename(temporary, finalFolder);
           await rename(draft, htmlPath);
+          if (inline) await rm(temporary, { recursive: true, force: true });
         } finally {
           await rm(draft, { force: true });
         }

@@ -28,6 +28,7 @@ export {
   worstStatus,
 } from './counts.js';
 export * from './events.js';
+export { mergeLanes, mergeRuns } from './merge.js';
 export * from './model.js';
 export * from './reader.js';
 export {

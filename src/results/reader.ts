@@ -23,6 +23,8 @@ export type Format = (typeof FORMATS)[number];
 export interface ReaderOptions {
   /** Tests that started and never ended get `timedout` in place of `notrun`: the suite ran into its time limit. */
   readonly timedOut?: boolean;
+  /** Absolute folder to which paths that identify tests are made relative, such as the folder a suite ran in. */
+  readonly baseFolder?: string;
 }
 
 /**

@@ -105,7 +105,7 @@ describe('objects', () => {
     const group = `${namespace}.example.com`;
     const schema = {
       type: 'object',
-      properties: { spec: { type: 'object', properties: { color: { type: 'string', enum: ['red', 'blue'] } } } },
+      properties: { spec: { type: 'object', properties: { color: { type: 'string', pattern: '^(red|blue)$' } } } },
     };
     await definitions.createCustomResourceDefinition({
       body: {

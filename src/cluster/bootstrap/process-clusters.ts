@@ -147,6 +147,7 @@ export function createProcessClusters(options: ProcessClustersOptions): ProcessC
           await lease.release();
         }),
       );
+      signal.throwIfAborted(); // its reason says more than that something was aborted
       throw error;
     }
   };

@@ -54,6 +54,8 @@ export interface ControlPlaneOptions {
 }
 
 const LOG_BYTES = 64 * 1024 * 1024;
+/** Pause between two looks at the supervisor's state. */
+const LOOK_MS = 25;
 
 export function serverOf(ports: ClusterPorts): string {
   return `https://${LOOPBACK}:${ports.apiServer}`;
@@ -181,7 +183,7 @@ export async function followStart(options: ControlPlaneOptions, supervisor: Proc
   }
   for (let state = await look(); state?.phase !== 'running'; state = await look()) {
     if (deadline.leftMs() <= 1) throw await timedOut(paths, state, deadline);
-    await delay(10, undefined, { signal });
+    await delay(LOOK_MS, undefined, { signal });
   }
 }
 
@@ -193,7 +195,7 @@ async function waitForApiServer(
     const state = await look();
     if (state?.components.some(({ name, state }) => name === 'kube-apiserver' && state === 'ready') === true) return;
     if (deadline.leftMs() <= 1) throw await timedOut(paths, state, deadline);
-    await delay(10, undefined, { signal });
+    await delay(LOOK_MS, undefined, { signal });
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -52,16 +52,17 @@ interface Progress {
 export async function download(url: string, options: DownloadOptions): Promise<{ path: string; sizeBytes: number }> {
   const { workFolder, partialFolder, sha256, signal } = options;
   // By what is wanted, not by where it is had; a server that has another file under its validator starts anew.
-  const key = sha256;
-  const path = join(workFolder, `${key}.part`);
+  const kept = join(partialFolder, `${sha256}.part`);
+  // Two programs with the same content must not share a file.
+  const path = join(workFolder, `${sha256}.${randomBytes(4).toString('hex')}.part`);
   try {
-    await takeOver(join(partialFolder, `${key}.part`), path);
+    await takeOver(kept, path);
     for (let round = 1; ; round += 1) {
       const progress = await openProgress(path, signal);
       const continued = progress.bytes > 0;
       await fetchToEnd(url, path, progress, options);
       if (progress.hash.digest('hex') === sha256) {
-        const done = join(workFolder, key);
+        const done = path.slice(0, -'.part'.length);
         await rename(path, done);
         await rm(`${path}.json`, { force: true });
         return { path: done, sizeBytes: progress.bytes };
@@ -83,7 +84,7 @@ export async function download(url: string, options: DownloadOptions): Promise<{
     }
     // What is there is of use to the next try, of this process or of another.
     await mkdir(partialFolder, { recursive: true }).catch(() => undefined);
-    await takeOver(path, join(partialFolder, `${key}.part`)).catch(() => undefined);
+    await takeOver(path, kept).catch(() => undefined);
     signal.throwIfAborted();
     throw error;
   }

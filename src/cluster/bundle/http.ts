@@ -74,10 +74,16 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const get: HttpClient['get'] = async (url, { signal, headers }) => {
     const { address, authorization } = splitCredentials(url);
     let response: Response;
+    // The agent's own limits do not hold for a proxy that takes the connection and then says nothing.
+    const limit = new AbortController();
+    const limitMs = connectTimeoutMs + silenceMs + 2000;
+    const timer = setTimeout(() => {
+      limit.abort(new HttpFailure('unreachable', `no answer within ${(limitMs / 1000).toFixed(1)} s`));
+    }, limitMs);
     try {
       response = await fetch(address, {
         dispatcher: agent(),
-        signal,
+        signal: AbortSignal.any([signal, limit.signal]),
         headers: {
           'user-agent': userAgent,
           // A compressed answer could neither be continued nor compared in size.
@@ -88,7 +94,9 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       });
     } catch (error) {
       signal.throwIfAborted();
-      throw failureOf(error);
+      throw failureOf(limit.signal.aborted ? limit.signal.reason : error);
+    } finally {
+      clearTimeout(timer);
     }
     if (response.ok) return response;
     await response.body?.cancel();

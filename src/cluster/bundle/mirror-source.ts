@@ -48,7 +48,7 @@ export function createMirrorSource({ from, cwd, reader, exec }: MirrorOptions): 
         const reason =
           'manifest' in found
             ? await takeFromBundle(program, found, reader, context)
-            : found.unreachable
+            : found.final
               ? found.reason
               : await takeLoose(program, root, { reader, exec }, context, unreachable, found.reason);
         if (reason !== undefined) reasons.set(program.name, reason);
@@ -68,27 +68,29 @@ export function mirrorRoot(from: string, cwd: string): string {
 
 type FoundManifest =
   | { readonly manifest: BundleManifest; readonly base: string }
-  | { readonly reason: string; readonly unreachable: boolean };
+  /** `final`: it is no use to look for anything else there. */
+  | { readonly reason: string; readonly final: boolean };
 
 async function findManifest(root: string, reader: ContentReader, context: SourceContext): Promise<FoundManifest> {
   const reasons: string[] = [];
+  /** Bundles that are there, for something else. */
+  const others: string[] = [];
   for (const base of await manifestFolders(root, context)) {
     try {
       const text = await reader.readText(`${base}/${MANIFEST_FILE}`, context.signal);
       const manifest = parseManifest(text, displayUrl(`${base}/${MANIFEST_FILE}`));
       const mismatch = mismatchOf(manifest, context);
       if (mismatch === undefined) return { manifest, base };
-      reasons.push(mismatch);
+      others.push(mismatch);
     } catch (error) {
-      if (error instanceof HttpFailure && error.kind === 'unreachable')
-        return { reason: error.message, unreachable: true };
+      if (error instanceof HttpFailure && error.kind === 'unreachable') return { reason: error.message, final: true };
       if (error instanceof HttpFailure && error.status !== 404) reasons.push(error.message);
       // A web server may answer with a page where there is no file: that is no manifest, and no reason to stop.
       else if (isMkCiError(error, 'BND_CHECKSUM')) reasons.push(error.message);
       else if (!(error instanceof HttpFailure)) throw error;
     }
   }
-  return { reason: reasons[0] ?? 'no bundle there', unreachable: false };
+  return { reason: others[0] ?? reasons[0] ?? 'no bundle there', final: others.length > 0 };
 }
 
 async function manifestFolders(root: string, { kubernetesVersion, platform }: SourceContext): Promise<string[]> {
@@ -216,7 +218,7 @@ async function takeBare(
     });
     return undefined;
   }
-  return `no ${program.name} in ${displayUrl(root)}`;
+  return `not in ${displayUrl(root)}`;
 }
 
 async function isProgram(path: string): Promise<boolean> {

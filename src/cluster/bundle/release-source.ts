@@ -145,7 +145,7 @@ function noteFailure(url: string, error: unknown, unreachable: Map<string, strin
     unreachable.set(server, reason);
     return reason;
   }
-  return `${displayUrl(url)}: ${messageOf(error)}`;
+  return `${server === 'file:' ? displayUrl(url) : server}: ${messageOf(error)}`;
 }
 
 function serverOf(url: string): string {

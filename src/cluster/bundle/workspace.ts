@@ -85,9 +85,14 @@ async function removeWorkFolder(path: string, folders: BundleFolders): Promise<v
   for (const name of await listFolder(path)) {
     if (!/\.part(?:\.json)?$/.test(name)) continue;
     await mkdir(folders.partial, { recursive: true });
-    await rename(join(path, name), join(folders.partial, name)).catch(ignoreMissing);
+    await rename(join(path, name), join(folders.partial, partialName(name))).catch(ignoreMissing);
   }
   await rm(path, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** In a work folder a partial file has a random word in its name; without it everybody knows it by its sum. */
+export function partialName(workName: string): string {
+  return workName.replace(/\.[0-9a-f]{8}(?=\.part(?:\.json)?$)/, '');
 }
 
 /** `<pid>-<start ticks>-<boot id>-<random>`: no character that a list of paths or a tool could trip over. */

@@ -31,7 +31,7 @@ export async function startComponent(
   const child = spawn(program ?? plan.argv[0], args, {
     detached: true,
     stdio: ['ignore', log, log],
-    env: { ...process.env, [LABEL_VARIABLE]: formatLabels(plan.labels) },
+    env: { ...plan.environment, ...process.env, [LABEL_VARIABLE]: formatLabels(plan.labels) },
   });
   closeSync(log);
   const exited = new Promise<string>((resolve) => {

@@ -21,6 +21,8 @@ export interface ComponentPlan {
   readonly name: string;
   readonly argv: readonly [string, ...string[]];
   readonly labels: Labels;
+  /** Beside the environment of the supervisor, which wins. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Components that must be ready first. */
   readonly after: readonly string[];
   /** Answers 200 when it is ready. */

@@ -9,7 +9,7 @@ import type { ComponentPlan, SupervisorPlan } from './plan.js';
 import { createProbe } from './probe.js';
 import { initialState, nextState, restartDelayMs, type SupervisorEvent, type SupervisorState } from './state.js';
 
-const PROBE_INTERVAL_MS = 20;
+const PROBE_INTERVAL_MS = 40;
 const LOG_CHECK_MS = 5000;
 const SETTLED_MS = 60_000;
 

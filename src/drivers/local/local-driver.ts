@@ -53,7 +53,7 @@ export function createLocalDriver(options: LocalDriverOptions): Driver {
         });
       }
       const ties = unsupported === undefined && host.platform === 'linux' ? await hasParentDeath(exec, signal) : false;
-      if (host.platform === 'linux' && !ties) {
+      if (unsupported === undefined && host.platform === 'linux' && !ties) {
         problems.push({
           reason: 'DRV_LOCAL_SETPRIV',
           message: 'setpriv --pdeathsig does not work: components outlive a supervisor that is killed, until mk-ci gc',

@@ -28,13 +28,28 @@ export const PRIOR_WEIGHT = 10;
  */
 export function dispersionOf(clusters: readonly Cluster[]): number {
   const used = clusters.filter(({ attempts }) => attempts > 0);
-  const attempts = used.reduce((sum, cluster) => sum + cluster.attempts, 0);
-  const failures = used.reduce((sum, cluster) => sum + cluster.failures, 0);
+  return dispersionOfSums({
+    failures: used.reduce((sum, { failures }) => sum + failures, 0),
+    attempts: used.reduce((sum, { attempts }) => sum + attempts, 0),
+    clusters: used.length,
+    squares: used.reduce((sum, { failures, attempts }) => sum + (failures * failures) / attempts, 0),
+  });
+}
+
+/** The same from sums that a database can make: Σ (k − np)² / (np(1−p)) = (Σ k²/n − K²/N) / (p(1−p)). */
+export function dispersionOfSums(sums: {
+  readonly failures: number;
+  readonly attempts: number;
+  /** How many clusters have attempts. */
+  readonly clusters: number;
+  /** Σ failures² ÷ attempts. */
+  readonly squares: number;
+}): number {
+  const { failures, attempts, clusters, squares } = sums;
   const p = attempts === 0 ? 0 : failures / attempts;
-  if (used.length < 2 || p === 0 || p === 1) return PRIOR_DISPERSION;
-  const chiSquare = used.reduce((sum, { failures: k, attempts: n }) => sum + (k - n * p) ** 2 / (n * p * (1 - p)), 0);
-  const degrees = used.length - 1;
-  return Math.max(1, (chiSquare + PRIOR_DISPERSION * PRIOR_WEIGHT) / (degrees + PRIOR_WEIGHT));
+  if (clusters < 2 || p === 0 || p === 1) return PRIOR_DISPERSION;
+  const chiSquare = Math.max(0, squares - (failures * failures) / attempts) / (p * (1 - p));
+  return Math.max(1, (chiSquare + PRIOR_DISPERSION * PRIOR_WEIGHT) / (clusters - 1 + PRIOR_WEIGHT));
 }
 
 /** Counts for intervals and verdicts. @throws {RangeError} for a dispersion below 1 */

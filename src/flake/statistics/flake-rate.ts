@@ -1,5 +1,5 @@
 import type { CountRow } from '../store/store.js';
-import { dispersionOf, effectiveCounts, type Cluster } from './dispersion.js';
+import { dispersionOfSums, effectiveCounts } from './dispersion.js';
 import { jeffreysInterval, type Interval } from './intervals.js';
 
 /** What is said of one test in one environment over a window, with what it rests on. */
@@ -38,13 +38,13 @@ export interface FlakeRate {
  * Rate of one test in one environment.
  *
  * @param row sums over the window
- * @param days failures and attempts of each day of the window, for the dispersion; may be empty when nothing failed
  */
-export function flakeRateOf(row: CountRow, days: readonly Cluster[]): FlakeRate {
+export function flakeRateOf(row: CountRow): FlakeRate {
   const { counts } = row;
   const failed = counts.failed + counts.timedout;
   const attempts = counts.passed + failed;
-  const { k, n, dispersion } = effectiveCounts(failed, attempts, dispersionOf(days));
+  const sums = { failures: failed, attempts, clusters: row.clusters, squares: row.clusterSquares };
+  const { k, n, dispersion } = effectiveCounts(failed, attempts, dispersionOfSums(sums));
   return {
     repository: row.repository,
     environment: row.environment,

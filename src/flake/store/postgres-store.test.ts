@@ -1,6 +1,6 @@
 import { PGlite } from '@electric-sql/pglite';
 import type { PostgresPool } from 'kysely';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Migration } from './migrations.js';
 import { openPostgresStore } from './postgres-store.js';
@@ -8,6 +8,11 @@ import { describeStoreContract } from './store-contract.test-kit.js';
 
 // One server for the file: starting it costs a second. Each test drops the schema of the one before.
 const server = new PGlite();
+
+// Most of the time of this file goes here, a minute on a busy host.
+beforeAll(async () => {
+  await server.waitReady;
+}, 180_000);
 
 afterAll(async () => {
   await server.close();

@@ -8,9 +8,10 @@ import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './mig
 import { isConnectionLost, postgresError } from './postgres-errors.js';
 import { PostgresWriter } from './postgres-writer.js';
 import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
-import type { RunRecord } from './record.js';
+import { dayOf, type RunRecord } from './record.js';
+import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
-import { rollupStatements } from './rollup.js';
+import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import type {
   AttemptRow,
@@ -143,7 +144,7 @@ class PostgresStore implements FlakeStore {
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(recordsOfRun(run, meta));
+    return await this.write(await guardRecords(this.#db, recordsOfRun(run, meta)));
   }
 
   async write(
@@ -178,8 +179,23 @@ class PostgresStore implements FlakeStore {
 
   async rebuildRollup(): Promise<void> {
     await this.#inTransaction(async (transaction) => {
-      for (const statement of rollupStatements({})) await sql.raw(statement).execute(transaction);
+      for (const statement of rollupStatements(await rawScope(transaction)))
+        await sql.raw(statement).execute(transaction);
       await setMeta(transaction, 'rollup-owed', 'no');
+    });
+  }
+
+  async prune(beforeMs: number): Promise<number> {
+    return await this.#inTransaction(async (transaction) => {
+      const count = async (): Promise<number> => {
+        const { rows } = await sql<{ n: number }>`SELECT count(*)::int AS n FROM run WHERE pruned = 1`.execute(
+          transaction,
+        );
+        return rows[0]?.n ?? 0;
+      };
+      const before = await count();
+      for (const statement of pruneStatements(dayOf(beforeMs))) await sql.raw(statement).execute(transaction);
+      return (await count()) - before;
     });
   }
 
@@ -250,6 +266,12 @@ class PostgresStore implements FlakeStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Days that were pruned can not be summed again. */
+async function rawScope(db: Kysely<Schema>): Promise<RollupScope> {
+  const day = await db.selectFrom('meta').select('value').where('key', '=', 'pruned-before-day').executeTakeFirst();
+  return day === undefined ? {} : { fromDay: Number(day.value) };
 }
 
 async function setMeta(db: Kysely<Schema>, key: string, value: string): Promise<void> {

@@ -15,7 +15,15 @@ import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow } fr
 const total = (column: string) => sql<number>`cast(coalesce(sum(${sql.ref(column)}), 0) as double precision)`;
 
 export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promise<CountRow[]> {
-  const rows = await inWindow(named(db, filter).innerJoin('daily', 'daily.series_id', 'series.id'), filter)
+  // Names are read once a series and not once a day.
+  const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
+  const rows = await inWindow(
+    db
+      .selectFrom('series')
+      .innerJoin('daily', 'daily.series_id', 'series.id')
+      .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id'))),
+    filter,
+  )
     .groupBy('series.id')
     .select([
       'series.id as seriesId',
@@ -30,12 +38,16 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
       total('daily.mixed_runs').as('mixedRuns'),
       total('daily.passed_ms').as('passedMs'),
       total('daily.failed_ms').as('failedMs'),
+      sql<number>`cast(sum(case when daily.runs > 0 then 1 else 0 end) as double precision)`.as('clusters'),
+      sql<number>`cast(sum(case when daily.failed + daily.timedout > 0
+        then 1.0 * (daily.failed + daily.timedout) * (daily.failed + daily.timedout)
+          / (daily.passed + daily.failed + daily.timedout)
+        else 0 end) as double precision)`.as('clusterSquares'),
       sql<number>`min(daily.day)`.as('firstDay'),
       sql<number>`max(daily.day)`.as('lastDay'),
     ])
     .orderBy('series.id')
     .execute();
-  const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
   const commits = new Map((await readFailingCommits(db, filter)).map((row) => [row.seriesId, row]));
   return rows.flatMap((row) => {
     const name = names.get(row.seriesId);
@@ -51,6 +63,10 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
       },
     ];
   });
+}
+
+function isByName({ repository, environment, package: pkg, test }: Filter): boolean {
+  return [repository, environment, pkg, test].some((pattern) => pattern !== undefined);
 }
 
 async function readNames(db: Kysely<Schema>, filter: Filter) {

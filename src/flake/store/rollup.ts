@@ -19,6 +19,21 @@ export function rollupStatements(scope: RollupScope = {}): string[] {
   return [...dailyStatements(scope), ...failingCommitStatements(scope)];
 }
 
+/**
+ * Statements that drop raw results of runs before a day. Runs stay, so that importing one again does not count it twice;
+ * sums stay for ever; failure texts go with the last result that needs them.
+ */
+export function pruneStatements(beforeDay: number): string[] {
+  return [
+    `UPDATE run SET pruned = 1 WHERE pruned = 0 AND started_at < ${whole(beforeDay) * DAY_MS}`,
+    'DELETE FROM result WHERE run_id IN (SELECT id FROM run WHERE pruned = 1)',
+    `DELETE FROM failure WHERE NOT EXISTS (SELECT 1 FROM result WHERE result.failure_id = failure.id)`,
+    `INSERT INTO meta (key, value) VALUES ('pruned-before-day', '${whole(beforeDay)}')
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value
+     WHERE cast(meta.value AS integer) < cast(excluded.value AS integer)`,
+  ];
+}
+
 export function dailyStatements(scope: RollupScope): string[] {
   const columns = DELTA_COLUMNS.map(([column]) => column).join(', ');
   const series =

@@ -2,10 +2,11 @@ import type Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
+import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
-import type { RunRecord } from './record.js';
-import { rollupStatements } from './rollup.js';
+import { dayOf, type RunRecord } from './record.js';
+import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
@@ -47,7 +48,7 @@ class SqliteStore implements FlakeStore {
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(recordsOfRun(run, meta));
+    return await this.write(await guardRecords(this.#kysely, recordsOfRun(run, meta)));
   }
 
   async write(
@@ -74,7 +75,7 @@ class SqliteStore implements FlakeStore {
 
   #writeBatch(batch: readonly RunRecord[], rollup: 'live' | 'deferred', summary: GrowingSummary): void {
     const written = this.#inTransaction((writer) => {
-      if (rollup === 'deferred') this.#setRollupOwed(true);
+      if (rollup === 'deferred') this.#oweRollup();
       return batch.map((record) => writer.write(record, rollup));
     });
     for (const [index, outcome] of written.entries()) addWritten(summary, batch[index], outcome);
@@ -86,9 +87,32 @@ class SqliteStore implements FlakeStore {
 
   #rebuild(): void {
     this.#inTransaction(() => {
-      for (const statement of rollupStatements({})) this.#db.exec(statement);
+      this.#db.exec('CREATE INDEX IF NOT EXISTS result_by_test ON result (test_id, run_id)');
+      for (const statement of rollupStatements(this.#rawScope())) this.#db.exec(statement);
       this.#setRollupOwed(false);
     });
+  }
+
+  async prune(beforeMs: number): Promise<number> {
+    return this.#inTransaction(() => {
+      const count = (): number => Number(this.#db.prepare('SELECT count(*) FROM run WHERE pruned = 1').pluck().get());
+      const before = count();
+      for (const statement of pruneStatements(dayOf(beforeMs))) this.#db.exec(statement);
+      return count() - before;
+    });
+  }
+
+  /** Days that were pruned can not be summed again. */
+  #rawScope(): RollupScope {
+    const day = this.#db.prepare(`SELECT value FROM meta WHERE key = 'pruned-before-day'`).pluck().get();
+    return day === undefined ? {} : { fromDay: Number(day) };
+  }
+
+  /** Rows of a run are neighbours in `result` and scattered in this index: made afterwards, it costs a third. */
+  #oweRollup(): void {
+    if (this.#isRollupOwed()) return;
+    this.#setRollupOwed(true);
+    this.#db.exec('DROP INDEX IF EXISTS result_by_test');
   }
 
   #isRollupOwed(): boolean {

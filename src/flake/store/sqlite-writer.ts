@@ -23,6 +23,8 @@ export class SqliteWriter {
   readonly #db: Database.Database;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #ids = new Map<string, Map<string, number>>();
+  /** Series by environment and test. */
+  readonly #seriesIds = new Map<number, Map<number, number>>();
   #dataVersion = -1;
 
   constructor(db: Database.Database) {
@@ -32,6 +34,7 @@ export class SqliteWriter {
 
   forget(): void {
     this.#ids.clear();
+    this.#seriesIds.clear();
   }
 
   /** Call first in each transaction. */
@@ -103,10 +106,31 @@ export class SqliteWriter {
     const day = dayOf(at.record.startedAtMs);
     const pull = at.record.pullRequest === undefined ? 0 : 1;
     const failing = new Set(sql.failingSeries.pluck().all(at.revision, pull) as number[]);
+    const tests = this.#map(`test ${at.repository}`);
+    const seriesOfTest = this.#seriesMap(at.environment);
     for (const delta of deltas) {
-      const test = this.#test(at.repository, delta.package, delta.name);
-      const series = this.#series(test, at.environment);
-      sql.addDaily.run(series, day, pull, ...DELTA_COLUMNS.map(([, member]) => delta[member]));
+      const test = tests.get(`${delta.package}\0${delta.name}`) ?? this.#test(at.repository, delta.package, delta.name);
+      let series = seriesOfTest.get(test);
+      if (series === undefined) {
+        ({ id: series } = sql.series.get(test, at.environment) as { id: number });
+        seriesOfTest.set(test, series);
+      }
+      sql.addDaily.run(
+        series,
+        day,
+        pull,
+        delta.passed,
+        delta.failed,
+        delta.skipped,
+        delta.error,
+        delta.timedout,
+        delta.notrun,
+        delta.runs,
+        delta.failedRuns,
+        delta.mixedRuns,
+        delta.passedMs,
+        delta.failedMs,
+      );
       if (delta.failed + delta.timedout > 0 || (delta.runs > 0 && failing.has(series))) {
         sql.setFailingCommit.run({ series, test, pull, revision: at.revision, environment: at.environment });
       }
@@ -142,8 +166,13 @@ export class SqliteWriter {
     return this.#known(`test ${repository}`, `${pkg}\0${name}`, () => this.#statements.test.get(repository, pkg, name));
   }
 
-  #series(test: number, environment: number): number {
-    return this.#known(`series ${environment}`, String(test), () => this.#statements.series.get(test, environment));
+  #seriesMap(environment: number): Map<number, number> {
+    let map = this.#seriesIds.get(environment);
+    if (map === undefined) {
+      map = new Map();
+      this.#seriesIds.set(environment, map);
+    }
+    return map;
   }
 
   /** A run without a commit is a revision of its own: evidence within the run, none between runs. */

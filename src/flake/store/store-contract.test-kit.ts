@@ -196,6 +196,37 @@ export function describeStoreContract(engine: string, open: () => Promise<FlakeS
       expect(await store.durations('nowhere')).toEqual([]);
     });
 
+    it('prunes raw results, keeps their sums and does not count a pruned run again', async () => {
+      await using store = await open();
+      const old = runRecord({ day: 1, results: results('A:F') });
+      await store.write([old, runRecord({ day: 9, results: results('A:P') })]);
+      const before = await store.counts();
+      expect(await store.prune(Date.UTC(2026, 0, 5))).toBe(1);
+      expect(await store.history({})).toHaveLength(1);
+      await store.rebuildRollup();
+      expect(await store.counts()).toEqual(before);
+      expect(await store.write([old])).toMatchObject({ known: 1, results: 0 });
+    });
+
+    it('gives runs back as they were written, so that stores can be merged in any order', async () => {
+      const records = [
+        runRecord({
+          uid: 'a',
+          pullRequest: 4,
+          branch: 'b',
+          url: 'https://ci/a',
+          durationMs: 5,
+          results: results('A:FP', 'B:S'),
+        }),
+        runRecord({ uid: 'b', day: 2, complete: false, excluded: 'why', results: results('A:T') }),
+      ];
+      await using store = await open();
+      await store.write(records);
+      const back: RunRecord[] = [];
+      for await (const record of store.readRuns()) back.push(record);
+      expect(back).toEqual(records);
+    });
+
     it('records a run of the model, cell by cell', async () => {
       await using store = await open();
       const summary = await store.recordRun(runResult(), { pullRequest: 12 });

@@ -25,6 +25,13 @@ export interface FlakeStore extends AsyncDisposable {
   /** Makes the rollup again from the raw results; days that were pruned keep their sums. */
   rebuildRollup(): Promise<void>;
 
+  /**
+   * Drops raw results of runs that began before a time, rounded down to a UTC day; their daily sums stay.
+   *
+   * @returns runs whose results are gone
+   */
+  prune(beforeMs: number): Promise<number>;
+
   /** Sums per test and environment. Tests without a run in the window are left out. */
   counts(filter?: Filter): Promise<CountRow[]>;
   /** Failures and attempts by UTC day, for the tests that failed at least once in the window. */
@@ -98,6 +105,10 @@ export interface CountRow extends SeriesName {
   readonly mixedCommits: number;
   readonly passedMs: number;
   readonly failedMs: number;
+  /** Days (and kinds of run) with an attempt that passed or failed, for the dispersion. */
+  readonly clusters: number;
+  /** Sum of failures² ÷ attempts over these. */
+  readonly clusterSquares: number;
   /** Days since 1970-01-01 of the first and last run in the window. */
   readonly firstDay: number;
   readonly lastDay: number;

@@ -36,7 +36,7 @@ export function statusMark(test: PageTest): HTMLElement {
 /** Earlier results as bars, oldest at the left, with "k of n failed" as numbers. */
 export function historyBadge(history: PageHistory): HTMLElement {
   const words: Readonly<Record<string, string>> = { p: 'passed', f: 'failed', k: 'flaky', s: 'skipped', e: 'error' };
-  const bars = [...history.recent].map((letter, index) =>
+  const bars = Array.from(history.recent).map((letter, index) =>
     svg('rect', {
       x: index * 5,
       y: letter === 'p' || letter === 's' ? 8 : 2,

@@ -52,7 +52,9 @@ function fromFolder(path: string): LoadBlock {
     new Promise((resolve, reject) => {
       const script = document.createElement('script');
       waiting.set(key, resolve);
-      script.addEventListener('load', () => script.remove());
+      script.addEventListener('load', () => {
+        script.remove();
+      });
       script.addEventListener('error', () => {
         script.remove();
         waiting.delete(key);

@@ -28,7 +28,7 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   const node = document.createElement(name);
   const { aria, data, on, hidden, class: className, ...attributes } = properties;
   for (const [key, value] of Object.entries(attributes)) {
-    if (value !== undefined) node.setAttribute(key, String(value));
+    node.setAttribute(key, String(value));
   }
   if (className) node.className = className;
   if (hidden === true) node.hidden = true;
@@ -82,6 +82,7 @@ export async function copyText(text: string): Promise<void> {
     field.value = text;
     document.body.append(field);
     field.select();
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- the only way where the clipboard API is barred
     document.execCommand('copy');
     field.remove();
   }
@@ -97,5 +98,7 @@ export function announce(message: string): void {
   }
   toast.textContent = message;
   toast.classList.add('on');
-  setTimeout(() => toast.classList.remove('on'), 1_500);
+  setTimeout(() => {
+    toast.classList.remove('on');
+  }, 1_500);
 }

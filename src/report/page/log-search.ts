@@ -63,8 +63,9 @@ export class LogSearch {
     let withMatches = 0;
     const queue = [...this.#context.logs];
     const wanted = query;
+    const stopped = (): boolean => abort.signal.aborted;
     const work = async (): Promise<void> => {
-      for (let source = queue.shift(); source !== undefined && !abort.signal.aborted; source = queue.shift()) {
+      for (let source = queue.shift(); source !== undefined && !stopped(); source = queue.shift()) {
         const rows: number[] = [];
         await source.search(
           wanted,
@@ -73,7 +74,7 @@ export class LogSearch {
           },
           abort.signal,
         );
-        if (rows.length === 0 || abort.signal.aborted) continue;
+        if (rows.length === 0 || stopped()) continue;
         rows.sort((a, b) => a - b);
         total += rows.length;
         withMatches += 1;
@@ -82,7 +83,7 @@ export class LogSearch {
       }
     };
     await Promise.all(Array.from({ length: LOGS_AT_ONCE }, work));
-    if (abort.signal.aborted) return;
+    if (stopped()) return;
     const seconds = ((performance.now() - began) / 1_000).toFixed(1);
     headline.textContent =
       total === 0

@@ -97,11 +97,12 @@ export class LogSource {
     const index = await this.index();
     const candidates = index.chunks.flatMap((_, number) => (query.mayBeIn(index.blooms[number]) ? [number] : []));
     let next = 0;
+    const stopped = (): boolean => signal.aborted;
     const work = async (): Promise<void> => {
-      while (next < candidates.length && !signal.aborted) {
+      while (next < candidates.length && !stopped()) {
         const number = candidates[next++] ?? 0;
         const text = await this.#text(number);
-        if (signal.aborted) return;
+        if (stopped()) return;
         const head = text.indexOf('\n') + 1;
         const firstRow = index.chunks[number]?.firstRow ?? 0;
         const lines = query.linesIn(text.slice(head));

@@ -75,6 +75,7 @@ export class LogView {
   #searchAbort: AbortController | undefined;
   #searching = false;
   #cursor = -1;
+  readonly #fetching = new Set<number>();
   #selection: LineRange | undefined;
 
   constructor(options: LogViewOptions) {
@@ -195,6 +196,8 @@ export class LogView {
     const last = Math.min(rowOfLine(index, lines.to), Math.max(0, index.rows - 1));
     this.#reveal(row, last);
     this.#show(row);
+    // Rows drawn before know nothing of the lines chosen.
+    this.#list.refresh();
   }
 
   goToRow(row: number): void {
@@ -350,17 +353,29 @@ export class LogView {
     const number = chunkNumberOf(index, row);
     const chunk = this.#options.source.chunkNow(number);
     if (chunk === undefined) {
-      void this.#options.source.chunk(number).then(
+      this.#fetch(number);
+      return undefined;
+    }
+    return this.#lineRow(index, row, position);
+  }
+
+  /** Gets a chunk once and shows its rows when it is there. */
+  #fetch(number: number): void {
+    if (this.#fetching.has(number)) return;
+    this.#fetching.add(number);
+    this.#options.source
+      .chunk(number)
+      .then(
         () => {
           this.#list.refresh();
         },
         (error: unknown) => {
           this.#status.textContent = error instanceof Error ? error.message : String(error);
         },
-      );
-      return undefined;
-    }
-    return this.#lineRow(index, row, position);
+      )
+      .finally(() => {
+        this.#fetching.delete(number);
+      });
   }
 
   #textOf(index: LogIndex, row: number): { text: string; time: number } | undefined {

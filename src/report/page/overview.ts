@@ -105,7 +105,7 @@ export function countChips({ data }: Context, state: FilterState): HTMLElement {
     if (data.compare !== undefined && data.compare.newFailures.length > 0) {
       node.append(
         button(
-          `${formatCount(data.compare.newFailures.length)} new failures`,
+          plural(data.compare.newFailures.length, 'new failure'),
           () => {
             state.change({ onlyNew: !state.filter.onlyNew });
           },

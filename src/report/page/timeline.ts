@@ -60,7 +60,7 @@ function gantt(phases: readonly PagePhase[]): HTMLElement {
   }
   let y = 24;
   for (const lane of lanes) {
-    chart.append(text(4, y + 13, lane.name.replace(/^cluster:/, ''), 'lane', 34));
+    chart.append(text(4, y + 13, lane.name.replace(/^cluster:/, ''), 'lane', 30));
     for (const row of lane.rows) {
       for (const phase of row) {
         const width = Math.max(2, phase.durationMs * scale);

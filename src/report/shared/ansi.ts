@@ -20,7 +20,7 @@ export interface Piece {
 }
 
 // CSI … final byte; OSC … BEL or ST (links, titles); other two-byte escapes.
-// eslint-disable-next-line no-control-regex -- escape sequences are made of control characters
+
 const SEQUENCE =
   /\u001b\[([0-9;:?]*)[ -/]*([@-~])|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[()][A-Za-z0-9]|\u001b[=>78cDEHMNOZ]/g;
 

@@ -165,6 +165,11 @@ function siblingLevel(stack: readonly OpenFold[], marker: { kind: FoldKind; pair
     );
     return level === -1 ? undefined : level;
   }
+  // The logs of a post-mortem begin where its settings end.
+  if (marker.kind === 'post-mortem' && marker.pair === 'logs') {
+    const part = stack.findIndex((open) => open.kind === 'section' && open.pair === 'part');
+    if (part !== -1) return part;
+  }
   // The same dump can not be open twice: an end marker was lost.
   const level =
     marker.kind === 'group' ? -1 : stack.findIndex((open) => open.kind === marker.kind && open.pair === marker.pair);

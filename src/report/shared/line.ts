@@ -34,7 +34,8 @@ export function timeOf(line: string, year: number): LineTime | undefined {
   if (klog !== null) {
     const at = utc(year, number(klog[2]), number(klog[3]), klog[4], klog[5], klog[6], klog[7]);
     const start = klog.index + klog[0].indexOf(klog[1] ?? '');
-    return valid(at, start, start + 1 + klog[0].slice(start - klog.index).search(/\.\d+/) + 7);
+    const fraction = /\.\d+/.exec(klog[0]);
+    return valid(at, start, klog.index + (fraction === null ? 0 : fraction.index + fraction[0].length));
   }
   const rfc = RFC3339.exec(head);
   if (rfc !== null) {

@@ -1,6 +1,12 @@
 import { FORMATS, type CreateReader, type Format } from '../reader.js';
+import { sniffCtrf } from './ctrf/sniff.js';
+import { sniffNunit, sniffTrx, sniffXunit } from './dotnet/sniff.js';
 import { sniffGoJson } from './go-json/sniff.js';
 import { sniffGoText } from './go-text/sniff.js';
+import { sniffGopoghSummary } from './gopogh-summary/sniff.js';
+import { sniffJestJson, sniffMochaJson, sniffPlaywrightJson, sniffVitestJson } from './javascript/sniff.js';
+import { sniffJunit } from './junit/sniff.js';
+import { sniffTap } from './tap/sniff.js';
 
 /** How a format is recognised and read. Sniffers are loaded at once and stay small; a reader is loaded when it is used. */
 export interface ReaderEntry {
@@ -17,6 +23,29 @@ export interface ReaderEntry {
 export const READERS: Partial<Record<Format, ReaderEntry>> = {
   'go-json': { sniff: sniffGoJson, load: async () => (await import('./go-json/index.js')).createGoJsonReader },
   'go-text': { sniff: sniffGoText, load: async () => (await import('./go-text/index.js')).createGoTextReader },
+  junit: { sniff: sniffJunit, load: async () => (await import('./junit/index.js')).createJunitReader },
+  ctrf: { sniff: sniffCtrf, load: async () => (await import('./ctrf/index.js')).createCtrfReader },
+  tap: { sniff: sniffTap, load: async () => (await import('./tap/index.js')).createTapReader },
+  'vitest-json': {
+    sniff: sniffVitestJson,
+    load: async () => (await import('./javascript/index.js')).createVitestJsonReader,
+  },
+  'jest-json': { sniff: sniffJestJson, load: async () => (await import('./javascript/index.js')).createJestJsonReader },
+  'mocha-json': {
+    sniff: sniffMochaJson,
+    load: async () => (await import('./javascript/index.js')).createMochaJsonReader,
+  },
+  'playwright-json': {
+    sniff: sniffPlaywrightJson,
+    load: async () => (await import('./javascript/index.js')).createPlaywrightJsonReader,
+  },
+  'gopogh-summary': {
+    sniff: sniffGopoghSummary,
+    load: async () => (await import('./gopogh-summary/index.js')).createGopoghSummaryReader,
+  },
+  xunit: { sniff: sniffXunit, load: async () => (await import('./dotnet/index.js')).createXunitReader },
+  nunit: { sniff: sniffNunit, load: async () => (await import('./dotnet/index.js')).createNunitReader },
+  trx: { sniff: sniffTrx, load: async () => (await import('./dotnet/index.js')).createTrxReader },
 };
 
 /** Characters of the beginning that are enough to recognise a format. */

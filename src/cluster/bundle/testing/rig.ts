@@ -89,7 +89,8 @@ export async function startLoopbackServer(files = new Map<string, Buffer>()): Pr
       ...(continues ? { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` } : {}),
     });
     if (fault?.kind === 'cut') {
-      response.write(body.subarray(0, fault.afterBytes), () => response.destroy());
+      // Time for the client to read what was sent: a reset may throw it away.
+      response.write(body.subarray(0, fault.afterBytes), () => setTimeout(() => response.destroy(), 100));
     } else if (fault?.kind === 'stall') {
       response.write(body.subarray(0, Math.floor(body.length / 2)));
     } else {

@@ -165,7 +165,9 @@ export function createConverter({ emit, onGlued = () => undefined }: ConverterOp
 
   function takeBuild(text: string): boolean {
     const head = speaker === '' && open.size === 0 && reports.length === 0 ? BUILD_HEAD.exec(text)?.[1] : undefined;
-    if (head !== undefined) build = detach(head);
+    // Vet repeats the package in brackets below its name.
+    if (head?.startsWith('[') === true && build !== undefined) build = detach(build);
+    else if (head !== undefined) build = detach(head);
     else if (build === undefined || !BUILD_LINE.test(text)) {
       build = undefined;
       return false;

@@ -23,6 +23,8 @@ const TAIL_LINES = 24;
 
 const DEATH = /^\s*(?:panic: |fatal error: |SIG[A-Z]+: )/;
 const LOG = /^\s+(?:\S+: )?([^\s:]+\.(?:go|golang|s)):(\d+): ?(.*)$/;
+/** The same behind text that had no line end. */
+const GLUED_LOG = / {4}([^\s:]+\.go):(\d+): (.*)$/;
 const READS_LIKE_FAILURE =
   /fail|error|unexpected|expect|\bwant|\bgot\b|panic|timeout|timed out|deadline|mismatch|invalid|cannot|can't|unable|missing|not (?:found|equal|ready)|refused|non-zero|differ|should/i;
 const FRAME_PLACE = /^\s+(\S+\.(?:go|s)):(\d+)(?: \+0x|$)/;
@@ -74,7 +76,7 @@ export function createFailureLines(): FailureLines {
   }
 
   function addLog(line: string): void {
-    if (line.includes('.go') && LOG.test(line)) {
+    if (line.includes('.go') && parseLog(line) !== null) {
       log = block(line);
       lastLog = log;
       if (logs.length < MAX_BLOCKS && READS_LIKE_FAILURE.test(line)) logs.push(log);
@@ -102,10 +104,15 @@ export function createFailureLines(): FailureLines {
     death: () => (death === undefined ? undefined : deathFailure(death)),
     lastLog: () => {
       const first = lastLog?.lines[0];
-      const text = first === undefined ? undefined : LOG.exec(first)?.[3];
+      const text = first === undefined ? undefined : parseLog(first)?.[3];
       return text === undefined || text === '' ? undefined : cut(text);
     },
   };
+}
+
+/** File, line and text of a log line. */
+function parseLog(line: string): RegExpExecArray | null {
+  return LOG.exec(line) ?? GLUED_LOG.exec(line);
 }
 
 function mayBeDeath(line: string): boolean {
@@ -170,7 +177,7 @@ function logFailure(blocks: readonly Block[]): Failure {
   const text = blocks.map((part) => part.lines.join('\n')).join('\n');
   const [lead] = blocks;
   const lines = lead?.lines ?? [];
-  const match = LOG.exec(lines[0] ?? '');
+  const match = parseLog(lines[0] ?? '');
   const testify = testifyReason(lines);
   const own = match?.[3]?.trim() ?? lines[0]?.trim() ?? '';
   const message =
@@ -205,7 +212,13 @@ function testifyReason(lines: readonly string[]): TestifyReason | undefined {
   }
   const error = sections.get('Error');
   if (error === undefined) return undefined;
-  const parts = [error.slice(0, 3).join(' '), ...(sections.get('Messages') ?? []).slice(0, 1)];
+  const parts = [
+    error
+      .slice(0, 3)
+      .map((line) => line.trim())
+      .join(' '),
+    ...(sections.get('Messages') ?? []).slice(0, 1),
+  ];
   const trace = /^(\S+\.go):(\d+)$/.exec((sections.get('Error Trace') ?? [])[0]?.trim() ?? '');
   return {
     message: parts.map((part) => part.trim()).join(': '),

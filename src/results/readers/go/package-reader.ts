@@ -29,7 +29,7 @@ export interface PackageReader {
 interface Process {
   /** Anything but an end was seen. */
   isRunning: boolean;
-  /** A test failed, or an open one did not end. */
+  /** A test failed: reason enough for the package. */
   hasBadTest: boolean;
   death: Failure | undefined;
   /** Names below `running tests:` of a time-out. */
@@ -80,7 +80,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
         return;
       case 'pause':
       case 'cont':
-        if (name !== undefined) mention(name);
+        if (name !== undefined) mention(name).isPaused = e.action === 'pause';
         return;
       case 'attr':
         if (name !== undefined) attribute(mention(name), e.key ?? '', e.value ?? '');
@@ -245,7 +245,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
   function startTest(name: string, isImplied = false): GoTest {
     let test = tests.get(name);
     if (test === undefined) {
-      test = { id: idOf(detach(name)), isOpen: false, isImplied, seen: undefined, lines: undefined };
+      test = { id: idOf(detach(name)), isOpen: false, isImplied, isPaused: false, seen: undefined, lines: undefined };
       tests.set(test.id.name, test);
     } else if (test.isOpen) {
       const wasImplied = test.isImplied;
@@ -254,6 +254,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
       finish(test);
     }
     test.isOpen = true;
+    test.isPaused = false;
     open.add(test);
     current.isRunning = true;
     current.hasOutput = true;
@@ -270,13 +271,21 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
     emit({ type: 'attribute', test: test.id, key, value });
   }
 
+  function reasonOf(test: GoTest): Failure | undefined {
+    const own = test.lines?.failure();
+    if (own?.message.startsWith('race detected during execution') !== true) return own;
+    // Without -v the race is printed before anything tells whose it is.
+    const outside = current.lines.failure();
+    return outside?.kind === 'race' ? outside : own;
+  }
+
   function endTest(name: string, status: Status, seconds: number | undefined, given?: Failure): void {
     const test = mention(name);
-    const failure = status === 'passed' || status === 'skipped' ? undefined : (given ?? test.lines?.failure());
+    const failure = status === 'passed' || status === 'skipped' ? undefined : (given ?? reasonOf(test));
     const skipReason = status === 'skipped' ? test.lines?.lastLog() : undefined;
     const death = test.lines?.death();
     if (death !== undefined) current.death ??= death;
-    if (status !== 'passed' && status !== 'skipped') current.hasBadTest = true;
+    if (status === 'failed') current.hasBadTest = true;
     const durationMs = seconds ?? test.seen?.seconds;
     emit({
       type: 'test-ended',
@@ -348,7 +357,7 @@ export function createPackageReader(givenName: string, context: GoContext): Pack
     current.death ??= current.lines.death();
     // A time-out that names nobody (Go before 1.20) leaves all that ran.
     if (current.death?.kind === 'timeout' && current.timedOut.size === 0) {
-      for (const test of open) current.timedOut.add(test.id.name);
+      for (const test of open) if (!test.isPaused) current.timedOut.add(test.id.name);
     }
     // Without -v a time-out is the first that is heard of a test.
     for (const name of current.timedOut) if (!tests.has(name)) startTest(name);

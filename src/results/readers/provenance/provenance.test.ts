@@ -3,8 +3,12 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { countTests } from '../../counts.js';
+import { mergeLanes } from '../../merge.js';
+import { checkCtrf, checkJsJson, checkJunit, checkTap } from './documents.js';
 import { checkGoJson, checkGoText, checkPair } from './go.js';
 import { parseProvenance, type CheckKind } from './page.js';
+import { readFileForTest } from './read-file.js';
 
 /**
  * Real outputs with counts made by an independent program (`PROVENANCE.md`), read by our readers. The table of what was
@@ -14,6 +18,10 @@ const CHECKS: Readonly<Record<string, CheckKind>> = {
   'gotest-json': checkGoJson,
   'gotest-text': checkGoText,
   'test2json-pairs': checkPair,
+  junit: checkJunit,
+  ctrf: checkCtrf,
+  tap: checkTap,
+  'js-json': checkJsJson,
 };
 
 const ROOT = join(import.meta.dirname, '../../../..');
@@ -39,6 +47,33 @@ describe.skipIf(!hasData)('the published counts of ../shared/data (skipped when 
       );
     });
   }
+
+  it.each([
+    ['Docker_Linux_2020-07-21', 191, 181, 1, 9],
+    ['QEMU_macOS_2023-05-31', 242, 137, 86, 19],
+    ['KVM_Linux_2019-12-11', 42, 21, 17, 4],
+  ])('agree with the derived summary of gopogh for %s', async (name, tests, passed, failed, skipped) => {
+    const read = await readFileForTest(join(DATA, 'gopogh-summary', `${name}_summary.json`));
+    expect(read.format).toBe('gopogh-summary');
+    expect(read.tests).toHaveLength(tests);
+    expect(read.counts).toMatchObject({ passed, failed, skipped });
+  });
+
+  it('agree with the lanes of kubevirt joined into one result per test', async () => {
+    const files = ['lane1.xml', 'lane2.xml.gz', 'lane3.xml', 'main.xml.gz'];
+    const info = { id: 'lanes', environment: '', suite: 'network' };
+    const lanes = await Promise.all(
+      files.map(async (file) => {
+        const { tests, packages, repairs } = await readFileForTest(join(DATA, 'junit', `kubevirt-network-${file}`));
+        return { ...info, id: file, attempts: [], tests, packages, repairs, status: 'passed' as const };
+      }),
+    );
+    const executed = countTests(mergeLanes(lanes.slice(0, 3), info).tests);
+    expect([executed.passed, executed.failed]).toEqual([71, 8]);
+    expect(mergeLanes(lanes.slice(0, 3), info).tests).toHaveLength(1055);
+    const all = countTests(mergeLanes(lanes, info).tests);
+    expect([all.passed, all.failed]).toEqual([85, 9]);
+  });
 
   it('are compared for every file of the kinds that are checked', () => {
     expect(checked.size).toBe(rows.filter((row) => row.kind in CHECKS).length);

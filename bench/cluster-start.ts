@@ -1,0 +1,226 @@
+/**
+ * How fast clusters of the `local` driver come up, beside kwokctl's binary runtime with the same programs, on this host in
+ * one run. Prints JSON; only the ratios mean something on another host.
+ *
+ *     npm run build
+ *     npx tsx bench/cluster-start.ts --binaries FOLDER [--kwokctl PATH] [--rounds 3] [--parallel 1,4,8]
+ *
+ * FOLDER (or MK_CI_BENCH_BINARIES) holds etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and kwok.
+ * Everything is made in a temporary folder and removed again.
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { adminClient } from '../src/cluster/bootstrap/processes.js';
+import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
+import type { ClusterLease, PhaseEvent } from '../src/cluster/cluster.js';
+import { clusterFolder } from '../src/cluster/folder.js';
+import { createClusterManager } from '../src/cluster/manager.js';
+import { createClusterSource, waitUntilSettled } from '../src/cluster/pool/index.js';
+import { createTemplates } from '../src/cluster/templates/index.js';
+import { createDriverRegistry } from '../src/drivers/index.js';
+import { exec, type Argv } from '../src/exec.js';
+import { createTemporaryFolder } from '../src/files.js';
+import { createLogger } from '../src/log.js';
+
+const VERSION = 'v1.36.3';
+const { values } = parseArgs({
+  options: {
+    binaries: { type: 'string', default: process.env['MK_CI_BENCH_BINARIES'] ?? '' },
+    kwokctl: { type: 'string', default: process.env['MK_CI_BENCH_KWOKCTL'] ?? '' },
+    rounds: { type: 'string', default: '3' },
+    parallel: { type: 'string', default: '1,4,8' },
+    nodes: { type: 'string', default: '1' },
+  },
+});
+
+interface Timing {
+  readonly medianMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly n: number;
+}
+
+function timing(samples: readonly number[]): Timing {
+  const sorted = samples.toSorted((a, b) => a - b).map(Math.round);
+  return {
+    medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0,
+    minMs: sorted[0] ?? 0,
+    maxMs: sorted.at(-1) ?? 0,
+    n: sorted.length,
+  };
+}
+
+async function timed<T>(act: () => Promise<T>): Promise<readonly [T, number]> {
+  const startedAt = performance.now();
+  const result = await act();
+  return [result, performance.now() - startedAt];
+}
+
+async function main(): Promise<void> {
+  const rounds = Number(values.rounds);
+  await using temporary = await createTemporaryFolder('mk-ci-bench-');
+  const { signal } = new AbortController();
+  const stateFolder = join(temporary.path, 'state');
+  const bundles = createFolderBundle(values.binaries);
+  const log = createLogger({ write: (line) => process.stderr.write(`${line}\n`) });
+  const manager = createClusterManager({
+    stateFolder,
+    bundles,
+    drivers: createDriverRegistry({ exec }),
+    exec,
+    log,
+    env: process.env,
+    supervisorEntry: join(import.meta.dirname, '..', 'dist', 'cluster', 'supervisor-main.js'),
+  });
+  const spec = { driver: 'local', kubernetesVersion: VERSION, nodes: Number(values.nodes) };
+  const say = (text: string): boolean => process.stderr.write(`${text}\n`);
+
+  const start = async (name: string, phases?: Map<string, number[]>): Promise<number> => {
+    const onPhase = ({ name: phase, state, durationMs = 0 }: PhaseEvent): void => {
+      if (state === 'ok') phases?.set(phase, [...(phases.get(phase) ?? []), durationMs]);
+    };
+    return (await timed(() => manager.start({ ...spec, name }, { signal, onPhase })))[1];
+  };
+
+  // One cluster at a time, and its peer, in turns: what else the host does meets both.
+  const cold: number[] = [];
+  const coldPhases = new Map<string, number[]>();
+  const kwok: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    cold.push(await start('bench', coldPhases));
+    await manager.delete('bench', { signal });
+    if (values.kwokctl !== '') kwok.push(await kwokctl(temporary.path, `b${round}`));
+    say(`round ${round + 1}: mk-ci ${Math.round(cold.at(-1) ?? 0)} ms, kwokctl ${Math.round(kwok.at(-1) ?? 0)} ms`);
+  }
+
+  const parallel: Record<string, Timing> = {};
+  for (const count of values.parallel.split(',').map(Number)) {
+    const names = Array.from({ length: count }, (_, index) => `p${count}-${index}`);
+    const [, elapsedMs] = await timed(() => Promise.all(names.map((name) => start(name))));
+    parallel[String(count)] = timing([elapsedMs]);
+    await Promise.all(names.map((name) => manager.delete(name, { signal })));
+    say(`${count} in parallel: ${Math.round(elapsedMs)} ms`);
+  }
+
+  const openSource = (pool: { readonly min: number; readonly max: number }) =>
+    createClusterSource({
+      manager,
+      stateFolder,
+      templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
+      owner: { runId: `bench${pool.max}` },
+      bundleDigest: async () => (await bundles.ensure(VERSION, { parts: ['control-plane'], signal })).digest,
+      settle: async ({ name, server }) => {
+        using client = await adminClient(clusterFolder(stateFolder, name), server);
+        await waitUntilSettled(client, 10_000, signal);
+      },
+      log,
+      pool,
+    });
+  const giveBack = async (lease: ClusterLease): Promise<void> => {
+    await lease[Symbol.asyncDispose]();
+  };
+
+  const templatePhases = new Map<string, number[]>();
+  const fromTemplate: number[] = [];
+  let makingTemplateMs: number;
+  {
+    await using source = openSource({ min: 0, max: 0 });
+    const [first, firstMs] = await timed(() => source.acquire(spec, 'fresh', { signal }));
+    makingTemplateMs = firstMs;
+    await giveBack(first);
+    for (let round = 0; round < rounds; round += 1) {
+      const onPhase = ({ name, state, durationMs = 0 }: PhaseEvent): void => {
+        if (state === 'ok') templatePhases.set(name, [...(templatePhases.get(name) ?? []), durationMs]);
+      };
+      const [lease, elapsedMs] = await timed(() => source.acquire(spec, 'fresh', { signal, onPhase }));
+      fromTemplate.push(elapsedMs);
+      await giveBack(lease);
+      say(`from template: ${Math.round(elapsedMs)} ms`);
+    }
+  }
+
+  const fromPool: number[] = [];
+  {
+    await using source = openSource({ min: 1, max: 1 });
+    await giveBack(await source.acquire(spec, 'fresh', { signal }));
+    for (let round = 0; round < rounds; round += 1) {
+      await waitForState(manager.list.bind(manager), signal);
+      const [lease, elapsedMs] = await timed(() => source.acquire(spec, 'fresh', { signal }));
+      fromPool.push(elapsedMs);
+      await giveBack(lease);
+      say(`from pool: ${Math.round(elapsedMs)} ms`);
+    }
+  }
+
+  const coldTiming = timing(cold);
+  const ratio = (a: number | undefined, b: number | undefined): number | undefined =>
+    a === undefined || b === undefined || b === 0 ? undefined : Math.round((a / b) * 100) / 100;
+  const phasesOf = (phases: ReadonlyMap<string, number[]>): Record<string, number> =>
+    Object.fromEntries([...phases].map(([name, samples]) => [name, timing(samples).medianMs]));
+  const result = {
+    what: 'cluster start, driver local',
+    kubernetes: VERSION,
+    nodes: spec.nodes,
+    cold: { ...coldTiming, phases: phasesOf(coldPhases) },
+    ...(kwok.length === 0 ? {} : { kwokctl: timing(kwok) }),
+    parallel,
+    firstWithTemplateMs: Math.round(makingTemplateMs),
+    fromTemplate: { ...timing(fromTemplate), phases: phasesOf(templatePhases) },
+    fromPool: timing(fromPool),
+    ratios: {
+      coldToKwokctl: ratio(coldTiming.medianMs, kwok.length === 0 ? undefined : timing(kwok).medianMs),
+      fourToOne: ratio(parallel['4']?.medianMs, parallel['1']?.medianMs),
+      eightToOne: ratio(parallel['8']?.medianMs, parallel['1']?.medianMs),
+      templateToCold: ratio(timing(fromTemplate).medianMs, coldTiming.medianMs),
+      poolToCold: ratio(timing(fromPool).medianMs, coldTiming.medianMs),
+    },
+  };
+  process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+}
+
+/** From the command's start until the `default` ServiceAccount exists, which is what `cluster start` waits for too. */
+async function kwokctl(folder: string, name: string): Promise<number> {
+  const binary = (program: string): string => join(values.binaries, program);
+  const path = `${values.binaries}:${process.env['PATH'] ?? ''}`;
+  const env = {
+    ...process.env,
+    PATH: path,
+    HOME: folder,
+    KWOK_WORKDIR: join(folder, 'kwok'),
+    KWOK_KUBE_VERSION: VERSION,
+  };
+  const kubeconfig = join(folder, `kwok-${name}.kubeconfig`);
+  const [, elapsedMs] = await timed(async () => {
+    await exec(
+      [
+        values.kwokctl,
+        ...['create', 'cluster', '--name', name, '--runtime', 'binary', '--wait', '60s'],
+        ...['--etcd-binary', binary('etcd'), '--kube-apiserver-binary', binary('kube-apiserver')],
+        ...['--kube-controller-manager-binary', binary('kube-controller-manager')],
+        ...['--kube-scheduler-binary', binary('kube-scheduler'), '--kwok-controller-binary', binary('kwok')],
+        ...['--kubeconfig', kubeconfig],
+      ],
+      { env, timeoutMs: 120_000 },
+    );
+    if (values.nodes !== '0') {
+      await exec([values.kwokctl, 'scale', 'node', '--name', name, '--replicas', values.nodes], { env });
+    }
+    const get: Argv = [binary('kubectl'), '--kubeconfig', kubeconfig, 'get', 'serviceaccount', 'default'];
+    while ((await exec(get, { env, allowFailure: true })).exitCode !== 0);
+  });
+  await exec([values.kwokctl, 'delete', 'cluster', '--name', name, '--kubeconfig', kubeconfig], { env });
+  return elapsedMs;
+}
+
+/** Until a prepared cluster is frozen. */
+async function waitForState(
+  list: (signal: AbortSignal) => Promise<readonly { readonly state: string }[]>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!(await list(signal)).some(({ state }) => state === 'paused')) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+await main();

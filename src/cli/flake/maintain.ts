@@ -1,0 +1,113 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { Command, Option } from 'commander';
+
+import { MkCiError, messageOf } from '../../errors.js';
+import type { CliContext } from '../command.js';
+import {
+  databaseOption,
+  positive,
+  printJson,
+  windowOf,
+  windowOptions,
+  withStore,
+  type DatabaseOptions,
+  type WindowOptions,
+} from './options.js';
+
+const DAY_MS = 86_400_000;
+
+/** `flake export`: one line a run, or one line a result. */
+export function exportCommand(context: CliContext): Command {
+  const command = new Command('export')
+    .description('print the history: ndjson has one run a line and can be imported again, csv one attempt a line')
+    .addOption(databaseOption())
+    .addOption(new Option('--format <format>', 'form of the output').choices(['ndjson', 'csv']).default('ndjson'));
+  for (const option of windowOptions()) command.addOption(option);
+  return command.action(async (options: DatabaseOptions & WindowOptions & { readonly format: 'ndjson' | 'csv' }) => {
+    const { RESULT_COLUMNS, csvLine, resultRows } = await import('../../flake/index.js');
+    const sinceMs = options.days === undefined ? undefined : windowOf(options, options.days).sinceMs;
+    await withStore(options, context, 'read', async (store) => {
+      if (options.format === 'csv') await context.stdout(`${csvLine(RESULT_COLUMNS)}\n`);
+      for await (const run of store.readRuns(sinceMs === undefined ? {} : { sinceMs })) {
+        context.signal.throwIfAborted();
+        const text =
+          options.format === 'ndjson'
+            ? `${JSON.stringify(run)}\n`
+            : resultRows(run)
+                .map((row) => `${csvLine(row)}\n`)
+                .join('');
+        await context.stdout(text);
+      }
+    });
+  });
+}
+
+/** `flake merge`: runs of other databases into this one. */
+export function mergeCommand(context: CliContext): Command {
+  return new Command('merge')
+    .description('take over the runs of other databases; runs that are known change nothing')
+    .argument('<database...>', 'files or postgres:// URLs to read')
+    .addOption(databaseOption())
+    .option('--json', 'print the summary as JSON')
+    .action(async (sources: readonly string[], options: DatabaseOptions & { readonly json?: boolean }) => {
+      const { openFlakeStore } = await import('../../flake/index.js');
+      const totals = { runs: 0, results: 0, known: 0, replaced: 0 };
+      await withStore(options, context, 'write', async (target) => {
+        for (const source of sources) {
+          const path = source.includes('://') ? source : resolve(context.cwd, source);
+          await using from = await openFlakeStore(path, { readonly: true });
+          const summary = await target.write(from.readRuns(), { signal: context.signal });
+          for (const key of ['runs', 'results', 'known', 'replaced'] as const) totals[key] += summary[key];
+        }
+      });
+      if (options.json === true) await printJson(context, totals);
+      else
+        context.stderr(
+          `${totals.results} results of ${totals.runs + totals.replaced} runs taken over, ${totals.known} runs known before\n`,
+        );
+    });
+}
+
+/** `flake prune`: raw results go, sums stay. */
+export function pruneCommand(context: CliContext): Command {
+  return new Command('prune')
+    .description('drop single results of old runs; their daily sums stay')
+    .addOption(databaseOption())
+    .option('--days <n>', 'keep this many days', positive('--days'), 90)
+    .option('--json', 'print the summary as JSON')
+    .action(async (options: DatabaseOptions & { readonly days: number; readonly json?: boolean }) => {
+      const pruned = await withStore(
+        options,
+        context,
+        'write',
+        async (store) => await store.prune(Date.now() - options.days * DAY_MS),
+      );
+      if (options.json === true) await printJson(context, { pruned });
+      else context.stderr(`${pruned} runs pruned\n`);
+    });
+}
+
+/** `flake lint`: the quarantine file. */
+export function lintCommand(context: CliContext): Command {
+  return new Command('lint')
+    .description('check the quarantine file: form, expired entries, aliases')
+    .option('--quarantine <file>', 'file to check', '.mk-ci/quarantine.yaml')
+    .option('--json', 'print the problems as JSON')
+    .action(async (options: { readonly quarantine: string; readonly json?: boolean }) => {
+      const { lintQuarantine, parseQuarantine } = await import('../../flake/index.js');
+      const path = resolve(context.cwd, options.quarantine);
+      if (!existsSync(path)) throw new MkCiError('CLI_NO_INPUT', { message: path });
+      let text: string;
+      try {
+        text = readFileSync(path, 'utf8');
+      } catch (error) {
+        throw new MkCiError('CLI_NO_INPUT', { message: `${path}: ${messageOf(error)}`, cause: error });
+      }
+      const problems = lintQuarantine(parseQuarantine(text, path), new Date().toISOString().slice(0, 10));
+      if (options.json === true) await printJson(context, { problems });
+      else for (const problem of problems) context.stderr(`${problem}\n`);
+      if (problems.length > 0) context.exit(1);
+    });
+}

@@ -1,0 +1,143 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { isMkCiError } from '../errors.js';
+import { createLogger } from '../log.js';
+import { NO_COUNTS } from '../results/index.js';
+import type { CliContext } from './command.js';
+import { build } from './report.js';
+import type { ReportSummary } from './report/input-summary.js';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mk-ci-report-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+const GO =
+  '{"Action":"run","Package":"p","Test":"A"}\n{"Action":"pass","Package":"p","Test":"A"}\n{"Action":"run","Package":"p","Test":"B"}\n{"Action":"fail","Package":"p"}\n';
+
+async function write(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, text);
+  return path;
+}
+
+async function call(args: readonly string[], stdin = '') {
+  let stdout = '';
+  let exitCode = 0;
+  const logged: string[] = [];
+  const context: CliContext = {
+    env: {},
+    cwd: folder,
+    stdout: async (text) => {
+      stdout += text;
+    },
+    stderr: () => undefined,
+    stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin)]),
+    isTerminal: false,
+    columns: 80,
+    size: () => ({ columns: 80, rows: 24 }),
+    color: false,
+    log: createLogger({ write: (line) => logged.push(line) }),
+    signal: new AbortController().signal,
+    exit: (code) => {
+      exitCode = code;
+    },
+  };
+  let error: unknown;
+  try {
+    await build(context)
+      .exitOverride()
+      .parseAsync([...args], { from: 'user' });
+  } catch (thrown) {
+    error = thrown;
+  }
+  const json = stdout.startsWith('{') ? (JSON.parse(stdout) as ReportSummary) : undefined;
+  return { stdout, json, exitCode, logged, code: isMkCiError(error) ? error.code : error };
+}
+
+describe('mk-ci report', () => {
+  it('prints counts as JSON in the promised shape', async () => {
+    const path = await write('go.jsonl', GO);
+    const { json, exitCode } = await call([path, '--json']);
+    const counts = { ...NO_COUNTS, passed: 1, notrun: 1 };
+    const packages = { ...NO_COUNTS, failed: 1 };
+    expect(json).toEqual({
+      inputs: [{ path, format: 'go-json', tests: 2, counts, packages, repairs: [] }],
+      total: { tests: 2, counts, packages, repairs: [] },
+    });
+    expect(exitCode).toBe(0);
+  });
+
+  it('reads standard input and fails on request when tests did not pass', async () => {
+    expect(await call(['-', '--fail-on-failed'], GO)).toMatchObject({ exitCode: 1, code: undefined });
+    expect(await call(['-'], GO)).toMatchObject({ exitCode: 0 });
+  });
+
+  it('goes on after an input that can not be read, names it and says so with the exit code', async () => {
+    const good = await write('good.jsonl', GO);
+    const bad = await write('bad.txt', 'nothing of interest\n');
+    const { json, exitCode, logged } = await call([bad, good, join(folder, 'none'), '--json']);
+    expect(json?.inputs.map((input) => [input.format, input.error?.code, input.tests])).toEqual([
+      [null, 'RES_UNKNOWN_FORMAT', 0],
+      ['go-json', undefined, 2],
+      [null, 'CLI_NO_INPUT', 0],
+    ]);
+    expect(json?.total.tests).toBe(2);
+    expect(exitCode).toBe(18);
+    expect(logged).toHaveLength(2);
+  });
+
+  it('throws the error when nothing could be read', async () => {
+    expect(await call([join(folder, 'none')])).toMatchObject({ code: 'CLI_NO_INPUT' });
+    expect(await call(['-'])).toMatchObject({ code: 'RES_EMPTY' });
+  });
+
+  it('passes over other files of a folder', async () => {
+    await write('results/go.jsonl', GO);
+    await write('results/notes.md', 'words\n');
+    const { json, exitCode } = await call([join(folder, 'results'), '--json']);
+    expect(json?.inputs).toHaveLength(1);
+    expect(exitCode).toBe(0);
+  });
+
+  it('reads the folder of a run', async () => {
+    const events = [
+      {
+        type: 'run-started',
+        version: 1,
+        at: '2026-01-01T00:00:00Z',
+        runId: 'r',
+        toolVersion: '1',
+        source: {},
+        environments: [{ name: 'local' }],
+        cells: [{ id: 'c', environment: 'local', suite: 's' }],
+      },
+      { type: 'test-ended', cell: 'c', attempt: 1, test: { package: 'p', name: 'A' }, status: 'failed' },
+    ];
+    await write('run/events.jsonl', events.map((event) => JSON.stringify(event)).join('\n'));
+    const { json } = await call([join(folder, 'run'), '--json']);
+    expect(json?.inputs).toMatchObject([{ format: 'mk-ci', tests: 1, counts: { failed: 1 } }]);
+  });
+
+  it('writes the outputs asked for', async () => {
+    const path = await write('go.jsonl', GO);
+    const junit = join(folder, 'out/junit.xml');
+    await call([path, '--junit', junit]);
+    expect(await readFile(junit, 'utf8')).toContain('<testcase');
+  });
+
+  it('says for people what was repaired', async () => {
+    const { stdout } = await call(['-'], `noise\n${GO}`);
+    expect(stdout).toContain('- (go-json): 2 tests: 1 passed, 1 unfinished; 1 package failed');
+    expect(stdout).toContain('repaired: non-json-line');
+  });
+});

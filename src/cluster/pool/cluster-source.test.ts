@@ -1,0 +1,199 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { MkCiError } from '../../errors.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
+import { silentLogger } from '../../log.js';
+import type { ClusterSource, ClusterSpec, ClusterStatus, RunningCluster } from '../cluster.js';
+import { clusterFolder } from '../folder.js';
+import type { SeedableClusterManager } from '../manager.js';
+import { createTemplates } from '../templates/index.js';
+import { clusterName, createClusterSource, type ClusterSourceOptions, type SpecWithoutName } from './cluster-source.js';
+
+const SPEC: SpecWithoutName = { driver: 'local', kubernetesVersion: 'v1.36.3', nodes: 1 };
+const { signal } = new AbortController();
+
+/** A manager whose clusters are folders: it notes every call and whether a start found data. */
+function fakeManager(stateFolder: string) {
+  const calls: string[] = [];
+  const failing = new Set<string>();
+  const check = (call: string): void => {
+    calls.push(call);
+    if (failing.has(call.split(' ')[0]!)) throw new MkCiError('DRV_FAILED', { message: call });
+  };
+  const running = (spec: ClusterSpec): RunningCluster => ({
+    name: spec.name,
+    spec,
+    server: 'https://127.0.0.1:1',
+    kubeconfig: '',
+    binaries: '',
+    saveLogs: async () => undefined,
+    exec: async () => {
+      throw new Error('not used');
+    },
+  });
+  const unused = async (): Promise<never> => {
+    throw new Error('not used');
+  };
+  const status = (name: string): ClusterStatus => ({
+    ...{ name, driver: 'local', kubernetesVersion: 'v1.36.3', state: 'running', kubeconfig: '', nodes: 1 },
+    ...{ createdAt: '', components: [] },
+  });
+  const manager: SeedableClusterManager = {
+    start: async (spec, { seed, owner }) => {
+      const paths = clusterFolder(stateFolder, spec.name);
+      const { etcd, pki } = paths;
+      await seed?.copyTo(paths);
+      const isSeeded = (await readdir(etcd).catch(() => [])).length > 0;
+      check(`start ${spec.name} ${owner === undefined ? 'kept' : isSeeded ? 'seeded' : 'cold'}`);
+      await mkdir(etcd, { recursive: true });
+      await mkdir(pki, { recursive: true });
+      await writeFile(join(etcd, 'db'), 'x');
+      await writeFile(join(pki, 'ca.crt'), 'x');
+      return running(spec);
+    },
+    delete: async (name) => {
+      check(`delete ${name}`);
+      await rm(clusterFolder(stateFolder, name).folder, { recursive: true, force: true });
+    },
+    pause: async (name) => {
+      check(`pause ${name}`);
+    },
+    unpause: async (name) => {
+      check(`unpause ${name}`);
+      return running({ ...SPEC, name });
+    },
+    status: async (name) => status(name),
+    stop: async (name) => {
+      check(`stop ${name}`);
+    },
+    get: unused,
+    list: unused,
+    check: unused,
+    saveLogs: unused,
+  };
+  return { manager, calls, failing };
+}
+
+describe('createClusterSource', () => {
+  let temporary: TemporaryFolder;
+  let fake: ReturnType<typeof fakeManager>;
+  let source: ClusterSource;
+  const open = (some: Partial<ClusterSourceOptions> = {}): ClusterSource => {
+    const stateFolder = join(temporary.path, 'state');
+    return createClusterSource({
+      manager: fake.manager,
+      stateFolder,
+      templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
+      owner: { runId: '20260824-abc123' },
+      bundleDigest: async () => 'digest',
+      settle: async () => undefined,
+      log: silentLogger,
+      pool: { min: 0, max: 0 },
+      room: () => ({ fits: true, isIdle: true }),
+      ...some,
+    });
+  };
+
+  beforeEach(async () => {
+    temporary = await createTemporaryFolder();
+    fake = fakeManager(join(temporary.path, 'state'));
+    source = open();
+  });
+  afterEach(async () => {
+    await temporary[Symbol.asyncDispose]();
+  });
+
+  it('starts a shared cluster once and removes it at the end', async () => {
+    const leases = await Promise.all([1, 2].map(() => source.acquire(SPEC, 'shared', { signal })));
+    expect(leases[0]!.cluster).toBe(leases[1]!.cluster);
+    await leases[0]![Symbol.asyncDispose]();
+    await source[Symbol.asyncDispose]();
+    expect(fake.calls).toEqual(['start local-0824abc123-1 cold', 'delete local-0824abc123-1']);
+  });
+
+  it('starts fresh clusters from a template that the first one leaves', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      await using _lease = await source.acquire(SPEC, 'fresh', { signal });
+    }
+    await source[Symbol.asyncDispose]();
+    expect(fake.calls).toEqual([
+      'start local-0824abc123-1 cold',
+      'delete local-0824abc123-1',
+      'start local-0824abc123-2 seeded',
+      'delete local-0824abc123-2',
+      'start local-0824abc123-3 seeded',
+      'delete local-0824abc123-3',
+    ]);
+  });
+
+  it('does without templates where the driver can not start from data', async () => {
+    source = open({ bundleDigest: async () => undefined });
+    for (let round = 0; round < 2; round += 1) await source.acquire(SPEC, 'fresh', { signal });
+    expect(fake.calls.filter((call) => call.startsWith('start')).map((call) => call.split(' ')[2])).toEqual([
+      'cold',
+      'cold',
+    ]);
+  });
+
+  it('takes a prepared cluster by unpausing it, and removes the unused ones', async () => {
+    source = open({ pool: { min: 1, max: 1 } });
+    await source.acquire(SPEC, 'fresh', { signal });
+    await delay(50);
+    const { cluster } = await source.acquire(SPEC, 'fresh', { signal });
+    expect(fake.calls).toContain('pause local-0824abc123-2');
+    expect(cluster.name).toBe('local-0824abc123-2');
+    await delay(50);
+    await source[Symbol.asyncDispose]();
+    expect(fake.calls.filter((call) => call.startsWith('delete')).sort()).toEqual([
+      'delete local-0824abc123-1',
+      'delete local-0824abc123-2',
+      'delete local-0824abc123-3',
+    ]);
+  });
+
+  it('starts another when a prepared cluster does not continue', async () => {
+    source = open({ pool: { min: 1, max: 1 } });
+    await source.acquire(SPEC, 'fresh', { signal });
+    await delay(50);
+    fake.failing.add('unpause');
+    const { cluster } = await source.acquire(SPEC, 'fresh', { signal });
+    expect(cluster.name).toBe('local-0824abc123-3');
+    expect(fake.calls).toContain('delete local-0824abc123-2');
+  });
+
+  it('removes what a failed start left and reports the start, not the removal', async () => {
+    fake.failing.add('start');
+    await expect(source.acquire(SPEC, 'fresh', { signal })).rejects.toThrow(/start local/);
+    expect(fake.calls.at(-1)).toBe('delete local-0824abc123-1');
+    fake.failing.clear();
+    expect((await source.acquire(SPEC, 'shared', { signal })).cluster.name).toBe('local-0824abc123-2');
+  });
+
+  it('keeps a cluster by starting it again without an owner, and does not remove it at the end', async () => {
+    const lease = await source.acquire(SPEC, 'fresh', { signal });
+    await lease.keep?.();
+    await source[Symbol.asyncDispose]();
+    expect(fake.calls.slice(1)).toEqual(['stop local-0824abc123-1', 'start local-0824abc123-1 kept']);
+  });
+
+  it('removes all it can and names the rest', async () => {
+    await source.acquire(SPEC, 'fresh', { signal });
+    await source.acquire({ ...SPEC, nodes: 2 }, 'shared', { signal });
+    fake.failing.add('delete');
+    await expect(source[Symbol.asyncDispose]()).rejects.toMatchObject({ errors: [{}, {}] });
+  });
+});
+
+describe('clusterName', () => {
+  it('is a valid name for any spec and run', () => {
+    const spec = { ...SPEC, driver: 'A very long driver name indeed', containerRuntime: 'containerd!' };
+    for (const runId of ['2026-08-24T10:00:00.123Z', '###', 'x'.repeat(100), '']) {
+      expect(clusterName(spec, runId, 123)).toMatch(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/);
+    }
+    expect(clusterName(SPEC, 'run-1', 2)).toBe('local-run1-2');
+  });
+});

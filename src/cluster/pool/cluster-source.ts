@@ -1,0 +1,207 @@
+import { freemem, loadavg, availableParallelism } from 'node:os';
+
+import { messageOf } from '../../errors.js';
+import type { Logger } from '../../log.js';
+import type {
+  ClusterLease,
+  ClusterOwner,
+  ClusterSource,
+  ClusterSpec,
+  RunningCluster,
+} from '../cluster.js';
+import type { ClusterSeed } from '../bootstrap/processes.js';
+import { clusterFolder } from '../folder.js';
+import type { SeedableClusterManager } from '../manager.js';
+import { templateKey, type Templates } from '../templates/index.js';
+import { createPool, type Pool, type PoolSize } from './pool.js';
+
+export type SpecWithoutName = Omit<ClusterSpec, 'name'>;
+
+type AcquireOptions = Parameters<ClusterSource['acquire']>[2];
+
+export interface ClusterSourceOptions {
+  readonly manager: SeedableClusterManager;
+  readonly stateFolder: string;
+  readonly templates: Templates;
+  /** The run that the clusters belong to. */
+  readonly owner: ClusterOwner;
+  /** Digest of the programs that a cluster of this spec runs; `undefined` where its driver can not start from copied data. */
+  readonly bundleDigest: (spec: SpecWithoutName, signal: AbortSignal) => Promise<string | undefined>;
+  /** Waits until nothing is written any more. */
+  readonly settle: (cluster: RunningCluster, signal: AbortSignal) => Promise<void>;
+  readonly log: Logger;
+  /** Prepared clusters of each configuration. @default { min: 1, max: 2 } */
+  readonly pool?: PoolSize;
+  /** @default room for another control plane beside a suite, and a processor that is not busy */
+  readonly room?: () => { readonly fits: boolean; readonly isIdle: boolean };
+  /** Deadline for removing one cluster. @default 30000 */
+  readonly removeTimeoutMs?: number;
+}
+
+const KEEP_TIMEOUT_MS = 120_000;
+
+/** Memory of a control plane as processes, with as much again for what its suite does to it. */
+const CLUSTER_BYTES = 1024 * 2 ** 20;
+
+/**
+ * Clusters for the cells of one run. Removing what was made is part of disposing it, whatever happened before, and has its
+ * own deadline; what could not be removed is named.
+ */
+export function createClusterSource(options: ClusterSourceOptions): ClusterSource {
+  const { manager, templates, owner, log, removeTimeoutMs = 30_000, room = hostRoom } = options;
+  const made = new Set<string>();
+  const shared = new Map<string, Promise<RunningCluster>>();
+  const pools = new Map<string, Pool<string>>();
+  const makingTemplate = new Set<string>();
+  let count = 0;
+
+  const remove = async (name: string): Promise<void> => {
+    await manager.delete(name, { signal: AbortSignal.timeout(removeTimeoutMs), deadlineMs: removeTimeoutMs });
+    made.delete(name);
+  };
+
+  const start = async (
+    spec: SpecWithoutName,
+    call: AcquireOptions,
+    wantsTemplate: boolean,
+  ): Promise<RunningCluster> => {
+    count += 1;
+    const name = clusterName(spec, owner.runId, count);
+    made.add(name);
+    try {
+      const digest = await options.bundleDigest(spec, call.signal);
+      const key = digest === undefined ? undefined : templateKey(digest, spec);
+      const seeded = { fully: false };
+      const copyTo: ClusterSeed['copyTo'] = async (target) => {
+        seeded.fully = key !== undefined && (await templates.copy(key, target, call.signal));
+      };
+      const cluster = await manager.start({ ...spec, name }, { ...call, owner, seed: { copyTo } });
+      if (wantsTemplate && key !== undefined && !seeded.fully) await makeTemplate(key, cluster, call.signal);
+      return cluster;
+    } catch (error) {
+      await call.onStartFailed?.({
+        name,
+        saveLogs: (folder, signal) => manager.saveLogs(name, folder, signal),
+      });
+      await remove(name).catch((failure: unknown) => {
+        log.warn('a cluster that did not start could not be removed', { name, error: messageOf(failure) });
+      });
+      throw error;
+    }
+  };
+
+  const makeTemplate = async (key: string, cluster: RunningCluster, signal: AbortSignal): Promise<void> => {
+    if (makingTemplate.has(key)) return;
+    makingTemplate.add(key);
+    try {
+      await options.settle(cluster, signal);
+      const paths = clusterFolder(options.stateFolder, cluster.name);
+      await templates.make(key, paths, await manager.status(cluster.name, signal), signal);
+      await templates.prune();
+    } catch (error) {
+      signal.throwIfAborted();
+      // The cluster itself is well; the next one starts cold.
+      log.warn('no template could be made', { cluster: cluster.name, error: messageOf(error) });
+    } finally {
+      makingTemplate.delete(key);
+    }
+  };
+
+  const poolOf = (spec: SpecWithoutName): Pool<string> => {
+    const key = specKey(spec);
+    const existing = pools.get(key);
+    if (existing !== undefined) return existing;
+    const pool = createPool<string>({
+      size: options.pool ?? { min: 1, max: 2 },
+      prepare: async (signal) => {
+        const cluster = await start(spec, { signal }, true);
+        try {
+          await manager.pause(cluster.name, { signal });
+          return cluster.name;
+        } catch (error) {
+          await remove(cluster.name);
+          throw error;
+        }
+      },
+      discard: remove,
+      room,
+      onFailure: (error) => {
+        log.warn('no cluster could be prepared', { driver: spec.driver, error: messageOf(error) });
+      },
+    });
+    pools.set(key, pool);
+    return pool;
+  };
+
+  const takeFresh = async (spec: SpecWithoutName, call: AcquireOptions): Promise<RunningCluster> => {
+    const pool = poolOf(spec);
+    const name = await pool.take();
+    if (name !== undefined) {
+      try {
+        return await manager.unpause(name, call);
+      } catch (error) {
+        call.signal.throwIfAborted();
+        log.warn('a prepared cluster did not continue', { name, error: messageOf(error) });
+        await remove(name);
+      }
+    }
+    return await start(spec, call, true);
+  };
+
+  const lease = (cluster: RunningCluster, giveBack: () => Promise<void>): ClusterLease => ({
+    cluster,
+    keep: async () => {
+      // Its supervisor ends with this process: it is started again without an owner, with the data it has.
+      const call = { signal: AbortSignal.timeout(KEEP_TIMEOUT_MS) };
+      await manager.stop(cluster.name, call);
+      await manager.start(cluster.spec, call);
+      made.delete(cluster.name);
+    },
+    [Symbol.asyncDispose]: giveBack,
+  });
+
+  return {
+    acquire: async (spec, kind, call) => {
+      if (kind === 'fresh') {
+        const cluster = await takeFresh(spec, call);
+        poolOf(spec).fill();
+        return lease(cluster, async () => {
+          await remove(cluster.name);
+        });
+      }
+      const key = specKey(spec);
+      let starting = shared.get(key);
+      if (starting === undefined) {
+        starting = start(spec, call, false);
+        shared.set(key, starting);
+        starting.catch(() => shared.delete(key));
+      }
+      return lease(await starting, async () => undefined);
+    },
+    [Symbol.asyncDispose]: async () => {
+      const closed = await Promise.allSettled([...pools.values()].map((pool) => pool[Symbol.asyncDispose]()));
+      await Promise.allSettled(shared.values());
+      const removed = await Promise.allSettled([...made].map(remove));
+      const errors = [...closed, ...removed].flatMap((result): unknown[] =>
+        result.status === 'rejected' ? [result.reason] : [],
+      );
+      if (errors.length > 0) throw new AggregateError(errors, 'clusters of the run could not be removed');
+    },
+  };
+}
+
+/** `<driver and runtime>-<last part of the run id>-<number>`, a valid cluster name of at most 40 characters. */
+export function clusterName(spec: SpecWithoutName, runId: string, number: number): string {
+  const clean = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const environment = clean([spec.driver, spec.containerRuntime].filter((part) => part !== undefined).join('-'));
+  const run = clean(runId).replaceAll('-', '').slice(-10) || 'run';
+  return `${environment.slice(0, 22).replace(/^-+|-+$/g, '') || 'cluster'}-${run}-${number}`;
+}
+
+function specKey(spec: SpecWithoutName): string {
+  return templateKey('', spec);
+}
+
+function hostRoom(): { readonly fits: boolean; readonly isIdle: boolean } {
+  return { fits: freemem() > 2 * CLUSTER_BYTES, isIdle: (loadavg()[0] ?? 0) < availableParallelism() };
+}

@@ -1,0 +1,2 @@
+export { createClusterSource, type ClusterSourceOptions } from './cluster-source.js';
+export { waitUntilSettled } from './settle.js';

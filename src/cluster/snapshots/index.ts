@@ -1,0 +1,1 @@
+export { createSnapshots, type SnapshotInfo, type Snapshots } from './snapshots.js';

@@ -1,0 +1,1 @@
+export { createTemplates, templateKey, type Templates } from './templates.js';

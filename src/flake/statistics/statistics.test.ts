@@ -1,0 +1,274 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { oddsCaused } from '../verdict/verdict.js';
+import { betaCdf, betaQuantile, betaSurvival } from './beta.js';
+import { findChangepoints, logMarginalOf, type CommitCounts } from './changepoint.js';
+import { dispersionOf } from './dispersion.js';
+import { durationRegression, mannWhitney } from './duration-regression.js';
+import { log1pMinusX, logBeta, logGamma } from './gamma.js';
+import { clopperPearsonInterval, jeffreysInterval, normalQuantile, wilsonInterval } from './intervals.js';
+import { DEFAULT_PRIOR, fitPrior, logMarginal } from './prior.js';
+
+/**
+ * Reference values: mpmath 1.3 with 40 digits (gamma, beta, quantiles, odds) and scipy 1.x (Wilson, Mann–Whitney, fit of
+ * the prior), computed apart from this code in November 2026.
+ */
+function close(actual: number, expected: number, relative = 1e-9): void {
+  expect(Math.abs(actual - expected)).toBeLessThanOrEqual(relative * Math.max(Math.abs(expected), 1e-300));
+}
+
+describe('gamma and beta', () => {
+  it('agree with mpmath', () => {
+    const gammas = [2.9688792010517308, 0.5723649429247001, 0.6931471805599453, 18.238983407092245, 12815511.476902766];
+    for (const [index, x] of [0.05, 0.5, 3, 12.3, 1000000.5].entries()) close(logGamma(x), gammas[index]!, 1e-12);
+    close(logBeta(0.05, 1), 2.995732273553991, 1e-12);
+    close(logBeta(3.5, 1e6), -47.15331772552351, 1e-12);
+    close(logBeta(1e5, 2e6), -402037.38523948818, 1e-12);
+    close(logBeta(12, 15), -18.568172732389435, 1e-12);
+    close(betaCdf(0.3, 2.5, 7.1), 0.649022579021013, 1e-12);
+    close(betaCdf(0.9, 0.5, 0.5), 0.7951672353008666, 1e-12);
+    close(betaCdf(0.001, 0.05, 1), 0.7079457843841379, 1e-12);
+    // scipy.special.betainc
+    close(betaCdf(0.0499, 50000.5, 950000.5), 0.32282615886479615, 1e-10);
+  });
+
+  it('invert each other over many sizes', () => {
+    const parameter = fc.double({ min: 0.02, max: 1e4, noNaN: true });
+    fc.assert(
+      fc.property(fc.double({ min: 1e-6, max: 1 - 1e-6, noNaN: true }), parameter, parameter, (p, a, b) => {
+        const x = betaQuantile(p, a, b);
+        expect(x).toBeGreaterThanOrEqual(0);
+        expect(x).toBeLessThanOrEqual(1);
+        // Near the ends one step of a double is more than the tolerance.
+        fc.pre(x > 1e-12 && x < 1 - 1e-9);
+        expect(Math.abs(betaCdf(x, a, b) - p)).toBeLessThan(1e-9);
+        expect(Math.abs(betaCdf(x, a, b) + betaSurvival(x, a, b) - 1)).toBeLessThan(1e-12);
+      }),
+    );
+  });
+
+  it('keeps the digits of ln(1+x) − x near 0', () => {
+    close(log1pMinusX(1e-8), -4.999999966666667e-17, 1e-12);
+    close(log1pMinusX(-1e-5), -5.000033333583335e-11, 1e-12);
+    close(log1pMinusX(0.5), Math.log(1.5) - 0.5, 1e-12);
+    expect(log1pMinusX(0)).toBe(0);
+  });
+
+  it('refuses what has no value', () => {
+    expect(() => logGamma(0)).toThrow(RangeError);
+    expect(() => betaCdf(0.5, 0, 1)).toThrow(RangeError);
+    expect(() => betaQuantile(1.5, 1, 1)).toThrow(RangeError);
+  });
+});
+
+describe('intervals', () => {
+  const cases = [
+    [
+      1,
+      30,
+      [0.0036204643737916628, 0.14541777735402017],
+      [0.0008435709266304788, 0.17216945563341268],
+      [0.005908590381612441, 0.16670390991409173],
+    ],
+    [
+      2,
+      30,
+      [0.014112286647775724, 0.19709432058220583],
+      [0.008178134460656313, 0.22073540152296189],
+      [0.018477023791270378, 0.2132345836261692],
+    ],
+    [0, 100, [0, 0.0247452700152699], [0, 0.03621669264517642], [0, 0.03699349820698568]],
+    [5, 5, [0.6206228577009606, 1], [0.4781762498950185, 1], [0.5655175352168251, 1]],
+    [
+      50,
+      1000,
+      [0.03777013225427479, 0.06482845573314777],
+      [0.03733539760466177, 0.06539048791549365],
+      [0.03813026239274881, 0.06531382024425081],
+    ],
+  ] as const;
+
+  it.each(cases)('of %i of %i agree with mpmath and scipy', (k, n, jeffreys, clopper, wilson) => {
+    for (const [actual, expected] of [
+      [jeffreysInterval(k, n), jeffreys],
+      [clopperPearsonInterval(k, n), clopper],
+      [wilsonInterval(k, n), wilson],
+    ] as const) {
+      close(actual.low, expected[0]);
+      close(actual.high, expected[1]);
+    }
+  });
+
+  it('contain the rate, stay in 0…1 and mirror', () => {
+    const counts = fc
+      .integer({ min: 1, max: 5000 })
+      .chain((n) => fc.tuple(fc.integer({ min: 0, max: n }), fc.constant(n)));
+    fc.assert(
+      fc.property(
+        counts,
+        fc.constantFrom(jeffreysInterval, clopperPearsonInterval, wilsonInterval),
+        ([k, n], interval) => {
+          const { low, high } = interval(k, n);
+          expect(low).toBeGreaterThanOrEqual(0);
+          expect(low).toBeLessThanOrEqual(k / n);
+          expect(high).toBeGreaterThanOrEqual(k / n);
+          expect(high).toBeLessThanOrEqual(1);
+          const mirrored = interval(n - k, n);
+          expect(Math.abs(1 - mirrored.high - low)).toBeLessThan(1e-9);
+        },
+      ),
+    );
+  });
+
+  it('say nothing without a run and refuse counts that can not be', () => {
+    expect(jeffreysInterval(0, 0)).toEqual({ low: 0, high: 1 });
+    expect(() => jeffreysInterval(2, 1)).toThrow(expect.objectContaining({ code: 'DB_BAD_COUNTS' }) as Error);
+    expect(() => wilsonInterval(-1, 1)).toThrow(expect.objectContaining({ code: 'DB_BAD_COUNTS' }) as Error);
+  });
+
+  it('rest on the normal quantile', () => {
+    close(normalQuantile(0.975), 1.9599639845400542, 1e-12);
+    close(normalQuantile(1e-10), -6.361340902404056, 1e-12);
+  });
+});
+
+describe('dispersionOf', () => {
+  it("is Pearson's χ² with ten clusters of belief in 1.5", () => {
+    // χ² = 12.4255952…, by numpy
+    const clusters = [
+      { failures: 2, attempts: 10 },
+      { failures: 0, attempts: 10 },
+      { failures: 5, attempts: 10 },
+      { failures: 1, attempts: 20 },
+    ];
+    close(dispersionOf(clusters), 2.109661172161172, 1e-12);
+    close(dispersionOf([...clusters].reverse()), 2.109661172161172, 1e-12);
+  });
+
+  it('is never below 1 and is the belief where nothing varies', () => {
+    expect(dispersionOf([])).toBe(1.5);
+    expect(
+      dispersionOf([
+        { failures: 0, attempts: 50 },
+        { failures: 0, attempts: 50 },
+      ]),
+    ).toBe(1.5);
+    expect(dispersionOf(Array.from({ length: 100 }, () => ({ failures: 1, attempts: 10 })))).toBe(1);
+  });
+});
+
+describe('fitPrior', () => {
+  it('finds the likeliest prior as scipy does', () => {
+    const groups = [
+      [0, 30, 900],
+      [1, 30, 60],
+      [2, 30, 20],
+      [5, 40, 10],
+      [15, 30, 10],
+    ] as const;
+    const counts = groups.flatMap(([k, n, times]) => Array.from({ length: times }, () => ({ k, n })));
+    const prior = fitPrior(counts);
+    // Nelder–Mead of scipy.optimize: (0.05073963, 4.92674681), −1145.182114552561
+    close(prior.alpha, 0.05073963, 1e-5);
+    close(prior.beta, 4.92674681, 1e-5);
+    close(logMarginal(counts, prior), -1145.182114552561, 1e-9);
+  });
+
+  it('keeps the default when there is too little to see', () => {
+    expect(fitPrior([{ k: 1, n: 30 }])).toBe(DEFAULT_PRIOR);
+    expect(fitPrior(Array.from({ length: 600 }, () => ({ k: 0, n: 30 })))).toBe(DEFAULT_PRIOR);
+  });
+});
+
+describe('oddsCaused', () => {
+  it('agrees with the closed form in mpmath', () => {
+    const odds = (m: number, s: number, k: number, n: number) => oddsCaused({ failed: m, passed: s }, { k, n }, 0.002);
+    close(odds(1, 0, 0, 30), 1.2444889779559118);
+    close(odds(2, 0, 0, 30), 37.986544517606642);
+    close(odds(1, 0, 2, 30), 0.030353389706241752);
+    close(odds(1, 1, 0, 30), 0.16083012799793135);
+    close(odds(3, 0, 6, 300), 160.83880670263241);
+  });
+});
+
+describe('findChangepoints', () => {
+  const history = (...parts: readonly (readonly [number, number])[]): CommitCounts[] =>
+    parts
+      .flatMap(([commits, every]) =>
+        Array.from({ length: commits }, (_, index) => ({
+          failed: every > 0 && index % every === 0 ? 1 : 0,
+          attempts: 1,
+        })),
+      )
+      .map((counts, index) => ({ commit: `c${index}`, ...counts }));
+
+  it('uses the likelihood of LUCI', () => {
+    close(logMarginalOf(3, 20, 0.3, 0.5), -10.180380050643772);
+    const [change] = findChangepoints([...history([100, 0]), ...history([30, 3])]);
+    close(change!.logGain, 14.794957780481526);
+  });
+
+  it('finds where a test began to fail, with a range that holds the commit', () => {
+    const [change, ...others] = findChangepoints(history([100, 0], [40, 2]));
+    expect(others).toEqual([]);
+    expect(change).toMatchObject({ index: 100, certainty: 'named', before: { rate: 0, commits: 100 } });
+    expect(change!.after.rate).toBeCloseTo(0.5);
+    expect(change!.range[0]).toBeLessThanOrEqual(100);
+    expect(change!.range[1]).toBeGreaterThanOrEqual(100);
+  });
+
+  it('finds the repair too', () => {
+    const changes = findChangepoints(history([60, 0], [30, 1], [60, 0]));
+    expect(changes.map(({ index }) => index)).toEqual([60, 90]);
+  });
+
+  it('takes many attempts of one commit for one witness', () => {
+    const reruns = history([100, 0], [2, 1]).map((commit, index) =>
+      index < 100 ? commit : { ...commit, failed: 50, attempts: 50 },
+    );
+    const single = history([100, 0], [2, 1]);
+    expect(findChangepoints(reruns).map(({ logGain }) => logGain)).toEqual(
+      findChangepoints(single).map(({ logGain }) => logGain),
+    );
+  });
+
+  it('keeps quiet on a steady rate, a clean and an empty history', () => {
+    expect(findChangepoints(history([300, 10]))).toEqual([]);
+    expect(findChangepoints(history([300, 0]))).toEqual([]);
+    expect(findChangepoints([])).toEqual([]);
+  });
+
+  it('widens the range by commits that were not tested', () => {
+    const commits = history([30, 0], [10, 1]).map((commit, index) => ({
+      ...commit,
+      position: index < 30 ? index : index + 500,
+    }));
+    expect(findChangepoints(commits)[0]!.range).toEqual([30, 30]);
+  });
+});
+
+describe('durations', () => {
+  it('agree with scipy.stats.mannwhitneyu', () => {
+    const first = [1.1, 2.2, 2.2, 3.5, 4.0, 5.1, 6.3, 7.7, 8.8, 9.9];
+    const second = [5.0, 6.1, 7.2, 8.8, 9.9, 10.1, 11.0, 12.5, 13.1, 14.2];
+    const { u, p } = mannWhitney(first, second);
+    expect(u).toBe(86);
+    close(p, 0.003609388947230073);
+    expect(mannWhitney([1, 1], [1, 1]).p).toBe(1);
+    expect(mannWhitney([], [1]).p).toBe(1);
+  });
+
+  it('flag a test that takes much longer, and not one that takes little longer or is short', () => {
+    const steady = Array.from({ length: 30 }, (_, index) => 20_000 + index * 50);
+    const last = (factor: number) => steady.slice(0, 10).map((value) => value * factor);
+    expect(durationRegression([...steady, ...last(2)])).toMatchObject({
+      slower: true,
+      samplesBefore: 30,
+      samplesNow: 10,
+    });
+    expect(durationRegression([...steady, ...last(1.1)])?.slower).toBe(false);
+    expect(durationRegression([...steady, ...last(2)].map((value) => value / 100))?.slower).toBe(false);
+    expect(durationRegression(steady.slice(0, 15))).toBeUndefined();
+  });
+});

@@ -1,0 +1,148 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { MIGRATIONS } from './migrations.js';
+import { openFlakeStore } from './open.js';
+import { openSqlite } from './sqlite-open.js';
+import { results, runRecord } from './store-contract.test-kit.js';
+
+let folder = '';
+let path = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mk-ci-flake-'));
+  path = join(folder, 'below', 'flake.db');
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function record(uid: string): Promise<void> {
+  await using store = await openFlakeStore(path);
+  await store.write([runRecord({ uid, results: results('A:F', 'B:P') })]);
+}
+
+describe('openSqlite', () => {
+  it('makes the file with its folder and leaves nothing beside it when closed', async () => {
+    await record('a');
+    await using store = await openFlakeStore(path, { readonly: true });
+    expect(await store.counts()).toHaveLength(2);
+  });
+
+  it('refuses a text file, the file of another program, and a folder', async () => {
+    const text = join(folder, 'notes.txt');
+    writeFileSync(text, 'remember the milk '.repeat(100));
+    await expect(openFlakeStore(text)).rejects.toMatchObject({ code: 'DB_FOREIGN' });
+    expect(readFileSync(text, 'utf8')).toContain('milk');
+    const other = join(folder, 'other.db');
+    const foreign = new Database(other);
+    foreign.exec('CREATE TABLE theirs (x)');
+    foreign.close();
+    await expect(openFlakeStore(other)).rejects.toMatchObject({ code: 'DB_FOREIGN' });
+    await expect(openFlakeStore(folder)).rejects.toMatchObject({ code: 'DB_OPEN' });
+  });
+
+  it('refuses a newer schema without touching it', async () => {
+    await record('a');
+    const db = new Database(path);
+    db.pragma('user_version = 99');
+    db.close();
+    await expect(openFlakeStore(path)).rejects.toMatchObject({ code: 'DB_NEWER' });
+  });
+
+  it('calls a truncated file damaged', async () => {
+    await record('a');
+    truncateSync(path, 20_000);
+    await expect(openFlakeStore(path, { readonly: true })).rejects.toMatchObject({ code: 'DB_CORRUPT' });
+    truncateSync(path, 100);
+    await expect(openFlakeStore(path)).rejects.toMatchObject({ code: 'DB_CORRUPT' });
+  });
+
+  it('does not make a file for a reader', async () => {
+    await expect(openFlakeStore(path, { readonly: true })).rejects.toMatchObject({ code: 'DB_OPEN' });
+  });
+
+  it('copies the file before it changes an existing schema, and takes a failed migration back', async () => {
+    await record('a');
+    const next = (sqlite: string) => [...MIGRATIONS, { version: 2, sqlite, postgres: '' }];
+    expect(() => openSqlite(path, { migrations: next('CREATE TABLE extra (x) STRICT; nonsense') })).toThrow();
+    openSqlite(path).close();
+    openSqlite(path, { migrations: next('CREATE TABLE extra (x INTEGER) STRICT') }).close();
+    const backup = new Database(`${path}.v1.bak`, { readonly: true });
+    expect(backup.prepare('SELECT count(*) FROM run').pluck().get()).toBe(1);
+    expect(backup.pragma('user_version', { simple: true })).toBe(1);
+    backup.close();
+  });
+
+  it('says who is in the way when another process writes', async () => {
+    await record('a');
+    const blocker = new Database(path);
+    blocker.exec('BEGIN IMMEDIATE');
+    await using store = await openFlakeStore(path, { busyTimeoutMs: 20 });
+    await expect(store.write([runRecord({ uid: 'b' })])).rejects.toMatchObject({ code: 'DB_BUSY' });
+    blocker.exec('ROLLBACK');
+    expect(await store.write([runRecord({ uid: 'b' })])).toMatchObject({ runs: 1 });
+    blocker.close();
+  });
+
+  it('lets two writers take turns', async () => {
+    await using first = await openFlakeStore(path);
+    await using second = await openFlakeStore(path);
+    for (let number = 0; number < 20; number += 1) {
+      const store = number % 2 === 0 ? first : second;
+      await store.write([
+        runRecord({ uid: `r${number}`, commit: { sha: 'c' }, results: results(`T${number % 3}:FP`) }),
+      ]);
+    }
+    const rows = await first.counts();
+    expect(rows.reduce((sum, { runs }) => sum + runs, 0)).toBe(20);
+    expect(await second.counts()).toEqual(rows);
+  });
+
+  it('loses no run that was committed when the writer is killed', async () => {
+    await record('seed');
+    // The child is plain JavaScript on the same library: it writes rows as the store does and reports each commit.
+    const child = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `import Database from 'better-sqlite3';
+         const db = new Database(process.argv[1]); db.pragma('journal_mode = WAL'); db.pragma('synchronous = NORMAL');
+         const run = db.prepare("INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, started_at, complete, origin, tests, failed_tests) VALUES (?, 1, 1, 1, 1, 0, 1, 'child', 1, 0)");
+         const result = db.prepare('INSERT INTO result VALUES (?, 1, ?, 0, 1, NULL)');
+         for (let n = 0; ; n += 1) {
+           db.transaction(() => { const { lastInsertRowid } = run.run('child-' + n); for (let a = 1; a <= 50; a += 1) result.run(lastInsertRowid, a); }).immediate();
+           process.stdout.write(n + '\\n');
+         }`,
+        path,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'], cwd: join(import.meta.dirname, '../../..') },
+    );
+    let seen = '';
+    await new Promise<void>((resolve) => {
+      child.stdout.on('data', (piece: Buffer) => {
+        seen += piece.toString();
+        if (seen.split('\n').length > 200) child.kill('SIGKILL');
+      });
+      child.once('close', () => {
+        resolve();
+      });
+    });
+    const committed = Number(seen.split('\n').at(-2));
+    expect(committed).toBeGreaterThan(100);
+    const db = openSqlite(path);
+    expect(db.pragma('integrity_check', { simple: true })).toBe('ok');
+    const runs = Number(db.prepare(`SELECT count(*) FROM run WHERE uid LIKE 'child-%'`).pluck().get());
+    expect(runs).toBeGreaterThanOrEqual(committed);
+    expect(
+      db.prepare(`SELECT count(*) FROM result JOIN run ON run.id = run_id WHERE origin = 'child'`).pluck().get(),
+    ).toBe(runs * 50);
+    db.close();
+    await record('after');
+  }, 60_000);
+});

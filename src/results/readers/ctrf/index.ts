@@ -1,0 +1,1 @@
+export { createCtrfReader } from './reader.js';

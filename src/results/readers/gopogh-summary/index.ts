@@ -1,0 +1,1 @@
+export { createGopoghSummaryReader } from './reader.js';

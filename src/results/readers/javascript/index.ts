@@ -1,0 +1,3 @@
+export { createJestJsonReader, createVitestJsonReader } from './jest-like.js';
+export { createMochaJsonReader } from './mocha.js';
+export { createPlaywrightJsonReader } from './playwright.js';

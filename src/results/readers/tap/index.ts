@@ -1,0 +1,1 @@
+export { createTapReader } from './reader.js';
