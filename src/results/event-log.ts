@@ -54,7 +54,10 @@ export function createEventLog(path: string, sizeBytes: number, file: AppendFile
         while (written < bytes.length) written += file.write(bytes, written);
       } catch (error) {
         // A full disk may take a part of the line: cut it off, so that a later line does not continue it.
-        if (written > 0) ignoreFailure(() => file.truncate(size));
+        if (written > 0)
+          ignoreFailure(() => {
+            file.truncate(size);
+          });
         throw outputError(path, error);
       }
       size += bytes.length;

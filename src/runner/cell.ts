@@ -66,7 +66,7 @@ export async function runCell(cell: PlannedCell, deps: CellDeps): Promise<Status
     return end('error');
   };
 
-  let problems: readonly AttemptProblem[] = [];
+  let problems: readonly AttemptProblem[];
   let steps: readonly Argv[] | undefined;
   let selection: readonly TestId[] | undefined;
   for (let attempt = 1; ; attempt += 1) {

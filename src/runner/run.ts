@@ -75,15 +75,15 @@ export async function executeRun(options: RunOptions): Promise<RunOutcome> {
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, broken.signal]);
   const state = createRunState();
-  let failure: unknown;
+  let failure: MkCiError | undefined;
   const record = (event: RunEvent): void => {
     if (failure !== undefined) throw failure;
     try {
       log.append(event);
     } catch (error) {
-      failure = error;
-      broken.abort(error);
-      throw error;
+      failure = outputError(folder.events, error);
+      broken.abort(failure);
+      throw failure;
     }
     addRunEvent(state, event);
     options.onEvent?.(event);

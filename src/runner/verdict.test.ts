@@ -36,6 +36,9 @@ describe('problemsOf', () => {
     expect(codes({ exitCode: undefined, signal: 'SIGSEGV' })).toEqual([
       'RUN_SUITE_EXIT: the suite was ended by SIGSEGV though all tests passed',
     ]);
+    expect(codes({ exitCode: 2, tests: ['passed', 'notrun'], packages: [{ status: 'notrun' }] })).toEqual([
+      'RUN_SUITE_EXIT: the suite exited 2 with 1 tests unfinished',
+    ]);
     expect(codes({ tests: [], format: undefined })).toEqual([
       'RUN_NO_TESTS: the suite exited 0 and reported no test, its output has no known format',
     ]);

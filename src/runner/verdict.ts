@@ -40,8 +40,9 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
   const problems: AttemptProblem[] = [];
   const ending =
     facts.signal === undefined ? `exited ${facts.exitCode ?? 'without a code'}` : `was ended by ${facts.signal}`;
-  const ran = facts.tests.filter((status) => status !== 'skipped').length;
-  const explained = facts.tests.some(isBad) || facts.packages.some(({ status }) => isBad(status));
+  const all = [...facts.tests, ...facts.packages.map(({ status }) => status)];
+  // What never ended is a victim of the bad end, not its reason.
+  const explained = all.some((status) => isBad(status) && status !== 'notrun');
   if (facts.timedOut) {
     const minutes = facts.timeoutMs / 60_000;
     const unfinished = facts.tests.filter((status) => status === 'timedout').length;
@@ -62,7 +63,7 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
   } else if ((facts.exitCode !== 0 || facts.signal !== undefined) && !explained) {
     problems.push({
       code: 'RUN_SUITE_EXIT',
-      message: `the suite ${ending} though ${ran === 0 ? 'all tests were skipped' : 'all tests passed'}`,
+      message: `the suite ${ending} ${howTestsEnded(facts.tests)}`,
       infrastructure: false,
       ...output,
     });
@@ -87,6 +88,12 @@ export function cellStatus(
   const all = [...bad, ...own];
   if (all.length > 0) return worstStatus(all);
   return tests.length === 0 ? 'notrun' : worstStatus(tests.map(({ status }) => status));
+}
+
+function howTestsEnded(tests: readonly Status[]): string {
+  const unfinished = tests.filter((status) => status === 'notrun').length;
+  if (unfinished > 0) return `with ${unfinished} tests unfinished`;
+  return `though all tests ${tests.includes('passed') ? 'passed' : 'were skipped'}`;
 }
 
 function round(value: number): string {

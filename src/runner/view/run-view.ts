@@ -211,6 +211,6 @@ export function oneLine(text: string): string {
 }
 
 function cut(line: string, columns: number): string {
-  const characters = [...line];
+  const characters = Array.from(line);
   return characters.length <= columns ? line : `${characters.slice(0, Math.max(0, columns - 1)).join('')}…`;
 }

@@ -49,7 +49,7 @@ export function createRunTerminal(options: TerminalOptions): RunTerminal {
     if (drawn.length === 0) return '';
     // After the window became narrower the terminal has wrapped lines: count the rows they take now.
     const { columns } = options.size();
-    const rows = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil([...line].length / columns)), 0);
+    const rows = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(Array.from(line).length / columns)), 0);
     return `\x1b[${rows}A\r\x1b[J`;
   };
   const frame = (): void => {
