@@ -1,5 +1,5 @@
 /**
- * Snapshots, templates and the pool with real control planes. Needs Kubernetes programs (MK_CI_TEST_BUNDLE: a folder with
+ * Snapshots, templates and the pool with real control planes. Needs Kubernetes programs (MK_CI_BINARIES: a folder with
  * etcd, kube-apiserver, kubectl, kwok …) and the built `dist/`; else skipped.
  */
 import { existsSync } from 'node:fs';
@@ -22,7 +22,7 @@ import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { silentLogger } from '../src/log.js';
 
-const binaries = process.env['MK_CI_TEST_BUNDLE'] ?? '';
+const binaries = process.env['MK_CI_BINARIES'] ?? '';
 const SPEC = { driver: 'local', kubernetesVersion: 'v1.36.3', nodes: 1 };
 
 describe.skipIf(!existsSync(join(binaries, 'etcd')))('with real control planes', () => {

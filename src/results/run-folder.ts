@@ -21,6 +21,8 @@ export interface RunFolder {
   /** Folder of one cell. */
   readonly cell: (cell: string) => string;
   readonly attempt: (cell: string, attempt: number) => AttemptFolder;
+  /** Logs of all clusters, a folder each. */
+  readonly clusters: string;
   /** Logs of nodes and components of an environment's shared cluster. */
   readonly cluster: (environment: string) => string;
 }
@@ -57,6 +59,7 @@ export function runFolderAt(root: string): RunFolder {
         artifacts: join(folder, 'artifacts'),
       };
     },
+    clusters: join(root, 'clusters'),
     cluster: (environment) => join(root, 'clusters', environment),
   };
 }

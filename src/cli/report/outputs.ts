@@ -1,5 +1,8 @@
+import { dirname } from 'node:path';
+
 import { writeFileAtomically } from '../../files.js';
 import type { ReadEvent, RunResult } from '../../results/index.js';
+import { runFolderAt } from '../../results/run-folder.js';
 
 /** Where a report writes. One row of {@link REPORT_OUTPUTS} is one option of the command. */
 export interface ReportOutput {
@@ -57,6 +60,27 @@ function rendered(
 
 /** Every output of `mk-ci report`, in the order of its help. */
 export const REPORT_OUTPUTS: readonly ReportOutput[] = [
+  {
+    option: 'html',
+    description: 'page with all logs, opened from disk',
+    load: async () => {
+      const { addClusterLogs, openReport } = await import('../../report/index.js');
+      return async (htmlPath, { signal }) => {
+        const report = await openReport({ htmlPath });
+        return {
+          log: (source) => report.log(source),
+          finish: async (run) => {
+            // Beside the page of a run lie the logs of its clusters; beside any other page there are none.
+            await addClusterLogs(report, runFolderAt(dirname(htmlPath)).clusters, signal);
+            await report.finish(run);
+          },
+          [Symbol.asyncDispose]: async () => {
+            await report[Symbol.asyncDispose]();
+          },
+        };
+      };
+    },
+  },
   rendered(
     'junit',
     'JUnit XML with all attempts',

@@ -2,13 +2,7 @@ import { freemem, loadavg, availableParallelism } from 'node:os';
 
 import { messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
-import type {
-  ClusterLease,
-  ClusterOwner,
-  ClusterSource,
-  ClusterSpec,
-  RunningCluster,
-} from '../cluster.js';
+import type { ClusterLease, ClusterOwner, ClusterSource, ClusterSpec, RunningCluster } from '../cluster.js';
 import type { ClusterSeed } from '../bootstrap/processes.js';
 import { clusterFolder } from '../folder.js';
 import type { SeedableClusterManager } from '../manager.js';

@@ -24,7 +24,7 @@ describe('gamma and beta', () => {
     for (const [index, x] of [0.05, 0.5, 3, 12.3, 1000000.5].entries()) close(logGamma(x), gammas[index]!, 1e-12);
     close(logBeta(0.05, 1), 2.995732273553991, 1e-12);
     close(logBeta(3.5, 1e6), -47.15331772552351, 1e-12);
-    close(logBeta(1e5, 2e6), -402037.38523948818, 1e-12);
+    close(logBeta(1e5, 2e6), -402037.3852394882, 1e-12);
     close(logBeta(12, 15), -18.568172732389435, 1e-12);
     close(betaCdf(0.3, 2.5, 7.1), 0.649022579021013, 1e-12);
     close(betaCdf(0.9, 0.5, 0.5), 0.7951672353008666, 1e-12);

@@ -22,6 +22,7 @@ export interface Piece {
 // CSI … final byte; OSC … BEL or ST (links, titles); other two-byte escapes.
 
 const SEQUENCE =
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   /\u001b\[([0-9;:?]*)[ -/]*([@-~])|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[()][A-Za-z0-9]|\u001b[=>78cDEHMNOZ]/g;
 
 const NO_STYLE: Style = {};

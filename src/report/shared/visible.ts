@@ -10,6 +10,7 @@ export interface VisiblePart {
 // separators; byte order mark; tags and variation selectors are left alone: they belong to emoji.
 
 const HIDDEN =
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 export function visibleParts(text: string): VisiblePart[] {
