@@ -10,6 +10,7 @@ const ORIGINS: Readonly<Record<string, string>> = {
   NET: 'Network',
   K8S: 'Clusters',
   RUN: 'Runs',
+  RPT: 'Reports',
   DB: 'Flake database',
   GH: 'GitHub',
 };

@@ -18,6 +18,7 @@ describe('the catalogue', () => {
       DRV: [50],
       NET: [70],
       K8S: [80, 90, 100],
+      RPT: [10],
       RUN: [0, 10, 30],
       DB: [10, 30],
       GH: [110],

@@ -1,4 +1,4 @@
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, type FileHandle, realpath } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
 import { MkCiError } from '../errors.js';
@@ -58,7 +58,9 @@ export async function runAttempt(spec: AttemptSpec): Promise<AttemptEnd> {
   const startedAt = performance.now();
   const filter = spec.selection === undefined ? undefined : createSelectionFilter(spec.selection, spec.emit);
   const emit = filter?.emit ?? spec.emit;
-  const reader = await createOutputReader({ formats: spec.formats, format: spec.format, emit });
+  // Tools resolve links before they name their files.
+  const baseFolder = await realpath(spec.cwd).catch(() => spec.cwd);
+  const reader = await createOutputReader({ formats: spec.formats, format: spec.format, emit, baseFolder });
   const readsStdout = spec.resultPatterns === undefined;
   await using files = await openFiles(spec.folder);
   const stdoutTail = createTail();
@@ -117,6 +119,7 @@ export async function runAttempt(spec: AttemptSpec): Promise<AttemptEnd> {
       formats: spec.formats,
       emit,
       timedOut,
+      baseFolder,
     });
     format = read[0]?.format ?? format;
   }

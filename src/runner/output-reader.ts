@@ -14,6 +14,8 @@ export interface OutputReaderOptions {
   readonly formats: Formats;
   readonly format: Format | 'auto';
   readonly emit: Emit;
+  /** Folder that paths of test files are made relative to. @default paths stay as they are */
+  readonly baseFolder?: string;
 }
 
 /** Reads one output while it is written: bytes in, events out. */
@@ -57,7 +59,7 @@ export async function createOutputReader(options: OutputReaderOptions): Promise<
     const create = await formats.load(wanted);
     if (create === undefined) throw new MkCiError('RES_UNKNOWN_FORMAT', { message: `${wanted} can not be read` });
     format = wanted;
-    reader = create(emit);
+    reader = create(emit, options.baseFolder === undefined ? {} : { baseFolder: options.baseFolder });
   };
   // A reader never throws for what an input holds; if one does, the rest of the output is kept but no longer read.
   const guard = (action: (reader: Reader) => void): void => {

@@ -30,6 +30,8 @@ export interface ResultFileOptions {
   readonly formats: Formats;
   readonly emit: Emit;
   readonly timedOut: boolean;
+  /** Folder that paths of test files are made relative to. */
+  readonly baseFolder: string;
 }
 
 /**
@@ -52,7 +54,12 @@ export async function readResultFiles(
     const full = join(options.folder, ...path.split('/'));
     const format = await formatOf(full, options);
     if (format === undefined) continue;
-    const reader = await createOutputReader({ formats: options.formats, format, emit: options.emit });
+    const reader = await createOutputReader({
+      formats: options.formats,
+      format,
+      emit: options.emit,
+      baseFolder: options.baseFolder,
+    });
     for await (const piece of createReadStream(full) as AsyncIterable<Buffer>) await reader.write(piece);
     await reader.end({ timedOut: options.timedOut });
     read.push({ path, format });

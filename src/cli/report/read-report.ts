@@ -1,13 +1,11 @@
-import { createReadStream } from 'node:fs';
 import { relative, resolve, sep } from 'node:path';
 
-import { isMkCiError, MkCiError, systemErrorCode } from '../../errors.js';
+import { isMkCiError, MkCiError } from '../../errors.js';
 import {
   addReadEvent,
   addRepair,
   checkConservation,
   createCellState,
-  FORMATS,
   isBad,
   summarizeCell,
   type CellResult,
@@ -16,6 +14,7 @@ import {
   type RunResult,
 } from '../../results/index.js';
 import { findInputs, readInput, type FoundInput } from '../../results/input/index.js';
+import { readAttemptLog } from './attempt-log.js';
 import { cellIdOf, cellOfInput, joinParts } from './cell-of-input.js';
 import {
   summaryOfCells,
@@ -173,24 +172,19 @@ async function readLogs(root: string, cell: CellResult, options: ReadReportOptio
   if (!options.outputs.some((output) => output.log !== undefined)) return;
   for (const { attempt, folder, format } of cell.attempts) {
     if (folder === undefined) continue;
-    const path = resolve(root, folder, 'stdout.log');
+    const path = resolve(root, folder);
     // The record is a file like any other: it must not lead out of its folder.
     const inside = relative(resolve(root), path);
     if (inside.startsWith(`..${sep}`) || inside === '..') continue;
     const logs = new OpenLogs(options.outputs, { cell: cell.id, attempt });
-    try {
-      await readInput(createReadStream(path), {
-        format: FORMATS.find((known) => known === format && known !== 'mk-ci'),
-        signal: options.signal,
-        emit: (event) => {
-          logs.add(event);
-        },
-        drain: () => logs.drain(),
-      });
-    } catch (error) {
-      // A log that is gone, empty or not of a known format leaves the results as they are.
-      if (systemErrorCode(error) !== 'ENOENT' && !isInputError(error)) throw error;
-    }
+    await readAttemptLog(path, {
+      format,
+      add: (event) => {
+        logs.add(event);
+      },
+      drain: () => logs.drain(),
+      signal: options.signal,
+    });
     await logs.end();
   }
 }
