@@ -19,7 +19,11 @@ import { openClusters } from './compose.js';
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
     .summary('start, stop and look at named clusters')
-    .description('Named clusters on this host. All commands are idempotent.');
+    .description('Named clusters on this host. All commands are idempotent.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  mk-ci cluster start demo --nodes 2\n  mk-ci cluster exec demo -- kubectl get nodes\n',
+    );
   const json = new Option('--json', 'print data');
   const dryRun = new Option('--dry-run', 'only say what would be done');
   const timeout = new Option('--timeout <seconds>', 'deadline for the whole call').argParser(parseSeconds);

@@ -9,7 +9,12 @@ import { recordCommand } from './flake/record.js';
 
 /** `mk-ci flake …`: the database of test results. */
 export function build(context: CliContext): Command {
-  const flake = new Command('flake').description('history of every test: rates, evidence, verdicts');
+  const flake = new Command('flake')
+    .description('history of every test: rates, evidence, verdicts')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  mk-ci flake rates --days 30\n  mk-ci flake record out/latest --branch main\n',
+    );
   const commands = [
     recordCommand,
     ratesCommand,

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
@@ -11,6 +11,7 @@ import { clusterLoad, type Formats, type Load } from '../runner/index.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
 import { openRunClusters } from './compose.js';
+import { isDatabaseUrl, locationOf } from './flake/options.js';
 import { REPORT_OUTPUTS, type ReportOutput } from './report/outputs.js';
 import { readReport } from './report/read-report.js';
 import type { Finisher, RunDeps } from './run.js';
@@ -84,9 +85,8 @@ function flakeFinisher(config: Config): Finisher {
     name: 'flake database',
     finish: async (run) => {
       const { database } = config.flake;
-      const isUrl = /^postgres(ql)?:\/\//.test(database);
-      const location = isUrl ? database : resolve(config.folder, database);
-      if (!isUrl) await mkdir(dirname(location), { recursive: true });
+      const location = locationOf(database, config.folder);
+      if (!isDatabaseUrl(location)) await mkdir(dirname(location), { recursive: true });
       const { openFlakeStore } = await import('../flake/index.js');
       const store = await openFlakeStore(location);
       try {

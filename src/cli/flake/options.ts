@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { Option } from 'commander';
 
-import { MkCiError } from '../../errors.js';
+import { loadConfig } from '../../config/index.js';
+import { MkCiError, isMkCiError } from '../../errors.js';
 import type { Filter, FlakeStore } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 
@@ -14,19 +14,28 @@ export interface DatabaseOptions {
 }
 
 export function databaseOption(): Option {
-  return new Option(
-    '--database <file>',
-    'database file or postgres:// URL (default: .mk-ci/flake.db beside mk-ci.yaml)',
-  );
+  return new Option('--database <file>', 'database file or postgres:// URL (default: that of mk-ci.yaml)');
 }
 
-/** The database named, or `.mk-ci/flake.db` beside the nearest mk-ci.yaml, else below the working folder. */
-export function databaseOf({ database }: DatabaseOptions, context: Pick<CliContext, 'cwd'>): string {
-  if (database !== undefined) return /^postgres(ql)?:\/\//.test(database) ? database : resolve(context.cwd, database);
-  for (let folder = context.cwd; ; folder = dirname(folder)) {
-    if (existsSync(join(folder, 'mk-ci.yaml'))) return join(folder, '.mk-ci', 'flake.db');
-    if (folder === dirname(folder)) return join(context.cwd, '.mk-ci', 'flake.db');
+/** The database named by the flag, else by the nearest `mk-ci.yaml`, else `.mk-ci/flake.db` below the working folder. */
+export async function databaseOf({ database }: DatabaseOptions, context: Pick<CliContext, 'cwd'>): Promise<string> {
+  if (database !== undefined) return locationOf(database, context.cwd);
+  try {
+    const config = await loadConfig({ cwd: context.cwd });
+    return locationOf(config.flake.database, config.folder);
+  } catch (error) {
+    if (isMkCiError(error, 'CFG_NOT_FOUND')) return join(context.cwd, '.mk-ci', 'flake.db');
+    throw error;
   }
+}
+
+/** A URL as it is, a path from the folder it is relative to. */
+export function locationOf(database: string, folder: string): string {
+  return isDatabaseUrl(database) ? database : resolve(folder, database);
+}
+
+export function isDatabaseUrl(database: string): boolean {
+  return /^postgres(ql)?:\/\//.test(database);
 }
 
 /** Opens the database, hands it on and closes it, whatever happens. */
@@ -37,7 +46,7 @@ export async function withStore<T>(
   body: (store: FlakeStore) => Promise<T>,
 ): Promise<T> {
   const { openFlakeStore } = await import('../../flake/index.js');
-  const store = await openFlakeStore(databaseOf(options, context), { readonly: mode === 'read' });
+  const store = await openFlakeStore(await databaseOf(options, context), { readonly: mode === 'read' });
   try {
     return await body(store);
   } finally {
