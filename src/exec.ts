@@ -143,8 +143,12 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
 /** More than a pipe can hold (`/proc/sys/fs/pipe-max-size`): what comes after it was not written by the group. */
 const PIPE_BYTES = 1024 * 1024;
 
+/** Time without waiting for the reader, in multiples of `silentMs`, in which a pipe that was full is read many times over. */
+const FLOWING_LIMIT = 5;
+
 /**
- * Reads on until the pipe ends, is silent for `silentMs`, or has given more than a pipe holds since the group ended; then
+ * Reads on until all is read that the group wrote before it ended: the pipe ends, is silent for `silentMs`, has given
+ * more than a pipe holds, or was read freely for `FLOWING_LIMIT` times `silentMs` (a daemon may write a little for ever). Then
  * closes it. A slow reader of `target` is waited for: what is in between is not lost.
  */
 async function drain(
@@ -154,19 +158,24 @@ async function drain(
 ): Promise<void> {
   const bytesAtEnd = source.bytesRead ?? 0;
   let bytes = bytesAtEnd;
-  let quietSince = performance.now();
+  let looked = performance.now();
+  let quietMs = 0;
+  let flowingMs = 0;
   const ended = new Promise<void>((resolve) => {
     source.once('end', resolve).once('close', resolve);
   });
   while (!source.readableEnded && !source.destroyed && !target.destroyed) {
     await Promise.race([ended, delay(5)]);
-    const now = source.bytesRead ?? 0;
-    if (now !== bytes || source.readableLength > 0 || target.writableNeedDrain) {
-      bytes = now;
-      quietSince = performance.now();
-    }
-    const tookAll = source.readableLength === 0 && !target.writableNeedDrain && now - bytesAtEnd > PIPE_BYTES;
-    if (tookAll || performance.now() - quietSince > silentMs) break;
+    // A host too busy to run this loop has not read either: a long gap counts as one short look.
+    const sinceMs = Math.min(performance.now() - looked, 20);
+    looked = performance.now();
+    const read = source.bytesRead ?? 0;
+    const isHeldUp = source.readableLength > 0 || target.writableNeedDrain;
+    quietMs = isHeldUp || read !== bytes ? 0 : quietMs + sinceMs;
+    bytes = read;
+    if (isHeldUp) continue;
+    flowingMs += sinceMs;
+    if (read - bytesAtEnd > PIPE_BYTES || quietMs > silentMs || flowingMs > FLOWING_LIMIT * silentMs) break;
   }
   source.unpipe(target);
   source.destroy();

@@ -187,6 +187,18 @@ describe('what a suite leaves behind', () => {
   });
 });
 
+describe('output that something else keeps writing', () => {
+  it.runIf(process.platform === 'linux')('does not wait for a daemon that never stops talking', async () => {
+    const startedAt = performance.now();
+    const outcome = await run(
+      await suite(`setsid sh -c 'while :; do echo chatter; sleep 0.02; done' & ${print(goJson({ TestA: 'pass' }))}`),
+    );
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(outcome.exitCode).toBe(0);
+    expect(outcome.result.cells[0]?.repairs).toMatchObject([{ kind: 'left-processes' }]);
+  });
+});
+
 describe('clusters of a run', () => {
   const two = `environments:
   - { name: one, driver: local }
