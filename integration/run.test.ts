@@ -229,12 +229,15 @@ describe('signals', () => {
     program.signal('SIGKILL');
     await program.ended;
     const root = await runFolder();
-    const junit = join(root, 'junit.xml');
-    const report = await mkCi(['report', root, '--junit', junit, '--json'], { cwd: folder.path, env });
+    const report = await mkCi(['report', root, '--json'], { cwd: folder.path, env });
     expect(report).toMatchObject({ exitCode: 0 });
     expect(JSON.parse(report.stdout)).toMatchObject({ total: { tests: 2, counts: { passed: 1, notrun: 1 } } });
     const run = await expectConserved(root);
     expect(run.complete).toBe(false);
+    expect(await readdir(root)).toEqual(
+      expect.arrayContaining(['report.html', 'junit.xml', 'ctrf.json', 'summary.json', 'summary.md', 'finished.json']),
+    );
+    expect(await readFile(join(root, 'junit.xml'), 'utf8')).toContain('TestOpen');
     await mkCi(['gc', '--yes'], { cwd: folder.path, env });
     expect(listLabelledProcesses().filter(({ labels }) => labels['run'] === run.runId)).toEqual([]);
   });

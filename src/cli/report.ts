@@ -5,6 +5,7 @@ import { Command, Option } from 'commander';
 import { FORMATS, type Format } from '../results/index.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
+import { finishRuns } from './report/finish-run.js';
 import { formatReport } from './report/input-summary.js';
 import { REPORT_OUTPUTS, type OpenOutput } from './report/outputs.js';
 import { readReport } from './report/read-report.js';
@@ -30,7 +31,11 @@ export function build(context: CliContext): Command {
     .option('--json', 'print counts as JSON')
     .option('--fail-on-failed', 'exit with 1 when a test or package did not pass');
   for (const output of REPORT_OUTPUTS) command.option(`--${output.option} <file>`, output.description);
-  command.addHelpText('after', '\nExample:\n  go test -json ./... | mk-ci report - --junit junit.xml --json\n');
+  command.addHelpText(
+    'after',
+    '\nWithout an output, the files of a run that was killed are completed in its folder.\n' +
+      '\nExamples:\n  go test -json ./... | mk-ci report - --junit junit.xml --json\n  mk-ci report .mk-ci/runs/latest\n',
+  );
   command.action(async (inputs: string[], options: ReportOptions) => {
     await report(inputs, options, context);
   });
@@ -64,6 +69,7 @@ async function report(inputs: readonly string[], options: ReportOptions, context
     await context.stdout(
       options.json === true ? `${JSON.stringify(read.summary, null, 2)}\n` : formatReport(read.summary),
     );
+    if (outputs.length === 0) await finishRuns(inputs, context);
     const [error] = read.errors;
     if (error !== undefined) context.exit(error.exitCode);
     else if (options.failOnFailed === true && read.hasFailed) context.exit(1);

@@ -1,19 +1,16 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
+import { messageOf } from '../errors.js';
 import { exec } from '../exec.js';
-import { READERS } from '../results/readers/registry.js';
-import { FORMATS } from '../results/reader.js';
-import type { RunFolder } from '../results/run-folder.js';
-import { clusterLoad, type Formats, type Load } from '../runner/index.js';
-import { VERSION } from '../version.js';
+import { ALL_FORMATS, testKey } from '../results/index.js';
+import { clusterLoad, type Load, type TestDurations } from '../runner/index.js';
 import type { CliContext } from './command.js';
 import { openRunClusters } from './compose.js';
 import { isDatabaseUrl, locationOf } from './flake/options.js';
-import { REPORT_OUTPUTS, type ReportOutput } from './report/outputs.js';
-import { readReport } from './report/read-report.js';
+import { runFiles } from './report/run-files.js';
 import type { Finisher, RunDeps } from './run.js';
 
 /** The real parts of `mk-ci run`. */
@@ -23,61 +20,43 @@ export function composeRun(context: CliContext): RunDeps {
     createClusters: async ({ runId }) => openRunClusters(context, runId),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
-    formats: registeredFormats,
-    finishers: async (config, folder) => [...reportFinishers(folder, context), flakeFinisher(config)],
+    formats: ALL_FORMATS,
+    durations: (config) => recordedDurations(config, context),
+    finishers: async (config, folder) => [...runFiles(folder, context), flakeFinisher(config)],
     now: () => new Date(),
   };
 }
 
-/** Where each output of `mk-ci report` lies in a run folder. */
-const OUTPUT_PATHS: Readonly<Record<string, (folder: RunFolder) => string>> = {
-  html: (folder) => folder.html,
-  junit: (folder) => folder.junit,
-  ctrf: (folder) => folder.ctrf,
-  markdown: (folder) => folder.summaryMarkdown,
-  summary: (folder) => folder.summaryJson,
-};
-
-/** The same outputs as those of `mk-ci report`, so that a killed run can be finished by it. */
-export function reportFinishers(folder: RunFolder, context: Pick<CliContext, 'log'>): readonly Finisher[] {
-  return REPORT_OUTPUTS.flatMap((output): Finisher[] => {
-    const path = OUTPUT_PATHS[output.option]?.(folder);
-    return path === undefined
-      ? []
-      : [{ name: output.option, finish: async (run) => await write(output, path, run, folder, context) }];
-  });
+/** Mean durations of tests from the database, for shards of equal length; none when there is no database yet. */
+async function recordedDurations(config: Config, context: Pick<CliContext, 'log'>): Promise<TestDurations> {
+  const location = locationOf(config.flake.database, config.folder);
+  const durations = new Map<string, number>();
+  const keyOf = (environment: string, key: string): string => `${environment}\0${key}`;
+  try {
+    if (isDatabaseUrl(location) || (await exists(location))) {
+      const { openFlakeStore } = await import('../flake/index.js');
+      const store = await openFlakeStore(location, { readonly: true });
+      try {
+        for (const row of await store.durations()) {
+          const key = testKey({ package: row.package, name: row.test });
+          durations.set(keyOf(row.environment, key), row.durationMs);
+        }
+      } finally {
+        await store.close();
+      }
+    }
+  } catch (error) {
+    // Only how tests are spread over shards depends on it.
+    context.log.warn('durations of earlier runs could not be read', { database: location, why: messageOf(error) });
+  }
+  return (environment, _suite, test) => durations.get(keyOf(environment, testKey(test)));
 }
 
-async function write(
-  output: ReportOutput,
-  path: string,
-  run: Parameters<Finisher['finish']>[0],
-  folder: RunFolder,
-  context: Pick<CliContext, 'log'>,
-): Promise<string> {
-  // Not the run's signal: an interrupted run gets its report too. A second interrupt ends the process.
-  const { signal } = new AbortController();
-  const open = await output.load();
-  await using opened = await open(path, { signal });
-  if (opened.log === undefined) {
-    await opened.finish(run);
-    return path;
-  }
-  await readReport({
-    inputs: [folder.root],
-    environment: 'default',
-    title: run.title,
-    outputs: [opened],
-    stdin: (async function* () {})(),
-    signal,
-    toolVersion: VERSION,
-    runId: run.runId,
-    now: new Date(),
-    onError: (input, error) => {
-      context.log.warn('an input was left out', { path: input, code: error.code, message: error.message });
-    },
-  });
-  return path;
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function flakeFinisher(config: Config): Finisher {
@@ -98,16 +77,3 @@ function flakeFinisher(config: Config): Finisher {
     },
   };
 }
-
-/** The readers of `src/results` as the runner uses them. */
-export const registeredFormats: Formats = {
-  detect: (head) => {
-    let best: ReturnType<Formats['detect']>;
-    for (const format of FORMATS) {
-      const certainty = READERS[format]?.sniff(head) ?? 0;
-      if (certainty > (best?.certainty ?? 0)) best = { format, certainty };
-    }
-    return best;
-  },
-  load: async (format) => await READERS[format]?.load(),
-};

@@ -26,6 +26,7 @@ import {
   type Load,
   type RunOutcome,
   type RunPlan,
+  type TestDurations,
 } from '../runner/index.js';
 import { formatPlan, planJson } from '../runner/index.js';
 import { VERSION } from '../version.js';
@@ -45,6 +46,8 @@ export interface RunDeps {
   readonly createClusters: (run: { readonly runId: string; readonly plan: RunPlan }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
   readonly formats: Formats;
+  /** Of tests in earlier runs, asked when a suite has shards. */
+  readonly durations: (config: Config) => Promise<TestDurations>;
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
   readonly now: () => Date;
 }
@@ -108,6 +111,7 @@ export async function runCommand(
       clusterLoad: deps.clusterLoad,
       limits,
       formats: deps.formats,
+      ...(config.suites.some(({ shards }) => shards > 1) ? { durations: await deps.durations(config) } : {}),
       hostEnv: context.env,
       labels: ownershipLabels({ role: 'suite', runId, owner: identifySelf() }),
       keep: flags.keep,

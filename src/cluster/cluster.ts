@@ -99,7 +99,7 @@ export interface ClusterManager {
   check(driver: string, signal: AbortSignal): Promise<DriverHealth>;
 }
 
-/** A cluster lent to a cell. Disposing gives it back: a shared one is kept for the next cell, a fresh one is removed. */
+/** A cluster lent to a cell. Disposing gives it back: a fresh one is removed, a shared one when nobody holds it any more. */
 export interface ClusterLease extends AsyncDisposable {
   readonly cluster: RunningCluster;
   /** Instead of disposing: the cluster stays, as if it had been started by hand. Absent where there is nothing to keep. */
@@ -109,7 +109,7 @@ export interface ClusterLease extends AsyncDisposable {
 /** Where the runner gets clusters from. */
 export interface ClusterSource extends AsyncDisposable {
   /**
-   * `shared`: the one cluster of this environment, started by the first caller. `fresh`: a cluster in which nothing of
+   * `shared`: the one cluster of this environment, started by the first caller, removed after the last. `fresh`: a cluster in which nothing of
    * an earlier suite is left, from the pool or from a template.
    */
   acquire(

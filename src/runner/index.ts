@@ -10,3 +10,4 @@ export { sourceInfo } from './source-info.js';
 export { formatTable, runSummary } from './view/summary.js';
 export { createRunTerminal, type RunTerminal } from './view/terminal.js';
 export { formatPlan, planJson } from './view/plan-text.js';
+export { type TestDurations } from './tools/select.js';

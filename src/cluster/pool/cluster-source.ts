@@ -44,7 +44,7 @@ const CLUSTER_BYTES = 1024 * 2 ** 20;
 export function createClusterSource(options: ClusterSourceOptions): ClusterSource {
   const { manager, templates, owner, log, removeTimeoutMs = 30_000, room = hostRoom } = options;
   const made = new Set<string>();
-  const shared = new Map<string, Promise<RunningCluster>>();
+  const shared = new Map<string, { readonly starting: Promise<RunningCluster>; holders: number }>();
   const pools = new Map<string, Pool<string>>();
   const makingTemplate = new Set<string>();
   let count = 0;
@@ -164,17 +164,25 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
         });
       }
       const key = specKey(spec);
-      let starting = shared.get(key);
-      if (starting === undefined) {
-        starting = start(spec, call, false);
-        shared.set(key, starting);
-        starting.catch(() => shared.delete(key));
+      let entry = shared.get(key);
+      if (entry === undefined) {
+        entry = { starting: start(spec, call, false), holders: 0 };
+        shared.set(key, entry);
+        entry.starting.catch(() => shared.delete(key));
       }
-      return lease(await starting, async () => undefined);
+      const held = entry;
+      held.holders += 1;
+      const cluster = await held.starting;
+      return lease(cluster, async () => {
+        held.holders -= 1;
+        if (held.holders > 0) return;
+        shared.delete(key);
+        await remove(cluster.name);
+      });
     },
     [Symbol.asyncDispose]: async () => {
       const closed = await Promise.allSettled([...pools.values()].map((pool) => pool[Symbol.asyncDispose]()));
-      await Promise.allSettled(shared.values());
+      await Promise.allSettled([...shared.values()].map(({ starting }) => starting));
       const removed = await Promise.allSettled([...made].map(remove));
       const errors = [...closed, ...removed].flatMap((result): unknown[] =>
         result.status === 'rejected' ? [result.reason] : [],
