@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+
+import { isStale, steps, writeStamp } from './stamps.js';
 
 /**
  * What `./mk-ci` does before it is the command line: `npm ci` when the lock file or Node.js changed, `npm run build`
@@ -11,22 +12,6 @@ import { join, resolve } from 'node:path';
 const MINIMUM_NODE = [20, 20];
 const root = resolve(import.meta.dirname, '..');
 const lock = join(root, '.mk-ci-lock');
-
-/** Steps in their order: what they are made from, where their stamp lies, and the npm command. */
-const steps = [
-  {
-    title: 'installing packages (npm ci)',
-    inputs: ['package-lock.json'],
-    stamp: join(root, 'node_modules', '.mk-ci-stamp'),
-    npm: ['ci', '--no-fund', '--no-audit', '--loglevel=error'],
-  },
-  {
-    title: 'building (npm run build)',
-    inputs: ['package-lock.json', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'scripts'],
-    stamp: join(root, 'dist', '.mk-ci-stamp'),
-    npm: ['run', '--silent', 'build'],
-  },
-];
 
 checkNodeVersion();
 if (steps.some(isStale)) withLock(prepare);
@@ -52,7 +37,7 @@ function prepare() {
     if (signal !== null) process.exit(signal === 'SIGTERM' ? 143 : 130);
     if (status !== 0)
       fail(30, `npm ${step.npm.join(' ')} failed${error ? ` (${error.message})` : ''}; read the lines above`);
-    writeFileSync(step.stamp, digestOf(step.inputs));
+    writeStamp(step);
     say(`${step.title}: done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   }
 }
@@ -61,29 +46,6 @@ function prepare() {
 function nodeHeaders() {
   const prefix = resolve(process.execPath, '..', '..');
   return existsSync(join(prefix, 'include', 'node', 'node.h')) ? { npm_config_nodedir: prefix } : {};
-}
-
-function isStale({ stamp, inputs }) {
-  return !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digestOf(inputs);
-}
-
-function digestOf(inputs) {
-  const hash = createHash('sha256').update(process.version);
-  const add = (path) => {
-    const full = join(root, path);
-    if (!path.includes('.')) {
-      for (const entry of readdirSync(full, { recursive: true, withFileTypes: true })
-        .filter((found) => found.isFile() && !found.name.endsWith('.test.ts'))
-        .map((found) => join(found.parentPath, found.name))
-        .sort()) {
-        hash.update(entry.slice(root.length)).update(readFileSync(entry));
-      }
-      return;
-    }
-    hash.update(path).update(readFileSync(full));
-  };
-  inputs.forEach(add);
-  return hash.digest('hex');
 }
 
 /** Two launchers at once: the second waits for the first. The lock is a folder with the owner's process number in it. */
