@@ -1,17 +1,25 @@
 import { join } from 'node:path';
 
-import { createBundleStore, type ManagedBundleStore, type SourceKind } from '../cluster/bundle/index.js';
+import {
+  createBundleStore,
+  type Bundle,
+  type BundleStore,
+  type ManagedBundleStore,
+  type SourceKind,
+} from '../cluster/bundle/index.js';
+import type { Environment } from '../config/index.js';
 import { adminClient } from '../cluster/bootstrap/processes.js';
-import type { BundleStore } from '../cluster/bundle/index.js';
+
 import type { ClusterSource } from '../cluster/cluster.js';
 import { clusterFolder } from '../cluster/folder.js';
 import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
-import { createClusterSource, waitUntilSettled, type ClusterSourceOptions } from '../cluster/pool/index.js';
+import { createClusterSource, waitUntilSettled } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
+import { createStepProgress } from './step-progress.js';
 
 /** How several commands are given the real parts: bundles and clusters of this user on this host. */
 
@@ -33,10 +41,10 @@ export function openBundles(context: CliContext, { sources, from }: OpenBundlesO
   });
 }
 
-export function openClusters(context: CliContext): SeedableClusterManager {
+export function openClusters(context: CliContext, programs = openPrograms(context)): SeedableClusterManager {
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
-    bundles: openPrograms(context),
+    bundles: programs,
     drivers: createDriverRegistry({ exec }),
     exec,
     log: context.log,
@@ -44,39 +52,64 @@ export function openClusters(context: CliContext): SeedableClusterManager {
   });
 }
 
-/** Clusters for the cells of one run: shared ones, and fresh ones from templates and a pool. */
-export function openRunClusters(
+/**
+ * Clusters for the cells of one run: shared ones, and fresh ones from templates and a pool.
+ *
+ * Programs that these environments need and that are not in the cache are fetched before this returns, with progress;
+ * when they can not be had, each cell that needs them says why.
+ */
+export async function openRunClusters(
   context: CliContext,
-  runId: string,
-  pool?: ClusterSourceOptions['pool'],
-): ClusterSource {
+  { runId, environments }: { readonly runId: string; readonly environments: readonly Environment[] },
+): Promise<ClusterSource> {
   const { cache, state } = foldersOf(context.env);
   const drivers = createDriverRegistry({ exec });
   const programs = openPrograms(context);
+  const programsFor = async (
+    { driver, kubernetesVersion, nodes }: Pick<Environment, 'driver' | 'kubernetesVersion' | 'nodes'>,
+    signal: AbortSignal,
+  ): Promise<Bundle | undefined> => {
+    if (drivers.get(driver).info.bootstrap !== 'processes') return undefined;
+    const parts = nodes > 0 ? (['control-plane', 'fake-nodes'] as const) : (['control-plane'] as const);
+    return await programs.ensure(kubernetesVersion, { parts, signal });
+  };
+  for (const environment of environments) await programsFor(environment, context.signal).catch(() => undefined);
   return createClusterSource({
-    manager: openClusters(context),
+    manager: openClusters(context, programs),
     stateFolder: state,
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },
-    bundleDigest: async ({ driver, kubernetesVersion, nodes }, signal) => {
-      // Only a cluster whose data lies in a folder of this host can begin with a copy of another one's.
-      if (drivers.get(driver).info.bootstrap !== 'processes') return undefined;
-      const parts = nodes > 0 ? (['control-plane', 'fake-nodes'] as const) : (['control-plane'] as const);
-      return (await programs.ensure(kubernetesVersion, { parts, signal })).digest;
-    },
+    // Only a cluster whose data lies in a folder of this host can begin with a copy of another one's.
+    bundleDigest: async (spec, signal) => (await programsFor(spec, signal))?.digest,
     settle: async ({ name, server }, signal) => {
       using client = await adminClient(clusterFolder(state, name), server);
       await waitUntilSettled(client, SETTLE_LIMIT_MS, signal);
     },
     log: context.log,
-    ...(pool === undefined ? {} : { pool }),
   });
 }
 
 const SETTLE_LIMIT_MS = 10_000;
 
-/** `MK_CI_BINARIES` names a folder of programs that are used as they are; otherwise they come from bundles. */
+/**
+ * Programs for clusters: those of the folder that `MK_CI_BINARIES` names, as they are, otherwise those of bundles. Getting
+ * a bundle shows its progress; what failed once fails again at once, for all that ask for it in this process.
+ */
 function openPrograms(context: CliContext): BundleStore {
   const binaries = context.env['MK_CI_BINARIES'];
-  return binaries ? createFolderBundle(binaries) : openBundles(context);
+  const store = binaries ? createFolderBundle(binaries) : openBundles(context);
+  const asked = new Map<string, Promise<Bundle>>();
+  return {
+    ensure: (kubernetesVersion, options) => {
+      const key = [kubernetesVersion, ...options.parts].join(' ');
+      const known = asked.get(key);
+      if (known !== undefined) return known;
+      const progress = createStepProgress(context, { prefix: 'bundle: ' });
+      const bundle = store.ensure(kubernetesVersion, { ...options, onStep: progress.onStep }).finally(() => {
+        progress[Symbol.dispose]();
+      });
+      asked.set(key, bundle);
+      return bundle;
+    },
+  };
 }

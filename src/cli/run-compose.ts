@@ -17,7 +17,7 @@ import type { Finisher, RunDeps } from './run.js';
 export function composeRun(context: CliContext): RunDeps {
   const drivers = createDriverRegistry({ exec });
   return {
-    createClusters: async ({ runId }) => openRunClusters(context, runId),
+    createClusters: async ({ runId, plan }) => openRunClusters(context, { runId, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: ALL_FORMATS,

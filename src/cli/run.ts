@@ -90,6 +90,7 @@ export async function runCommand(
   const out = resolve(context.cwd, flags.out ?? join(config.folder, '.mk-ci', 'runs'));
   const folder = runFolderAt(join(out, runId));
   const git = await readGitFacts(exec, config.folder, context.signal);
+  context.log.info(`run ${runId}: ${plan.cells.length} cells in ${plan.environments.length} environments`);
   const clusters = await deps.createClusters({ runId, plan });
   const terminal = createRunTerminal({
     write: context.stderr,
@@ -97,7 +98,6 @@ export async function runCommand(
     color: context.color,
     size: context.size,
   });
-  context.log.info(`run ${runId}: ${plan.cells.length} cells in ${plan.environments.length} environments`);
   let outcome: RunOutcome;
   try {
     outcome = await executeRun({
