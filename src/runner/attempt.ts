@@ -9,6 +9,7 @@ import type { TestId } from '../results/model.js';
 import type { Emit, Format } from '../results/reader.js';
 import type { AttemptFolder } from '../results/run-folder.js';
 import { endLabelledProcesses } from './leftovers.js';
+import { expandVariables } from './command-words.js';
 import { createOutputReader, type Formats } from './output-reader.js';
 import { readResultFiles } from './result-files.js';
 import { createSelectionFilter } from './selected-events.js';
@@ -145,7 +146,7 @@ async function runStep(
   timeoutMs: number,
   take: Record<'stdout' | 'stderr', (piece: Buffer) => Promise<void>>,
 ): Promise<ProcessEnd> {
-  const running = await startProcess(argv, {
+  const running = await startProcess(expandVariables(argv, spec.env), {
     cwd: spec.cwd,
     env: spec.env,
     labels: spec.labels,

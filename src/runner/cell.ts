@@ -13,7 +13,7 @@ import { testKey, type RunError, type Status, type TestId } from '../results/mod
 import type { RunFolder } from '../results/run-folder.js';
 import { runAttempt, type AttemptEnd } from './attempt.js';
 import type { CellCluster, RunClusters } from './clusters.js';
-import { argvOf } from './command-words.js';
+import { argvOf, nameVariables } from './command-words.js';
 import type { Formats } from './output-reader.js';
 import type { PlannedCell } from './plan.js';
 import { suiteEnvironment } from './suite-environment.js';
@@ -168,7 +168,7 @@ async function runOnce(
     at: deps.now().toISOString(),
     cell: cell.id,
     attempt,
-    command: steps[0] ?? argvOf(suite.command),
+    command: nameVariables(steps[0] ?? argvOf(suite.command)),
     ...(suite.format === 'auto' ? {} : { format: suite.format }),
     folder: folder.relative,
     ...(selection === undefined ? {} : { selection }),

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { argvOf, splitCommand } from './command-words.js';
+import { argvOf, expandVariables, nameVariables, splitCommand } from './command-words.js';
 
 describe('splitCommand', () => {
   it('splits words and quotes as a shell does', () => {
@@ -32,7 +32,8 @@ describe('splitCommand', () => {
     'echo `id`',
     'ls *.go',
     "a 'b",
-    'a "$b"',
+    'a "$(b)"',
+    'a "${b:-c}"',
     '(a)',
     'a\nb',
     '',
@@ -64,5 +65,26 @@ describe('splitCommand', () => {
   it('starts a string through sh and a list as it is', () => {
     expect(argvOf('a | b')).toEqual(['/bin/sh', '-c', 'a | b']);
     expect(argvOf(['a', 'b c'])).toEqual(['a', 'b c']);
+  });
+});
+
+describe('expandVariables', () => {
+  it('fills in variables in double quotes with the values of the attempt', () => {
+    const words = splitCommand('npx vitest run --outputFile.json="$ARTIFACTS/v.json" "${A}b$C" \'$D\'');
+    expect(expandVariables(words!, { ARTIFACTS: '/a b', A: 'x' })).toEqual([
+      'npx',
+      'vitest',
+      'run',
+      '--outputFile.json=/a b/v.json',
+      'xb',
+      '$D',
+    ]);
+  });
+
+  it('leaves their names where a command is shown', () => {
+    expect(nameVariables(splitCommand('jest --outputFile="${ARTIFACTS}/x.json"')!)).toEqual([
+      'jest',
+      '--outputFile=$ARTIFACTS/x.json',
+    ]);
   });
 });

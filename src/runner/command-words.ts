@@ -1,10 +1,15 @@
+/** Stands on both sides of the name of a variable in a word; no command holds it. */
+const MARK = '\u0001';
+
 /**
- * Words of a command that needs no shell, so that arguments can be added to it.
+ * Words of a command that needs no shell, so that arguments can be added to it. Variables in double quotes (`"$ARTIFACTS/x"`)
+ * stay open until {@link expandVariables}, because every attempt has its own values.
  *
- * @returns `undefined` when the text uses anything that only a shell understands: pipes, lists, redirections, variables,
- *   substitutions, globs, comments, or quotes that do not close. Assignments in front (`A=1 go test`) become `env A=1 …`.
+ * @returns `undefined` when the text uses anything that only a shell understands: pipes, lists, redirections, variables
+ *   without quotes, substitutions, globs, comments, or quotes that do not close. Assignments in front (`A=1 go test`) become `env A=1 …`.
  */
 export function splitCommand(text: string): readonly [string, ...string[]] | undefined {
+  if (text.includes(MARK)) return undefined;
   const words: string[] = [];
   let word: string | undefined;
   for (let at = 0; at < text.length; at += 1) {
@@ -23,7 +28,12 @@ export function splitCommand(text: string): readonly [string, ...string[]] | und
     } else if (char === '"') {
       const end = text.indexOf('"', at + 1);
       if (end < 0) return undefined;
-      const inside = text.slice(at + 1, end);
+      const inside = text
+        .slice(at + 1, end)
+        .replace(
+          /\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))/g,
+          (_, braced, bare) => `${MARK}${String(braced ?? bare)}${MARK}`,
+        );
       if (/[\\$`]/.test(inside)) return undefined;
       word = (word ?? '') + inside;
       at = end;
@@ -42,6 +52,31 @@ export function splitCommand(text: string): readonly [string, ...string[]] | und
   const [first, ...rest] = words;
   if (first === undefined) return undefined;
   return /^[A-Za-z_]\w*=/.test(first) ? ['env', first, ...rest] : [first, ...rest];
+}
+
+/** Puts the values of an attempt's environment where {@link splitCommand} left variables; an unset one is empty. */
+export function expandVariables(
+  argv: readonly [string, ...string[]],
+  env: Readonly<Record<string, string | undefined>>,
+): [string, ...string[]] {
+  const expand = (word: string): string =>
+    word
+      .split(MARK)
+      .map((part, index) => (index % 2 === 0 ? part : (env[part] ?? '')))
+      .join('');
+  const [program, ...rest] = argv;
+  return [expand(program), ...rest.map(expand)];
+}
+
+/** The words with the names of open variables, for people and for the record of a run. */
+export function nameVariables(argv: readonly [string, ...string[]]): [string, ...string[]] {
+  const name = (word: string): string =>
+    word
+      .split(MARK)
+      .map((part, index) => (index % 2 === 0 ? part : `$${part}`))
+      .join('');
+  const [program, ...rest] = argv;
+  return [name(program), ...rest.map(name)];
 }
 
 /** What is started for a suite's command: a list as it is, a string through `sh -c`. */

@@ -2,7 +2,7 @@ import { exec, formatArgv, type Argv } from '../../exec.js';
 import { messageOf } from '../../errors.js';
 import type { Labels } from '../../process.js';
 import { isBad, type PackageResult, type TestId, type TestResult } from '../../results/model.js';
-import { argvOf, splitCommand } from '../command-words.js';
+import { argvOf, expandVariables, nameVariables, splitCommand } from '../command-words.js';
 import type { PlannedCell } from '../plan.js';
 import { assignShards } from '../shards.js';
 import type { AttemptProblem } from '../verdict.js';
@@ -116,7 +116,7 @@ async function planListedShard(
   if (listing === undefined || cell.shard === undefined) return { steps: [[...front, ...args]], notes: [] };
   let tests: readonly { readonly package: string; readonly name: string }[];
   try {
-    const result = await exec([...front, ...listing.list(args)], {
+    const result = await exec(expandVariables([...front, ...listing.list(args)], context.env), {
       cwd: context.cwd,
       env: context.env,
       labels: context.labels,
@@ -198,6 +198,6 @@ export function planRerun(cell: PlannedCell, facts: RerunFacts): RerunPlan {
   return {
     steps: calls.map((args): Argv => [...found.front, ...args]),
     selection: [...failed, ...others.filter(({ id }) => inWhole.has(id.package))].map(({ id }) => id),
-    note: `${failed.length} failed tests run again: ${calls.map((args) => formatArgv([...found.front, ...args]).slice(0, 300)).join('; ')}`,
+    note: `${failed.length} failed tests run again: ${calls.map((args) => formatArgv(nameVariables([...found.front, ...args])).slice(0, 300)).join('; ')}`,
   };
 }
