@@ -81,6 +81,11 @@ function print(text: string): string {
   return `cat <<'END'\n${text}END\n`;
 }
 
+/** Lines of a suite that wait for a file, so that what comes after it does not race with who makes it. */
+function until(file: string): string {
+  return `while [ ! -s ${file} ]; do sleep 0.01; done\n`;
+}
+
 function statuses(outcome: RunOutcome): Record<string, string> {
   return Object.fromEntries(
     outcome.result.cells.flatMap((cell) => cell.tests.map((test) => [test.id.name, test.status])),
@@ -176,7 +181,9 @@ describe('what a suite leaves behind', () => {
 
   it.runIf(process.platform === 'linux')('ends a daemon that left the group and keeps the output open', async () => {
     const outcome = await run(
-      await suite(`setsid sh -c 'echo $$ > daemon.pid; exec sleep 300' & ${print(goJson({ TestA: 'pass' }))}sleep 0.3`),
+      await suite(
+        `setsid sh -c 'echo $$ > daemon.pid; exec sleep 300' & ${print(goJson({ TestA: 'pass' }))}${until('daemon.pid')}`,
+      ),
     );
     expect(outcome.exitCode).toBe(0);
     expect(outcome.result.cells[0]?.repairs).toMatchObject([
@@ -191,7 +198,9 @@ describe('output that something else keeps writing', () => {
   it.runIf(process.platform === 'linux')('does not wait for a daemon that never stops talking', async () => {
     const startedAt = performance.now();
     const outcome = await run(
-      await suite(`setsid sh -c 'while :; do echo chatter; sleep 0.02; done' & ${print(goJson({ TestA: 'pass' }))}`),
+      await suite(
+        `setsid sh -c 'echo yes > left; while :; do echo chatter; sleep 0.02; done' & ${print(goJson({ TestA: 'pass' }))}${until('left')}`,
+      ),
     );
     expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(outcome.exitCode).toBe(0);
