@@ -9,11 +9,10 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import Database from 'better-sqlite3';
-
 import { openFlakeStore } from '../src/flake/index.js';
 import { readRates } from '../src/flake/rates.js';
 import type { RunRecord } from '../src/flake/store/record.js';
+import { SqliteDatabase } from '../src/flake/store/sqlite-library.js';
 
 const TESTS = 400;
 const ENVIRONMENTS = 20;
@@ -108,7 +107,7 @@ try {
 
   // The same rows the way gopogh keeps them: names in every row, the names as primary key.
   const gopoghPath = join(folder, 'gopogh.db');
-  const gopogh = new Database(gopoghPath);
+  const gopogh = new SqliteDatabase(gopoghPath);
   gopogh.pragma('journal_mode = WAL');
   gopogh.pragma('synchronous = NORMAL');
   gopogh.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, EnvName TEXT, TestName TEXT, Result TEXT, TestTime TEXT,

@@ -199,7 +199,7 @@ describe('output that something else keeps writing', () => {
     const startedAt = performance.now();
     const outcome = await run(
       await suite(
-        `setsid sh -c 'echo yes > left; while :; do echo chatter; sleep 0.02; done' & ${print(goJson({ TestA: 'pass' }))}${until('left')}`,
+        `setsid sh -c 'trap "" PIPE; echo yes > left; while :; do echo chatter; sleep 0.02; done' & ${print(goJson({ TestA: 'pass' }))}${until('left')}`,
       ),
     );
     expect(performance.now() - startedAt).toBeLessThan(10_000);

@@ -3,11 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { MIGRATIONS } from './migrations.js';
 import { openFlakeStore } from './open.js';
+import { SqliteDatabase, sqlitePackage } from './sqlite-library.js';
 import { openSqlite } from './sqlite-open.js';
 import { results, runRecord } from './store-contract.test-kit.js';
 
@@ -39,7 +39,7 @@ describe('openSqlite', () => {
     await expect(openFlakeStore(text)).rejects.toMatchObject({ code: 'DB_FOREIGN' });
     expect(readFileSync(text, 'utf8')).toContain('milk');
     const other = join(folder, 'other.db');
-    const foreign = new Database(other);
+    const foreign = new SqliteDatabase(other);
     foreign.exec('CREATE TABLE theirs (x)');
     foreign.close();
     await expect(openFlakeStore(other)).rejects.toMatchObject({ code: 'DB_FOREIGN' });
@@ -48,7 +48,7 @@ describe('openSqlite', () => {
 
   it('refuses a newer schema without touching it', async () => {
     await record('a');
-    const db = new Database(path);
+    const db = new SqliteDatabase(path);
     db.pragma('user_version = 99');
     db.close();
     await expect(openFlakeStore(path)).rejects.toMatchObject({ code: 'DB_NEWER' });
@@ -72,7 +72,7 @@ describe('openSqlite', () => {
     expect(() => openSqlite(path, { migrations: next('CREATE TABLE extra (x) STRICT; nonsense') })).toThrow();
     openSqlite(path).close();
     openSqlite(path, { migrations: next('CREATE TABLE extra (x INTEGER) STRICT') }).close();
-    const backup = new Database(`${path}.v1.bak`, { readonly: true });
+    const backup = new SqliteDatabase(`${path}.v1.bak`, { readonly: true });
     expect(backup.prepare('SELECT count(*) FROM run').pluck().get()).toBe(1);
     expect(backup.pragma('user_version', { simple: true })).toBe(1);
     backup.close();
@@ -80,7 +80,7 @@ describe('openSqlite', () => {
 
   it('says who is in the way when another process writes', async () => {
     await record('a');
-    const blocker = new Database(path);
+    const blocker = new SqliteDatabase(path);
     blocker.exec('BEGIN IMMEDIATE');
     await using store = await openFlakeStore(path, { busyTimeoutMs: 20 });
     await expect(store.write([runRecord({ uid: 'b' })])).rejects.toMatchObject({ code: 'DB_BUSY' });
@@ -111,7 +111,7 @@ describe('openSqlite', () => {
       [
         '--input-type=module',
         '-e',
-        `import Database from 'better-sqlite3';
+        `const { default: Database } = await import(process.argv[2]);
          const db = new Database(process.argv[1]); db.pragma('journal_mode = WAL'); db.pragma('synchronous = NORMAL');
          const run = db.prepare("INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, started_at, complete, origin, tests, failed_tests) VALUES (?, 1, 1, 1, 1, 0, 1, 'child', 1, 0)");
          const result = db.prepare('INSERT INTO result VALUES (?, 1, ?, 0, 1, NULL)');
@@ -120,6 +120,7 @@ describe('openSqlite', () => {
            process.stdout.write(n + '\\n');
          }`,
         path,
+        sqlitePackage(process.versions.node),
       ],
       { stdio: ['ignore', 'pipe', 'inherit'], cwd: join(import.meta.dirname, '../../..') },
     );

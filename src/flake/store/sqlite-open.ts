@@ -1,11 +1,12 @@
 import { copyFileSync, existsSync, mkdirSync, openSync, readSync, closeSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 
 import { MkCiError, hostErrorOf } from '../../errors.js';
 import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './migrations.js';
 import { sqliteError } from './sqlite-errors.js';
+import { SqliteDatabase } from './sqlite-library.js';
 
 export interface SqliteOptions {
   /** Reads only: the file must exist, nothing is migrated. @default false */
@@ -39,7 +40,7 @@ export function openSqlite(path: string, options: SqliteOptions = {}): Database.
   let db: Database.Database | undefined;
   try {
     if (!memory && !readonly) mkdirSync(dirname(path), { recursive: true });
-    db = new Database(path, { readonly, timeout: busyTimeoutMs });
+    db = new SqliteDatabase(path, { readonly, timeout: busyTimeoutMs });
     identify(db, path, migrations);
     if (!readonly) {
       db.pragma('journal_mode = WAL');
