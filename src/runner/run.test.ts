@@ -154,7 +154,7 @@ describe('exit code and tests of a suite', () => {
   it('ends a suite at its time limit with its children, unfinished tests timed out', async () => {
     const outcome = await run(
       await suite(`${print(goJson({ TestA: 'pass' }))}${print(goJson({ TestB: 'open' }))}sleep 300 & sleep 300`),
-      { filters: { timeoutMs: 700 } },
+      { filters: { timeoutMs: 3000 } },
     );
     expect(statuses(outcome)).toEqual({ TestA: 'passed', TestB: 'timedout' });
     expect(outcome.result.errors).toMatchObject([{ code: 'RUN_SUITE_TIMEOUT' }]);
@@ -173,8 +173,13 @@ describe('exit code and tests of a suite', () => {
 });
 
 describe('what a suite leaves behind', () => {
-  it('reads what a suite wrote just before it ended and ends children in its group', async () => {
-    const outcome = await run(await suite(`(sleep 0.2; echo late) & ${print(goJson({ TestA: 'pass' }))}`));
+  it('ends children in the group of a suite and reads what they say at their end', async () => {
+    const child = `trap 'echo late; exit' TERM; echo yes > up; while :; do sleep 0.01; done`;
+    const outcome = await run(await suite(`(${child}) & ${print(goJson({ TestA: 'pass' }))}${until('up')}`), {
+      options: { graceMs: 15_000 },
+    });
+    const { stdout } = runFolderAt(join(folder.path, 'out')).attempt('local-v1.36.s', 1);
+    expect(await readFile(stdout, 'utf8')).toMatch(/late\n$/);
     expect(outcome.exitCode).toBe(0);
     expect(outcome.result.cells[0]?.repairs).toMatchObject([{ kind: 'left-children' }]);
   });
