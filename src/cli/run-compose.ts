@@ -1,6 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { steadyClock } from '../clock.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
@@ -23,7 +24,7 @@ export function composeRun(context: CliContext): RunDeps {
     formats: ALL_FORMATS,
     durations: (config) => recordedDurations(config, context),
     finishers: async (config, folder) => [...runFiles(folder, context), flakeFinisher(config)],
-    now: () => new Date(),
+    now: steadyClock(),
   };
 }
 

@@ -49,6 +49,7 @@ export interface RunDeps {
   /** Of tests in earlier runs, asked when a suite has shards. */
   readonly durations: (config: Config) => Promise<TestDurations>;
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
+  /** The same clock for all of a run; it never goes back. */
   readonly now: () => Date;
 }
 
@@ -97,6 +98,7 @@ export async function runCommand(
     isTerminal: context.isTerminal,
     color: context.color,
     size: context.size,
+    now: () => deps.now().getTime(),
   });
   let outcome: RunOutcome;
   try {

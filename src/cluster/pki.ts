@@ -53,7 +53,8 @@ export interface ClusterPkiOptions {
   readonly now: Date;
 }
 
-const HOUR_MS = 3_600_000;
+/** A host whose clock is set back by a wrong time zone or a step still takes the certificates. */
+const BACKDATED_MS = 24 * 3_600_000;
 const LIFE_YEARS = 10;
 
 /** Where the files of a cluster's PKI lie, whether they exist or not. */
@@ -88,7 +89,7 @@ export function clusterPkiFiles(folder: string): ClusterPki {
 export async function createClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
   const { folder, now } = options;
   const contents = makeContents(options, {
-    notBefore: new Date(now.getTime() - HOUR_MS),
+    notBefore: new Date(now.getTime() - BACKDATED_MS),
     notAfter: new Date(Date.UTC(now.getUTCFullYear() + LIFE_YEARS, now.getUTCMonth(), now.getUTCDate())),
   });
   const temporary = `${folder}.${randomBytes(4).toString('hex')}.tmp`;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { steadyClock } from '../clock.js';
 import { parseConfig } from '../config/index.js';
 import { MkCiError } from '../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
@@ -306,6 +307,44 @@ fi`;
   it('exits 1 for a flaky test with --fail-on-flaky', async () => {
     const outcome = await run(await suite(flaky, '    retries: 1\n'), { options: { failOnFlaky: true } });
     expect(outcome.exitCode).toBe(1);
+  });
+});
+
+describe('a wall clock that is set while a run goes on', () => {
+  const HOUR_MS = 3_600_000;
+  /** Steps back and forth by hours from one look to the next. */
+  function jumping(): () => number {
+    let looks = 0;
+    return () => {
+      looks += 1;
+      return Date.now() + (looks % 2 === 0 ? -5 : 5) * HOUR_MS * looks;
+    };
+  }
+  const times = async (): Promise<string[]> =>
+    (await readFile(join(folder.path, 'out', 'events.jsonl'), 'utf8'))
+      .split('\n')
+      .flatMap((line) => /^\{"type":"(?:run|cell|attempt|phase)[^}]*?"at":"([^"]+)"/.exec(line)?.[1] ?? []);
+
+  it('changes neither durations nor limits nor results', async () => {
+    const wall = jumping();
+    const outcome = await run(await suite(print(goJson({ TestA: 'pass' }))), {
+      options: { now: () => new Date(wall()) },
+    });
+    const [cell] = outcome.result.cells;
+    expect(cell).toMatchObject({ status: 'passed', attempts: [{ exitCode: 0 }] });
+    for (const durationMs of [cell?.durationMs, cell?.attempts[0]?.durationMs]) {
+      expect(durationMs).toBeGreaterThanOrEqual(0);
+      expect(durationMs).toBeLessThan(HOUR_MS);
+    }
+    expect(outcome.exitCode).toBe(0);
+  });
+
+  it('leaves the times of the record in order when they come from a steady clock', async () => {
+    await run(await suite(print(goJson({ TestA: 'pass' }))), { options: { now: steadyClock({ wall: jumping() }) } });
+    const seen = await times();
+    expect(seen.length).toBeGreaterThan(4);
+    expect(seen).toEqual(seen.toSorted());
+    expect(Date.parse(seen.at(-1) ?? '') - Date.parse(seen[0] ?? '')).toBeLessThan(HOUR_MS);
   });
 });
 

@@ -42,6 +42,7 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Signal that interrupted the run, asked at its end. */
   readonly interruptedBy: () => NodeJS.Signals | undefined;
+  /** For the times in the record: one that nobody can set, see `steadyClock`. Durations and limits do not depend on it. */
   readonly now: () => Date;
   readonly durations?: TestDurations;
   /** Sees every event after it was recorded. */
