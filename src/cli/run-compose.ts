@@ -1,10 +1,11 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { steadyClock } from '../clock.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
@@ -71,7 +72,7 @@ function flakeFinisher(config: Config): Finisher {
     finish: async (run) => {
       const { database } = config.flake;
       const location = locationOf(database, config.folder);
-      if (!isDatabaseUrl(location)) await mkdir(dirname(location), { recursive: true });
+      if (!isDatabaseUrl(location)) await makeFolder(dirname(location));
       const { openFlakeStore } = await import('../flake/index.js');
       const store = await openFlakeStore(location);
       try {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hostErrorOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import {
   generateKeyPair,
   issueCertificate,
@@ -95,7 +96,7 @@ export async function createClusterPki(options: ClusterPkiOptions): Promise<Clus
   const temporary = `${folder}.${randomBytes(4).toString('hex')}.tmp`;
   const made = clusterPkiFiles(temporary);
   try {
-    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    await makeFolder(temporary, { mode: 0o700 });
     await Promise.all(contents(made).map(([path, text, mode]) => writeFile(path, text, { mode })));
     await rm(folder, { recursive: true, force: true });
     await rename(temporary, folder);

@@ -1,9 +1,7 @@
-import { mkdir } from 'node:fs/promises';
-
 import type { ClusterSource } from '../cluster/cluster.js';
 import type { Environment } from '../config/index.js';
 import { MkCiError, isMkCiError, messageOf } from '../errors.js';
-import { writeFileAtomically } from '../files.js';
+import { writeFileAtomically, makeFolder } from '../files.js';
 import type { Labels } from '../process.js';
 import { addRunEvent, createRunState, runResult } from '../results/accumulate-run.js';
 import { openEventLog, outputError, type EventLog } from '../results/event-log.js';
@@ -68,7 +66,7 @@ export interface RunOutcome {
 export async function executeRun(options: RunOptions): Promise<RunOutcome> {
   const { plan, folder, now } = options;
   try {
-    await mkdir(folder.root, { recursive: true });
+    await makeFolder(folder.root);
   } catch (error) {
     throw outputError(folder.root, error);
   }

@@ -88,6 +88,8 @@ describe('acquireLock', () => {
 
   it('says so when the folder can not be written', async () => {
     await writeFile(join(folder.path, 'file'), '');
-    await expect(acquireLock(join(folder.path, 'file', 'x.lock'), options)).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(acquireLock(join(folder.path, 'file', 'x.lock'), options)).rejects.toMatchObject({
+      code: 'HOST_PERMISSION',
+    });
   });
 });
