@@ -330,7 +330,8 @@ export function messageOf(error: unknown): string {
 /**
  * The catalogue's word for a file system error, so that a full disk or a read-only home reads the same everywhere.
  *
- * @returns `HOST_DISK_FULL` for ENOSPC and EDQUOT, `HOST_PERMISSION` for EACCES, EPERM and EROFS, else `undefined`
+ * @returns `HOST_DISK_FULL` for ENOSPC and EDQUOT, `HOST_PERMISSION` for EACCES, EPERM, EROFS and for a file where a folder
+ *   should be (ENOTDIR), else `undefined`
  */
 export function hostErrorOf(error: unknown, path: string): MkCiError | undefined {
   switch (systemErrorCode(error)) {
@@ -341,6 +342,12 @@ export function hostErrorOf(error: unknown, path: string): MkCiError | undefined
     case 'EPERM':
     case 'EROFS':
       return new MkCiError('HOST_PERMISSION', { message: path, cause: error });
+    case 'ENOTDIR':
+      return new MkCiError('HOST_PERMISSION', {
+        message: `${path} (a file is where a folder should be)`,
+        advice: 'Move the file away, or choose another folder with --out or MK_CI_HOME.',
+        cause: error,
+      });
     default:
       return undefined;
   }

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { createTemporaryFolder, foldersOf, writeFileAtomically } from './files.js';
+import { createTemporaryFolder, foldersOf, makeFolder, writeFileAtomically } from './files.js';
 
 describe('foldersOf', () => {
   it('follows MK_CI_HOME, then the XDG variables, then the home folder', () => {
@@ -14,6 +14,46 @@ describe('foldersOf', () => {
       state: '/s/mk-ci',
     });
     expect(foldersOf({ HOME: '/h' })).toEqual({ cache: '/h/.cache/mk-ci', state: '/h/.local/state/mk-ci' });
+  });
+});
+
+describe('makeFolder', () => {
+  it('makes what is missing with its mode, and leaves what is there', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'a', 'b', 'c');
+    await Promise.all([1, 2, 3].map(async () => await makeFolder(path, { mode: 0o700 })));
+    expect((await stat(path)).mode & 0o777).toBe(0o700);
+    await writeFile(join(path, 'kept'), '');
+    await makeFolder(path);
+    await makeFolder(`${path}/`);
+    expect(await readdir(path)).toEqual(['kept']);
+  });
+
+  it('names a file that is in the way, in place of the folder or above it', async () => {
+    await using folder = await createTemporaryFolder();
+    const file = join(folder.path, 'file');
+    await writeFile(file, '');
+    for (const path of [file, join(file, 'below'), join(file, 'far', 'below')]) {
+      await expect(makeFolder(path)).rejects.toMatchObject({
+        code: 'HOST_PERMISSION',
+        message: expect.stringContaining('a file is where a folder should be') as string,
+      });
+    }
+  });
+
+  it.runIf(existsSync('/proc/self'))('says at once that no folder can be made below /proc', async () => {
+    for (const path of ['/proc/mk-ci', '/proc/mk-ci/state/clusters']) {
+      await expect(makeFolder(path)).rejects.toMatchObject({ code: 'HOST_PERMISSION' });
+    }
+  });
+
+  it('follows links to folders, and says of a link to nothing what it is', async () => {
+    await using folder = await createTemporaryFolder();
+    await symlink(folder.path, join(folder.path, 'link'));
+    await makeFolder(join(folder.path, 'link', 'deep'));
+    expect(await readdir(folder.path)).toEqual(['deep', 'link']);
+    await symlink('/nowhere/at/all', join(folder.path, 'broken'));
+    await expect(makeFolder(join(folder.path, 'broken', 'x'))).rejects.toThrow();
   });
 });
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
-import { hostErrorOf } from './errors.js';
+import { MkCiError, hostErrorOf, systemErrorCode } from './errors.js';
 
 /** Where mk-ci keeps things between calls. */
 export interface Folders {
@@ -28,6 +28,46 @@ export function foldersOf(env: Readonly<Record<string, string | undefined>>): Fo
 }
 
 /**
+ * Makes a folder and those above it; one that is there is left as it is.
+ *
+ * Not `mkdir` with `recursive`: below a folder that holds no folders of ours, such as `/proc`, Node tries for ever.
+ *
+ * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`, also where a file is in the way or no folder can be
+ */
+export async function makeFolder(path: string, options: { readonly mode?: number } = {}): Promise<void> {
+  try {
+    await makeFolders(resolve(path), options.mode ?? 0o777);
+  } catch (error) {
+    throw hostErrorOf(error, path) ?? (systemErrorCode(error) === 'ENOENT' ? noFolderThere(path, error) : error);
+  }
+}
+
+/** Others may make the same folders, or take them away, at the same time: that is worth a second try, not more. */
+async function makeFolders(path: string, mode: number): Promise<void> {
+  const parent = dirname(path);
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await mkdir(path, { mode });
+      return;
+    } catch (error) {
+      const info = await stat(path).catch(() => undefined);
+      if (info?.isDirectory() === true) return;
+      if (info !== undefined) throw Object.assign(new Error(`${path} is not a folder`), { code: 'ENOTDIR' });
+      if (systemErrorCode(error) !== 'ENOENT' || parent === path || tries === 3) throw error;
+    }
+    await makeFolders(parent, mode);
+  }
+}
+
+function noFolderThere(path: string, cause: unknown): MkCiError {
+  return new MkCiError('HOST_PERMISSION', {
+    message: `${path} (no folder can be made there)`,
+    advice: 'Choose another folder with --out or MK_CI_HOME.',
+    cause,
+  });
+}
+
+/**
  * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, synced
  * and renamed.
  *
@@ -40,7 +80,7 @@ export async function writeFileAtomically(
 ): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(temporary, 'wx', options.mode ?? 0o644);
     try {
       await file.writeFile(content);
@@ -62,7 +102,7 @@ export interface TemporaryFolder extends AsyncDisposable {
 
 export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = tmpdir()): Promise<TemporaryFolder> {
   try {
-    await mkdir(parent, { recursive: true });
+    await makeFolder(parent);
     const path = await mkdtemp(join(parent, prefix));
     return {
       path,

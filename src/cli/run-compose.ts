@@ -1,17 +1,19 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { steadyClock } from '../clock.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
-import { clusterLoad, type Load, type TestDurations } from '../runner/index.js';
+import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
 import type { CliContext } from './command.js';
 import { openRunClusters } from './compose.js';
 import { isDatabaseUrl, locationOf } from './flake/options.js';
 import { runFiles } from './report/run-files.js';
-import type { Finisher, RunDeps } from './run.js';
+import type { Finisher, RunDeps, RunHistory } from './run.js';
 
 /** The real parts of `mk-ci run`. */
 export function composeRun(context: CliContext): RunDeps {
@@ -21,35 +23,40 @@ export function composeRun(context: CliContext): RunDeps {
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: ALL_FORMATS,
-    durations: (config) => recordedDurations(config, context),
+    history: (config) => readHistory(config, context),
     finishers: async (config, folder) => [...runFiles(folder, context), flakeFinisher(config)],
-    now: () => new Date(),
+    now: steadyClock(),
   };
 }
 
-/** Mean durations of tests from the database, for shards of equal length; none when there is no database yet. */
-async function recordedDurations(config: Config, context: Pick<CliContext, 'log'>): Promise<TestDurations> {
+/** Durations of earlier runs from the database of the configuration; none when there is no database yet. */
+async function readHistory(config: Config, context: Pick<CliContext, 'log'>): Promise<RunHistory> {
   const location = locationOf(config.flake.database, config.folder);
-  const durations = new Map<string, number>();
+  const tests = new Map<string, number>();
   const keyOf = (environment: string, key: string): string => `${environment}\0${key}`;
+  let suites: readonly RecordedSuite[] = [];
   try {
     if (isDatabaseUrl(location) || (await exists(location))) {
       const { openFlakeStore } = await import('../flake/index.js');
       const store = await openFlakeStore(location, { readonly: true });
       try {
-        for (const row of await store.durations()) {
-          const key = testKey({ package: row.package, name: row.test });
-          durations.set(keyOf(row.environment, key), row.durationMs);
+        suites = await store.suiteDurations();
+        // Only shards ask for single tests.
+        for (const row of config.suites.some(({ shards }) => shards > 1) ? await store.durations() : []) {
+          tests.set(keyOf(row.environment, testKey({ package: row.package, name: row.test })), row.durationMs);
         }
       } finally {
         await store.close();
       }
     }
   } catch (error) {
-    // Only how tests are spread over shards depends on it.
+    // Only the order of cells and how tests are spread over shards depend on it.
     context.log.warn('durations of earlier runs could not be read', { database: location, why: messageOf(error) });
   }
-  return (environment, _suite, test) => durations.get(keyOf(environment, testKey(test)));
+  return {
+    tests: (environment, _suite, test) => tests.get(keyOf(environment, testKey(test))),
+    cells: cellDurations(suites),
+  };
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -65,7 +72,7 @@ function flakeFinisher(config: Config): Finisher {
     finish: async (run) => {
       const { database } = config.flake;
       const location = locationOf(database, config.folder);
-      if (!isDatabaseUrl(location)) await mkdir(dirname(location), { recursive: true });
+      if (!isDatabaseUrl(location)) await makeFolder(dirname(location));
       const { openFlakeStore } = await import('../flake/index.js');
       const store = await openFlakeStore(location);
       try {

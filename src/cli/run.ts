@@ -22,6 +22,7 @@ import {
   readGitFacts,
   runSummary,
   sourceInfo,
+  type CellDurations,
   type Formats,
   type Load,
   type RunOutcome,
@@ -41,14 +42,22 @@ export interface Finisher {
   readonly finish: (run: RunResult, folder: RunFolder) => Promise<string | undefined>;
 }
 
+/** What earlier runs tell of this one. */
+export interface RunHistory {
+  /** For shards of equal length. */
+  readonly tests: TestDurations;
+  /** For the order in which cells start. */
+  readonly cells: CellDurations;
+}
+
 /** What `run` is composed of. */
 export interface RunDeps {
   readonly createClusters: (run: { readonly runId: string; readonly plan: RunPlan }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
   readonly formats: Formats;
-  /** Of tests in earlier runs, asked when a suite has shards. */
-  readonly durations: (config: Config) => Promise<TestDurations>;
+  readonly history: (config: Config) => Promise<RunHistory>;
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
+  /** The same clock for all of a run; it never goes back. */
   readonly now: () => Date;
 }
 
@@ -73,7 +82,8 @@ export async function runCommand(
   const config = await loadConfig({ cwd: context.cwd, file: flags.config });
   const filters = planFilters(suites, flags);
   const environments = selectEnvironments(config.environments, environmentFilter(flags));
-  const plan = planRun({ environments, suites: config.suites }, filters);
+  const history = await deps.history(config);
+  const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
   const limits = limitsOf({ cpus: availableParallelism(), memoryMiB: availableMemoryMiB() }, flags.jobs);
   if (flags.dryRun === true) {
     await context.stdout(
@@ -97,6 +107,7 @@ export async function runCommand(
     isTerminal: context.isTerminal,
     color: context.color,
     size: context.size,
+    now: () => deps.now().getTime(),
   });
   let outcome: RunOutcome;
   try {
@@ -111,7 +122,7 @@ export async function runCommand(
       clusterLoad: deps.clusterLoad,
       limits,
       formats: deps.formats,
-      ...(config.suites.some(({ shards }) => shards > 1) ? { durations: await deps.durations(config) } : {}),
+      durations: history.tests,
       hostEnv: context.env,
       labels: ownershipLabels({ role: 'suite', runId, owner: identifySelf() }),
       keep: flags.keep,

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
-import { access, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { access, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 import { hostErrorOf, systemErrorCode } from '../errors.js';
+import { makeFolder } from '../files.js';
 import type { ProcessIdentity } from '../process.js';
 import type { Ownership } from './ownership.js';
 
@@ -127,7 +128,7 @@ async function readJournal(folder: string): Promise<JournalContent> {
 async function writeEntry(folder: string, path: string, entry: JournalEntry): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const file = await open(temporary, 'wx', 0o600);
     try {
       await file.writeFile(`${JSON.stringify(entry)}\n`);

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MkCiError, hostErrorOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { isAlive, type ProcessIdentity } from '../process.js';
 
 export interface LockOptions {
@@ -35,7 +36,7 @@ export async function acquireLock(options: LockOptions): Promise<AsyncDisposable
   for (;;) {
     signal.throwIfAborted();
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await writeFile(path, '');
     } catch (error) {
       throw hostErrorOf(error, folder) ?? error;

@@ -1,7 +1,8 @@
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { cp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hostErrorOf, messageOf, systemErrorCode } from '../errors.js';
+import { makeFolder } from '../files.js';
 import type { ApiClient } from './api-client.js';
 import type { ClusterFolder, ClusterRecord } from './folder.js';
 
@@ -36,7 +37,7 @@ export async function saveClusterLogs(options: SaveLogsOptions): Promise<void> {
   const node = join(target, `${name}-control-plane`);
   const missing: string[] = [];
   try {
-    await mkdir(node, { recursive: true });
+    await makeFolder(node);
     for (const file of await listFiles(paths.logs)) {
       signal.throwIfAborted();
       await cp(join(paths.logs, file), join(node, file)).catch((error: unknown) => {

@@ -122,14 +122,14 @@ describe('records', () => {
 describe('acquireLock', () => {
   it('is held by one at a time', async () => {
     await using temporary = await createTemporaryFolder();
-    const options = { folder: join(temporary.path, 'l'), owner: identifySelf(), signal, timeoutMs: 10_000 };
+    const options = { folder: join(temporary.path, 'l'), owner: identifySelf(), signal, timeoutMs: 15_000 };
     let holders = 0;
     await Promise.all(
       Array.from({ length: 6 }, async () => {
         await using _lock = await acquireLock(options);
         holders += 1;
         expect(holders).toBe(1);
-        await new Promise((resolve) => setTimeout(resolve, 2));
+        for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
         holders -= 1;
       }),
     );

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hostErrorOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import {
   generateKeyPair,
   issueCertificate,
@@ -53,7 +54,8 @@ export interface ClusterPkiOptions {
   readonly now: Date;
 }
 
-const HOUR_MS = 3_600_000;
+/** A host whose clock is set back by a wrong time zone or a step still takes the certificates. */
+const BACKDATED_MS = 24 * 3_600_000;
 const LIFE_YEARS = 10;
 
 /** Where the files of a cluster's PKI lie, whether they exist or not. */
@@ -88,13 +90,13 @@ export function clusterPkiFiles(folder: string): ClusterPki {
 export async function createClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
   const { folder, now } = options;
   const contents = makeContents(options, {
-    notBefore: new Date(now.getTime() - HOUR_MS),
+    notBefore: new Date(now.getTime() - BACKDATED_MS),
     notAfter: new Date(Date.UTC(now.getUTCFullYear() + LIFE_YEARS, now.getUTCMonth(), now.getUTCDate())),
   });
   const temporary = `${folder}.${randomBytes(4).toString('hex')}.tmp`;
   const made = clusterPkiFiles(temporary);
   try {
-    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    await makeFolder(temporary, { mode: 0o700 });
     await Promise.all(contents(made).map(([path, text, mode]) => writeFile(path, text, { mode })));
     await rm(folder, { recursive: true, force: true });
     await rename(temporary, folder);

@@ -13,6 +13,7 @@ import { choosePortRange, leasePorts, listPortLeases, parseEphemeralRange, repla
 
 const DEAD: ProcessIdentity = { pid: process.pid, startedAt: '1@00000000' };
 
+// Ranges of the tests' own, away from the one in which clusters of this host live.
 describe('leasePorts', () => {
   let temporary: TemporaryFolder;
   const owner = identifySelf();
@@ -42,14 +43,14 @@ describe('leasePorts', () => {
   });
 
   it('does not give out a port that a living process holds', async () => {
-    const range = { first: 21_000, last: 21_400 };
+    const range = { first: 12_000, last: 12_400 };
     const [first] = await leasePorts(1, { folder: temporary.path, owner, range, random: () => 0 });
     const [second] = await leasePorts(1, { folder: temporary.path, owner, range, random: () => 0 });
     expect(second!.port).toBeGreaterThan(first!.port);
   });
 
   it('takes over the lease of a dead owner, whose number now belongs to another process', async () => {
-    const range = { first: 21_000, last: 21_400 };
+    const range = { first: 12_000, last: 12_400 };
     const [lease] = await leasePorts(1, { folder: temporary.path, owner: DEAD, range, random: () => 0 });
     const [again] = await leasePorts(1, { folder: temporary.path, owner, range, random: () => 0 });
     expect(again!.port).toBe(lease!.port);
@@ -71,7 +72,7 @@ describe('leasePorts', () => {
   });
 
   it('gives all or nothing', async () => {
-    const range = { first: 21_500, last: 21_502 };
+    const range = { first: 12_500, last: 12_502 };
     await expect(leasePorts(4, { folder: temporary.path, owner, range })).rejects.toThrow(/4 wanted, 3 found|4 wanted/);
     expect(readdirSync(temporary.path)).toEqual([]);
   });
@@ -103,7 +104,7 @@ describe('leasePorts', () => {
     const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)']);
     try {
       const childIdentity = { pid: child.pid!, startedAt: '' };
-      const range = { first: 21_600, last: 21_900 };
+      const range = { first: 12_600, last: 12_900 };
       const [lease] = await leasePorts(1, { folder: temporary.path, owner, range, random: () => 0 });
       await lease!.transfer(childIdentity);
       expect((await listPortLeases(temporary.path)).map((file) => file.owner)).toEqual([childIdentity]);

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { MkCiError, hostErrorOf, systemErrorCode } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { isAlive, type ProcessIdentity } from '../process.js';
 
 /**
@@ -68,7 +69,7 @@ export async function leasePorts(count: number, options: PortOptions): Promise<P
   const avoid = new Set(options.avoid);
   const leases: PortLease[] = [];
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     for (const port of candidates(range, prefer, random())) {
       if (leases.length === count) break;
       if (avoid.has(port)) continue;

@@ -5,6 +5,7 @@ export { ciSourceOf, type CiSource } from './ci-environment.js';
 export type {
   CountRow,
   DurationRow,
+  SuiteDurationRow,
   Filter,
   FlakeStore,
   HistoryRow,

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { hostErrorOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { decodeUnits, encodeSeptets, encodeUnits } from './shared/codec.js';
 
 /**
@@ -62,7 +63,7 @@ export async function createReportFiles(htmlPath: string): Promise<ReportFiles> 
       const key = `${String(log)}-${String(block)}`;
       const file = join(temporary, `${key}.js`);
       await atEdge(file, async () => {
-        if (!made) await mkdir(temporary, { recursive: true });
+        if (!made) await makeFolder(temporary);
         made = true;
         await writeFile(file, encodeBlock(key, packed));
       });
@@ -72,7 +73,7 @@ export async function createReportFiles(htmlPath: string): Promise<ReportFiles> 
     async publish(page, inline) {
       const draft = join(folder, `.${name}.${randomBytes(6).toString('hex')}.tmp`);
       await atEdge(htmlPath, async () => {
-        await mkdir(folder, { recursive: true });
+        await makeFolder(folder);
         try {
           const file = await open(draft, 'wx', 0o644);
           try {

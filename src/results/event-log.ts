@@ -88,7 +88,8 @@ function ignoreFailure(action: () => void): void {
 /** A failed write below the run folder, in the words of the catalogue. */
 export function outputError(path: string, error: unknown): MkCiError {
   if (error instanceof MkCiError && error.code === 'RUN_OUTPUT') return error;
-  const code = systemErrorCode(error);
+  const cause = error instanceof MkCiError ? (error.cause ?? error) : error;
+  const code = systemErrorCode(cause);
   const why =
     code === 'ENOSPC' || code === 'EDQUOT'
       ? 'no space left'
@@ -96,7 +97,11 @@ export function outputError(path: string, error: unknown): MkCiError {
         ? 'permission denied'
         : code === 'EROFS'
           ? 'read-only file system'
-          : (code ?? messageOf(error));
+          : code === 'ENOTDIR'
+            ? 'a file is where a folder should be'
+            : code === 'ENOENT'
+              ? 'no folder can be made there'
+              : (code ?? messageOf(cause));
   return new MkCiError('RUN_OUTPUT', { message: `${path} (${why})`, cause: error });
 }
 

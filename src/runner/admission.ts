@@ -90,8 +90,7 @@ export function limitsOf(host: HostCapacity, jobs: number | undefined): Limits {
 }
 
 /**
- * What a cluster keeps busy: a control plane as processes takes about half a processor and 700 MiB (measured: see
- * docs/running.md), a kubeadm node two processors' share and 2 GiB, an attached cluster nothing of this host.
+ * What a cluster keeps busy: a control plane as processes takes about half a processor and 700 MiB, a kubeadm node two processors' share and 2 GiB, an attached cluster nothing of this host.
  */
 export function clusterLoad(bootstrap: 'processes' | 'kubeadm' | 'attach', nodes: number): Load {
   switch (bootstrap) {

@@ -1,7 +1,8 @@
-import { mkdir, open, type FileHandle, realpath } from 'node:fs/promises';
+import { open, type FileHandle, realpath } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
 import { MkCiError } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { lastLines, startProcess, type Argv, type ProcessEnd } from '../exec.js';
 import type { Labels } from '../process.js';
 import { outputError } from '../results/event-log.js';
@@ -187,7 +188,7 @@ interface AttemptFiles extends AsyncDisposable {
 
 async function openFiles(folder: AttemptFolder): Promise<AttemptFiles> {
   try {
-    await mkdir(folder.artifacts, { recursive: true });
+    await makeFolder(folder.artifacts);
     const stdout = await open(folder.stdout, 'a');
     const stderr = await open(folder.stderr, 'a');
     return {

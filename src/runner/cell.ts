@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { MkCiError, isMkCiError, messageOf } from '../errors.js';
+import { makeFolder } from '../files.js';
 import type { Argv } from '../exec.js';
 import type { Labels } from '../process.js';
 import { summarizeCell } from '../results/accumulate.js';
@@ -256,7 +257,7 @@ function existsFrom(cell: PlannedCell, deps: CellDeps): (path: string) => boolea
 
 async function writeLines(path: string, lines: readonly string[]): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await writeFile(path, lines.map((line) => `${line}\n`).join(''));
   } catch (error) {
     throw outputError(path, error);

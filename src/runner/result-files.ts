@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
+import { globPattern } from '../results/input/index.js';
 import type { Emit, Format } from '../results/reader.js';
 import { createOutputReader, type Formats } from './output-reader.js';
 
@@ -42,7 +43,7 @@ export interface ResultFileOptions {
 export async function readResultFiles(
   options: ResultFileOptions,
 ): Promise<readonly { readonly path: string; readonly format: Format }[]> {
-  const patterns = options.patterns?.map(pathGlobToRegExp);
+  const patterns = options.patterns?.map((pattern) => globPattern(pattern.replace(/^\.\//, '')));
   const all = await listFiles(options.folder);
   const wanted = all
     .filter((path) =>
@@ -97,33 +98,4 @@ async function isRegularFile(path: string): Promise<boolean> {
   } catch {
     return false; // a link to nothing
   }
-}
-
-/** A glob over paths: `*` and `?` stay inside a folder, `**` crosses folders, `{a,b}` is either. */
-export function pathGlobToRegExp(glob: string): RegExp {
-  let depth = 0;
-  const source = glob.replace(/^\.\//, '').replace(/\*\*\/|\*\*|[\s\S]/g, (part) => {
-    switch (part) {
-      case '**/':
-        return '(?:.*/)?';
-      case '**':
-        return '.*';
-      case '*':
-        return '[^/]*';
-      case '?':
-        return '[^/]';
-      case '{':
-        depth += 1;
-        return '(?:';
-      case '}':
-        if (depth === 0) return '\\}';
-        depth -= 1;
-        return ')';
-      case ',':
-        return depth > 0 ? '|' : ',';
-      default:
-        return part.replace(/[.+^$()|[\]\\]/, '\\$&');
-    }
-  });
-  return new RegExp(`^${source}${')'.repeat(depth)}$`);
 }

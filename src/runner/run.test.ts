@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { steadyClock } from '../clock.js';
 import { parseConfig } from '../config/index.js';
 import { MkCiError } from '../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
@@ -154,7 +155,7 @@ describe('exit code and tests of a suite', () => {
   it('ends a suite at its time limit with its children, unfinished tests timed out', async () => {
     const outcome = await run(
       await suite(`${print(goJson({ TestA: 'pass' }))}${print(goJson({ TestB: 'open' }))}sleep 300 & sleep 300`),
-      { filters: { timeoutMs: 700 } },
+      { filters: { timeoutMs: 3000 } },
     );
     expect(statuses(outcome)).toEqual({ TestA: 'passed', TestB: 'timedout' });
     expect(outcome.result.errors).toMatchObject([{ code: 'RUN_SUITE_TIMEOUT' }]);
@@ -173,8 +174,13 @@ describe('exit code and tests of a suite', () => {
 });
 
 describe('what a suite leaves behind', () => {
-  it('reads what a suite wrote just before it ended and ends children in its group', async () => {
-    const outcome = await run(await suite(`(sleep 0.2; echo late) & ${print(goJson({ TestA: 'pass' }))}`));
+  it('ends children in the group of a suite and reads what they say at their end', async () => {
+    const child = `trap 'echo late; exit' TERM; echo yes > up; while :; do sleep 0.01; done`;
+    const outcome = await run(await suite(`(${child}) & ${print(goJson({ TestA: 'pass' }))}${until('up')}`), {
+      options: { graceMs: 15_000 },
+    });
+    const { stdout } = runFolderAt(join(folder.path, 'out')).attempt('local-v1.36.s', 1);
+    expect(await readFile(stdout, 'utf8')).toMatch(/late\n$/);
     expect(outcome.exitCode).toBe(0);
     expect(outcome.result.cells[0]?.repairs).toMatchObject([{ kind: 'left-children' }]);
   });
@@ -301,6 +307,44 @@ fi`;
   it('exits 1 for a flaky test with --fail-on-flaky', async () => {
     const outcome = await run(await suite(flaky, '    retries: 1\n'), { options: { failOnFlaky: true } });
     expect(outcome.exitCode).toBe(1);
+  });
+});
+
+describe('a wall clock that is set while a run goes on', () => {
+  const HOUR_MS = 3_600_000;
+  /** Steps back and forth by hours from one look to the next. */
+  function jumping(): () => number {
+    let looks = 0;
+    return () => {
+      looks += 1;
+      return Date.now() + (looks % 2 === 0 ? -5 : 5) * HOUR_MS * looks;
+    };
+  }
+  const times = async (): Promise<string[]> =>
+    (await readFile(join(folder.path, 'out', 'events.jsonl'), 'utf8'))
+      .split('\n')
+      .flatMap((line) => /^\{"type":"(?:run|cell|attempt|phase)[^}]*?"at":"([^"]+)"/.exec(line)?.[1] ?? []);
+
+  it('changes neither durations nor limits nor results', async () => {
+    const wall = jumping();
+    const outcome = await run(await suite(print(goJson({ TestA: 'pass' }))), {
+      options: { now: () => new Date(wall()) },
+    });
+    const [cell] = outcome.result.cells;
+    expect(cell).toMatchObject({ status: 'passed', attempts: [{ exitCode: 0 }] });
+    for (const durationMs of [cell?.durationMs, cell?.attempts[0]?.durationMs]) {
+      expect(durationMs).toBeGreaterThanOrEqual(0);
+      expect(durationMs).toBeLessThan(HOUR_MS);
+    }
+    expect(outcome.exitCode).toBe(0);
+  });
+
+  it('leaves the times of the record in order when they come from a steady clock', async () => {
+    await run(await suite(print(goJson({ TestA: 'pass' }))), { options: { now: steadyClock({ wall: jumping() }) } });
+    const seen = await times();
+    expect(seen.length).toBeGreaterThan(4);
+    expect(seen).toEqual(seen.toSorted());
+    expect(Date.parse(seen.at(-1) ?? '') - Date.parse(seen[0] ?? '')).toBeLessThan(HOUR_MS);
   });
 });
 

@@ -1,9 +1,7 @@
-import { mkdir } from 'node:fs/promises';
-
 import type { ClusterSource } from '../cluster/cluster.js';
 import type { Environment } from '../config/index.js';
 import { MkCiError, isMkCiError, messageOf } from '../errors.js';
-import { writeFileAtomically } from '../files.js';
+import { writeFileAtomically, makeFolder } from '../files.js';
 import type { Labels } from '../process.js';
 import { addRunEvent, createRunState, runResult } from '../results/accumulate-run.js';
 import { openEventLog, outputError, type EventLog } from '../results/event-log.js';
@@ -42,6 +40,7 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Signal that interrupted the run, asked at its end. */
   readonly interruptedBy: () => NodeJS.Signals | undefined;
+  /** For the times in the record: one that nobody can set, see `steadyClock`. Durations and limits do not depend on it. */
   readonly now: () => Date;
   readonly durations?: TestDurations;
   /** Sees every event after it was recorded. */
@@ -67,7 +66,7 @@ export interface RunOutcome {
 export async function executeRun(options: RunOptions): Promise<RunOutcome> {
   const { plan, folder, now } = options;
   try {
-    await mkdir(folder.root, { recursive: true });
+    await makeFolder(folder.root);
   } catch (error) {
     throw outputError(folder.root, error);
   }

@@ -6,7 +6,7 @@ import { isMkCiError } from '../../errors.js';
 import { PORT_NAMES, clusterFolderAt } from '../folder.js';
 import { clusterPkiFiles } from '../pki.js';
 import { planControlPlane, type ControlPlaneInput } from './component-plans.js';
-import { recogniseFailure } from './known-failures.js';
+import { codeOfFailure, recogniseFailure } from './known-failures.js';
 import { renderKwokStages } from './kwok-stages.js';
 import { fakeNode } from './nodes.js';
 import { assignPorts, extraFlagsOf } from './process-clusters.js';
@@ -120,6 +120,13 @@ describe('recogniseFailure', () => {
     ['limits', 'accept4: too many open files'],
   ])('knows %s', (kind, line) => {
     expect(recogniseFailure(['first', line, 'last'])?.kind).toBe(kind);
+  });
+
+  it('blames the host for a full disk, and the component for the rest', () => {
+    const code = (line: string) => codeOfFailure(recogniseFailure([line]), 'K8S_COMPONENT_FAILED');
+    expect(code('write /state/etcd/member/wal/0.tmp: no space left on device')).toBe('HOST_DISK_FULL');
+    expect(code('panic: wal: crc mismatch')).toBe('K8S_COMPONENT_FAILED');
+    expect(code('what nobody knows')).toBe('K8S_COMPONENT_FAILED');
   });
 
   it('knows nothing of the rest', () => {

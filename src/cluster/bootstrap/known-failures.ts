@@ -1,9 +1,18 @@
+import type { ErrorCode } from '../../errors.js';
+
 /** A known way in which a component fails, recognised in the last lines of its log. */
 export interface KnownFailure {
   readonly kind: 'port-taken' | 'disk-full' | 'permission' | 'flags' | 'data' | 'certificate' | 'limits' | 'memory';
   readonly pattern: RegExp;
   readonly advice: string;
 }
+
+/** A component that can not write its log either says nothing: then the disk itself is asked. */
+export const DISK_FULL_FAILURE: KnownFailure = {
+  kind: 'disk-full',
+  pattern: /no space left on device|disk quota exceeded|mvcc: database space exceeded/i,
+  advice: 'Free space on the disk of the state folder, or set MK_CI_HOME to a folder elsewhere.',
+};
 
 /** The first that matches counts: general ones come last. */
 export const KNOWN_FAILURES: readonly KnownFailure[] = [
@@ -12,11 +21,7 @@ export const KNOWN_FAILURES: readonly KnownFailure[] = [
     pattern: /address already in use/i,
     advice: 'Another program took the port between lease and use; start again.',
   },
-  {
-    kind: 'disk-full',
-    pattern: /no space left on device|disk quota exceeded|mvcc: database space exceeded/i,
-    advice: 'Free space on the disk of the state folder, or set MK_CI_HOME to a folder elsewhere.',
-  },
+  DISK_FULL_FAILURE,
   {
     kind: 'flags',
     pattern: /unknown flag|flag provided but not defined|unknown shorthand flag|invalid argument .* for .*flag/i,
@@ -48,6 +53,11 @@ export const KNOWN_FAILURES: readonly KnownFailure[] = [
     advice: 'Check owner and mode of the state folder.',
   },
 ];
+
+/** A start that fails for want of room fails because of the host, whichever component meets it first. */
+export function codeOfFailure(known: KnownFailure | undefined, otherwise: ErrorCode): ErrorCode {
+  return known?.kind === 'disk-full' ? 'HOST_DISK_FULL' : otherwise;
+}
 
 /** @returns `undefined` when none of the patterns is in the text */
 export function recogniseFailure(lines: readonly string[]): KnownFailure | undefined {

@@ -1,9 +1,9 @@
-import { cp, mkdir, readFile } from 'node:fs/promises';
+import { cp, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MkCiError, hostErrorOf, systemErrorCode } from '../../errors.js';
-import { writeFileAtomically } from '../../files.js';
+import { writeFileAtomically, makeFolder } from '../../files.js';
 import { formatIdentity, isAlive, type ProcessIdentity } from '../../process.js';
 import { createCertificateClient, type ApiClient } from '../api-client.js';
 import type { Bundle } from '../bundle/bundle.js';
@@ -23,7 +23,7 @@ import {
   kwokConfig,
   planControlPlane,
 } from './component-plans.js';
-import { recogniseFailure } from './known-failures.js';
+import { DISK_FULL_FAILURE, codeOfFailure, recogniseFailure, type KnownFailure } from './known-failures.js';
 import { renderKwokStages } from './kwok-stages.js';
 import { fakeNode } from './nodes.js';
 import { launchSupervisor, readLogTail, readSupervisorState } from './supervisor-control.js';
@@ -69,7 +69,7 @@ export function serverOf(ports: ClusterPorts): string {
  */
 export async function prepareClusterFolder(paths: ClusterFolder, now: Date, seed?: ClusterSeed): Promise<void> {
   try {
-    for (const folder of [paths.folder, paths.logs, paths.run]) await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const folder of [paths.folder, paths.logs, paths.run]) await makeFolder(folder, { mode: 0o700 });
     await seed?.copyTo(paths);
     await readFile(clusterPkiFiles(paths.pki).ca.certificate).catch(async (error: unknown) => {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
@@ -115,7 +115,7 @@ export async function startComponents(options: ControlPlaneOptions): Promise<Pro
     const [certificate, key] = await Promise.all([readFile(files.certificate, 'utf8'), readFile(files.key, 'utf8')]);
     await writeFileAtomically(path, renderKubeconfig({ name, server, ca, certificate, key }), { mode: 0o600 });
   };
-  await mkdir(paths.run, { recursive: true, mode: 0o700 });
+  await makeFolder(paths.run, { mode: 0o700 });
   await Promise.all([
     kubeconfig(paths.kubeconfig, pki.admin),
     kubeconfig(componentKubeconfig(paths, 'kube-controller-manager'), pki.controllerManager),
@@ -241,10 +241,10 @@ async function failureOf(paths: ClusterFolder, state: SupervisorState): Promise<
   const { component, kind, seen } = state.failure ?? { component: 'supervisor', kind: 'exited', seen: '' };
   // A Go panic says the reason first and its stack after it.
   const tail = await readLogTail(paths, component, 100);
-  const known = recogniseFailure(tail);
+  const known = await explain(paths, tail);
   const panic = tail.findIndex((line) => line.startsWith('panic: '));
   const lines = panic === -1 ? tail.slice(-15) : tail.slice(Math.max(0, panic - 2), panic + 13);
-  return new MkCiError(kind === 'exited' ? 'K8S_COMPONENT_FAILED' : 'K8S_START_TIMEOUT', {
+  return new MkCiError(codeOfFailure(known, kind === 'exited' ? 'K8S_COMPONENT_FAILED' : 'K8S_START_TIMEOUT'), {
     message: kind === 'exited' ? `${component} (${seen})` : `${component}; seen last: ${seen}`,
     ...(known === undefined ? {} : { advice: known.advice }),
     details: { component, known: known?.kind, output: lines.join('\n') },
@@ -264,10 +264,20 @@ async function timedOut(
   });
 }
 
+/** Bytes below which a component can not work. */
+const LEAST_FREE_BYTES = 1024 * 1024;
+
+async function explain(paths: ClusterFolder, lines: readonly string[]): Promise<KnownFailure | undefined> {
+  const known = recogniseFailure(lines);
+  if (known !== undefined) return known;
+  const room = await statfs(paths.folder).catch(() => undefined);
+  return room !== undefined && room.bavail * room.bsize < LEAST_FREE_BYTES ? DISK_FULL_FAILURE : undefined;
+}
+
 async function supervisorEnded(paths: ClusterFolder): Promise<MkCiError> {
   const lines = await readLogTail(paths, 'supervisor', 15);
-  const known = recogniseFailure(lines);
-  return new MkCiError('K8S_COMPONENT_FAILED', {
+  const known = await explain(paths, lines);
+  return new MkCiError(codeOfFailure(known, 'K8S_COMPONENT_FAILED'), {
     message: 'the supervisor of the components ended',
     ...(known === undefined ? {} : { advice: known.advice }),
     details: { component: 'supervisor', known: known?.kind, output: lines.join('\n') },
@@ -276,6 +286,6 @@ async function supervisorEnded(paths: ClusterFolder): Promise<MkCiError> {
 
 /** Where a failed start put the logs. */
 export async function keepLogs(paths: ClusterFolder, target: string): Promise<void> {
-  await mkdir(target, { recursive: true, mode: 0o700 });
+  await makeFolder(target, { mode: 0o700 });
   await cp(paths.logs, join(target, 'logs'), { recursive: true });
 }

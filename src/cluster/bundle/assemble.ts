@@ -1,7 +1,8 @@
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
+import { makeFolder } from '../../files.js';
 import { bundleFolderName, formatMode, type CachedBundle } from './cached-bundles.js';
 import { linkOrCopy, PROGRAM_MODE } from './finished-files.js';
 import { digestOf, formatManifest, MANIFEST_FILE, type BundleManifest, type ManifestFile } from './manifest.js';
@@ -41,7 +42,7 @@ export async function assembleBundle(options: AssembleOptions): Promise<CachedBu
   try {
     await rm(temporary, { recursive: true, force: true });
     const parents = new Set(files.map(({ path }) => dirname(join(temporary, path))));
-    for (const parent of parents) await mkdir(parent, { recursive: true });
+    for (const parent of parents) await makeFolder(parent);
     for (const { file, from } of ingredients) {
       const to = join(temporary, file.path);
       await linkOrCopy(from, to);

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import pRetry, { AbortError } from 'p-retry';
@@ -8,7 +8,7 @@ import type { Response } from 'undici';
 import { z } from 'zod';
 
 import { hostErrorOf, MkCiError, systemErrorCode } from '../../errors.js';
-import { writeFileAtomically } from '../../files.js';
+import { writeFileAtomically, makeFolder } from '../../files.js';
 import { bodyOf, failureOf, HttpFailure, splitCredentials, type HttpClient } from './http.js';
 
 export interface DownloadOptions {
@@ -83,7 +83,7 @@ export async function download(url: string, options: DownloadOptions): Promise<{
       throw hostErrorOf(error, workFolder) ?? error;
     }
     // What is there is of use to the next try, of this process or of another.
-    await mkdir(partialFolder, { recursive: true }).catch(() => undefined);
+    await makeFolder(partialFolder).catch(() => undefined);
     await takeOver(path, kept).catch(() => undefined);
     signal.throwIfAborted();
     throw error;

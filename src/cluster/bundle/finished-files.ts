@@ -1,10 +1,10 @@
-import { chmod, copyFile, link, mkdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { chmod, copyFile, link, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
-import { writeFileAtomically } from '../../files.js';
+import { writeFileAtomically, makeFolder } from '../../files.js';
 import { formatPlatform, type Platform, type ProgramDefinition } from './catalogue.js';
 import { syncToDisk, type BundleFolders } from './workspace.js';
 
@@ -58,7 +58,7 @@ export async function keepFinished(
   const path = placeOf(folders, key);
   const modifiedAt = new Date(Math.floor(Date.now() / 1000) * 1000);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await chmod(from, PROGRAM_MODE);
     await utimes(from, modifiedAt, modifiedAt);
     await syncToDisk(from);

@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 import { isMkCiError, messageOf, MkCiError } from '../../errors.js';
 import { lastLines, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
-import { writeFileAtomically } from '../../files.js';
+import { writeFileAtomically, makeFolder } from '../../files.js';
 import { COMPONENTS, type Component, type Platform, type ProgramDefinition } from './catalogue.js';
 import { buildLabels } from './orphans.js';
 import { goProgramName, isGoAtLeast, parseGoMod, renderBuildModule } from './go-mod.js';
@@ -102,7 +102,7 @@ export async function buildGoPrograms(options: GoBuildOptions): Promise<Readonly
   };
 
   try {
-    await mkdir(workFolder, { recursive: true });
+    await makeFolder(workFolder);
     await writeFile(join(workFolder, 'go.mod'), 'module mk-ci.invalid/bundle\n');
     const goVersion = await findGo(run);
 

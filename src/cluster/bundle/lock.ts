@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { z } from 'zod';
 
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
+import { makeFolder } from '../../files.js';
 import { identifySelf, isAlive, type ProcessIdentity } from '../../process.js';
 
 /** Who holds a lock, as written into the lock file. */
@@ -56,7 +57,7 @@ export async function acquireLock(path: string, options: LockOptions): Promise<A
   const claim = `${path}.${token}`;
   let announced = '';
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await writeFile(claim, JSON.stringify(own), { flag: 'wx' });
     for (;;) {
       signal.throwIfAborted();
@@ -78,7 +79,7 @@ export async function acquireLock(path: string, options: LockOptions): Promise<A
     signal.throwIfAborted();
     throw hostErrorOf(error, path) ?? error;
   } finally {
-    await rm(claim, { force: true });
+    await rm(claim, { force: true }).catch(() => undefined); // why it is not there is being thrown
   }
   return {
     [Symbol.asyncDispose]: async () => {

@@ -1,8 +1,7 @@
 import { appendFile, chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { MkCiError } from '../../errors.js';
 import { exec } from '../../exec.js';
@@ -24,7 +23,10 @@ import {
 } from './testing/rig.js';
 
 const VERSION = 'v1.36.3';
-const NOBODY = 'http://127.0.0.1:59999';
+/** Below the ports that the kernel gives to anybody, and not on the list of those that `fetch` refuses. */
+const NOBODY = 'http://127.0.0.1:2';
+
+const WAIT = { timeout: 15_000, interval: 5 };
 const never = new AbortController().signal;
 
 let home: TemporaryFolder;
@@ -45,7 +47,7 @@ function storeWith(options: Partial<BundleStoreOptions> = {}, go: Partial<FakeGo
     env: {},
     releaseServers: releaseServersAt(NOBODY),
     platform: TEST_PLATFORM,
-    http: { connectTimeoutMs: 300, silenceMs: 300 },
+    http: { connectTimeoutMs: 10_000, silenceMs: 10_000 },
     cores: 2,
     ...options,
   });
@@ -135,8 +137,12 @@ describe('ensure with Go', () => {
   it('shares one build between callers that come at the same time', async () => {
     const calls: NonNullable<FakeGoOptions['calls']> = [];
     const steps: BundleStep[] = [];
+    const waiting = (): BundleStep[] => steps.filter(({ name, state }) => name === 'waiting' && state === 'started');
+    // The build lasts until all others wait for it.
     const duringBuild = async (): Promise<void> => {
-      await delay(20);
+      await vi.waitFor(() => {
+        expect(waiting()).toHaveLength(3);
+      }, WAIT);
     };
     const found = await Promise.all(
       Array.from({ length: 4 }, () =>
@@ -145,10 +151,7 @@ describe('ensure with Go', () => {
     );
     expect(new Set(found.map(({ folder }) => folder)).size).toBe(1);
     expect(calls.filter(({ argv }) => argv[1] === 'build')).toHaveLength(1);
-    expect(steps.filter(({ name, state }) => name === 'waiting' && state === 'started').length).toBeGreaterThanOrEqual(
-      3,
-    );
-    expect(steps.find(({ name }) => name === 'waiting')?.message).toContain(`process ${process.pid}`);
+    expect(waiting()[0]?.message).toContain(`process ${process.pid}`);
   });
 
   it('leaves no bundle when interrupted, and later builds only what was not finished', async () => {
@@ -177,7 +180,7 @@ describe('ensure with Go', () => {
     await mkdir(join(bundles, '.locks'), { recursive: true });
     const dead = { pid: 4_000_000, startedAt: '1@00000000', purpose: 'x', since: '2026-11-21T10:00:00Z', token: 'a' };
     await writeFile(join(bundles, '.locks', `${VERSION}-linux-amd64.lock`), JSON.stringify(dead));
-    await storeWith().ensure(VERSION, { ...wanting(), signal: AbortSignal.timeout(5000) });
+    await storeWith().ensure(VERSION, { ...wanting(), signal: AbortSignal.timeout(15_000) });
     expect(await readdir(join(bundles, '.work'))).toEqual([]);
     expect(await readdir(join(bundles, '.locks'))).toEqual([]);
   });
@@ -217,7 +220,7 @@ describe('ensure with no source', () => {
     const problems = (error.details['problems'] as string[]).join('\n');
     expect(problems).toMatch(/^cache .*: has no kube-apiserver, .* for v1\.36\.3$/m);
     expect(problems).toMatch(/^mirror .*nowhere: /m);
-    expect(problems).toMatch(/^release downloads: 127\.0\.0\.1:59999: connection refused/m);
+    expect(problems).toMatch(/^release downloads: 127\.0\.0\.1:2: connection refused/m);
     expect(problems).toMatch(/^Go modules: Go is not installed$/m);
     expect(error.advice).toContain('go.dev/dl');
     expect(error.advice).toContain('--from');

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
+import { makeFolder } from '../../files.js';
 import { identifySelf, isAlive, type ProcessIdentity } from '../../process.js';
 
 /**
@@ -53,7 +54,7 @@ export async function createWorkFolder(
 ): Promise<WorkFolder> {
   const path = join(folders.work, formatOwner(identifySelf()));
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
     await sweepWorkFolders(folders, alive);
   } catch (error) {
     throw hostErrorOf(error, folders.root) ?? error;
@@ -84,7 +85,7 @@ export async function sweepWorkFolders(
 async function removeWorkFolder(path: string, folders: BundleFolders): Promise<void> {
   for (const name of await listFolder(path)) {
     if (!/\.part(?:\.json)?$/.test(name)) continue;
-    await mkdir(folders.partial, { recursive: true });
+    await makeFolder(folders.partial);
     await rename(join(path, name), join(folders.partial, partialName(name))).catch(ignoreMissing);
   }
   await rm(path, { recursive: true, force: true, maxRetries: 3 });

@@ -69,6 +69,16 @@ describe('planGc', () => {
     expect(plan.kept).toEqual([{ what: 'process 2 etcd', why: 'its run, process 100, is alive' }]);
   });
 
+  it('keeps everything of a living run, and ends what a dead one left, whatever the wall clock was set to', () => {
+    const processes = [
+      process(1, { runId: 'r1', owner: alive, expiresAt: '2026-08-24T13:00:00Z' }),
+      process(2, { runId: 'r2', owner: dead, expiresAt: '2026-08-24T13:00:00Z' }),
+    ];
+    for (const now of ['1970-01-01T00:00:00Z', '2026-08-24T12:00:00Z', '2099-01-01T00:00:00Z']) {
+      expect(ending(planGc(seen({ now: new Date(now), processes })))).toEqual([2]);
+    }
+  });
+
   it('is not misled by a number that now belongs to another process', () => {
     expect(ending(planGc(seen({ processes: [process(1, { owner: reused })] })))).toEqual([1]);
   });

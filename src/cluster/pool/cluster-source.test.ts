@@ -1,8 +1,7 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { MkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
@@ -98,6 +97,15 @@ describe('createClusterSource', () => {
     });
   };
 
+  const called = async (call: string): Promise<void> => {
+    await vi.waitFor(
+      () => {
+        expect(fake.calls).toContain(call);
+      },
+      { timeout: 15_000, interval: 2 },
+    );
+  };
+
   beforeEach(async () => {
     temporary = await createTemporaryFolder();
     fake = fakeManager(join(temporary.path, 'state'));
@@ -142,11 +150,11 @@ describe('createClusterSource', () => {
   it('takes a prepared cluster by unpausing it, and removes the unused ones', async () => {
     source = open({ pool: { min: 1, max: 1 } });
     await source.acquire(SPEC, 'fresh', { signal });
-    await delay(50);
+    await called('pause local-0824abc123-2');
     const { cluster } = await source.acquire(SPEC, 'fresh', { signal });
     expect(fake.calls).toContain('pause local-0824abc123-2');
     expect(cluster.name).toBe('local-0824abc123-2');
-    await delay(50);
+    await called('pause local-0824abc123-3');
     await source[Symbol.asyncDispose]();
     expect(fake.calls.filter((call) => call.startsWith('delete')).sort()).toEqual([
       'delete local-0824abc123-1',
@@ -158,7 +166,7 @@ describe('createClusterSource', () => {
   it('starts another when a prepared cluster does not continue', async () => {
     source = open({ pool: { min: 1, max: 1 } });
     await source.acquire(SPEC, 'fresh', { signal });
-    await delay(50);
+    await called('pause local-0824abc123-2');
     fake.failing.add('unpause');
     const { cluster } = await source.acquire(SPEC, 'fresh', { signal });
     expect(cluster.name).toBe('local-0824abc123-3');

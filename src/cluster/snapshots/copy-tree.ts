@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
+
+import { makeFolder } from '../../files.js';
 
 /** One file of a copied tree. */
 export interface FileRecord {
@@ -81,7 +83,7 @@ async function copyFile(from: string, to: string | undefined, path: string): Pro
   const source = await open(from, 'r');
   try {
     const { mode } = await source.stat();
-    if (to !== undefined) await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    if (to !== undefined) await makeFolder(dirname(to), { mode: 0o700 });
     const target = to === undefined ? undefined : await open(to, 'wx', mode & 0o777);
     try {
       const buffer = Buffer.allocUnsafe(READ_BYTES);

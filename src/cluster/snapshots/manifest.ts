@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
 import { MkCiError, hostErrorOf, messageOf, systemErrorCode } from '../../errors.js';
-import { writeFileAtomically } from '../../files.js';
+import { writeFileAtomically, makeFolder } from '../../files.js';
 import { copyTree, differencesOf, type FileRecord } from './copy-tree.js';
 
 /**
@@ -42,7 +42,7 @@ export interface WriteSnapshotOptions {
 export async function writeSnapshot({ folder, parts, about, signal }: WriteSnapshotOptions): Promise<boolean> {
   const temporary = `${folder}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    await makeFolder(temporary, { mode: 0o700 });
     const files: FileRecord[] = [];
     for (const [name, source] of Object.entries(parts)) {
       const copied = await copyTree(source, join(temporary, 'data', name), { signal, skip: isPreallocation });

@@ -12,6 +12,9 @@ import type { ComponentPlan, SupervisorPlan } from './plan.js';
 import { parseSupervisorState, type SupervisorState } from './state.js';
 import { supervise } from './supervisor.js';
 
+/** A loaded host may take its time. */
+const poll = <T>(look: () => T): ReturnType<typeof expect.poll<T>> => expect.poll(look, { timeout: 15_000 });
+
 describe('supervise', () => {
   let temporary: TemporaryFolder;
   let server: Server;
@@ -39,7 +42,7 @@ describe('supervise', () => {
     labels: { role: name },
     after: [],
     ready: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ok` },
-    stopTimeoutMs: 200,
+    stopTimeoutMs: 10_000,
     ...rest,
   });
   const plan = (...components: ComponentPlan[]): SupervisorPlan => ({
@@ -48,7 +51,7 @@ describe('supervise', () => {
     stateFile: join(temporary.path, 'state.json'),
     logsFolder: temporary.path,
     logBytes: 1000,
-    readyTimeoutMs: 5000,
+    readyTimeoutMs: 15_000,
   });
   const state = async (): Promise<SupervisorState | undefined> =>
     parseSupervisorState(await readFile(join(temporary.path, 'state.json'), 'utf8').catch(() => ''));
@@ -62,9 +65,9 @@ describe('supervise', () => {
       stop.signal,
     );
     // b comes first in the list, so it is ended last; but it was started only after a.
-    await expect.poll(async () => (await state())?.phase).toBe('running');
+    await poll(async () => (await state())?.phase).toBe('running');
     const order = join(temporary.path, 'order');
-    await expect.poll(async () => await readFile(order, 'utf8')).toBe('start a\nstart b\n');
+    await poll(async () => await readFile(order, 'utf8')).toBe('start a\nstart b\n');
     const pids = (await state())!.components.map(({ process }) => process!.pid);
     stop.abort();
     expect((await ended).phase).toBe('ended');
@@ -111,18 +114,23 @@ describe('supervise', () => {
 
   it('starts again what died after all were ready', async () => {
     const ended = supervise(plan(component('a', 'exec sleep 60')), stop.signal);
-    await expect.poll(async () => (await state())?.phase).toBe('running');
+    await poll(async () => (await state())?.phase).toBe('running');
     process.kill((await state())!.components[0]!.process!.pid, 'SIGKILL');
-    await expect
-      .poll(async () => (await state())?.components[0])
-      .toMatchObject({ state: 'ready', restarts: 1, lastExit: 'ended by SIGKILL' });
+    await poll(async () => (await state())?.components[0]).toMatchObject({
+      state: 'ready',
+      restarts: 1,
+      lastExit: 'ended by SIGKILL',
+    });
     stop.abort();
     await ended;
   });
 
   it('kills what does not end, also when it is paused', async () => {
-    const ended = supervise(plan(component('deaf', `trap '' TERM; while :; do sleep 1; done`)), stop.signal);
-    await expect.poll(async () => (await state())?.phase).toBe('running');
+    const ended = supervise(
+      plan(component('deaf', `trap '' TERM; while :; do sleep 1; done`, { stopTimeoutMs: 100 })),
+      stop.signal,
+    );
+    await poll(async () => (await state())?.phase).toBe('running');
     const { pid } = (await state())!.components[0]!.process!;
     process.kill(-pid, 'SIGSTOP');
     stop.abort();

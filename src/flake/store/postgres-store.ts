@@ -7,7 +7,15 @@ import type { RunResult } from '../../results/model.js';
 import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './migrations.js';
 import { isConnectionLost, postgresError } from './postgres-errors.js';
 import { PostgresWriter } from './postgres-writer.js';
-import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
+import {
+  readAttempts,
+  readCounts,
+  readDurations,
+  readSuiteDurations,
+  readFailingDays,
+  readHistory,
+  readRuns,
+} from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
@@ -18,6 +26,7 @@ import type {
   CountRow,
   DayRow,
   DurationRow,
+  SuiteDurationRow,
   Filter,
   FlakeStore,
   HistoryRow,
@@ -233,6 +242,10 @@ class PostgresStore implements FlakeStore {
 
   async durations(environment?: string): Promise<DurationRow[]> {
     return await this.#read(() => readDurations(this.#db, environment));
+  }
+
+  async suiteDurations(): Promise<SuiteDurationRow[]> {
+    return await this.#read(() => readSuiteDurations(this.#db));
   }
 
   async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {

@@ -4,7 +4,7 @@ import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
 
 import { DAY_MS, dayOf, statusOfCode, type ResultRecord, type RunRecord } from './record.js';
 import type { Schema } from './schema.js';
-import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow } from './store.js';
+import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow, SuiteDurationRow } from './store.js';
 
 /**
  * Reads, the same for every engine. They count and list; what the numbers mean is decided in `statistics/` and
@@ -128,6 +128,27 @@ export async function readDurations(db: Kysely<Schema>, environment?: string): P
     const durationMs = (counts.passed > 0 ? passedMs : failedMs) / attempts;
     return [{ repository, environment: name, package: pkg, test, durationMs, attempts }];
   });
+}
+
+export async function readSuiteDurations(db: Kysely<Schema>): Promise<SuiteDurationRow[]> {
+  const rows = await db
+    .selectFrom('run')
+    .innerJoin('environment', 'environment.id', 'run.environment_id')
+    .innerJoin('suite', 'suite.id', 'run.suite_id')
+    .where('run.complete', '=', 1)
+    .where('run.excluded', 'is', null)
+    .where('run.duration_ms', 'is not', null)
+    .groupBy(['environment.name', 'suite.name'])
+    .orderBy('environment.name')
+    .orderBy('suite.name')
+    .select([
+      'environment.name as environment',
+      'suite.name as suite',
+      total('run.duration_ms').as('sumMs'),
+      sql<number>`cast(count(*) as double precision)`.as('runs'),
+    ])
+    .execute();
+  return rows.map(({ environment, suite, sumMs, runs }) => ({ environment, suite, durationMs: sumMs / runs, runs }));
 }
 
 export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 1000): Promise<HistoryRow[]> {

@@ -4,7 +4,15 @@ import { Kysely, SqliteDialect } from 'kysely';
 import type { RunResult } from '../../results/model.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
-import { readAttempts, readCounts, readDurations, readFailingDays, readHistory, readRuns } from './queries.js';
+import {
+  readAttempts,
+  readCounts,
+  readDurations,
+  readSuiteDurations,
+  readFailingDays,
+  readHistory,
+  readRuns,
+} from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
@@ -16,6 +24,7 @@ import type {
   CountRow,
   DayRow,
   DurationRow,
+  SuiteDurationRow,
   Filter,
   FlakeStore,
   HistoryRow,
@@ -152,6 +161,10 @@ class SqliteStore implements FlakeStore {
 
   async durations(environment?: string): Promise<DurationRow[]> {
     return await this.#read(() => readDurations(this.#kysely, environment));
+  }
+
+  async suiteDurations(): Promise<SuiteDurationRow[]> {
+    return await this.#read(() => readSuiteDurations(this.#kysely));
   }
 
   async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {

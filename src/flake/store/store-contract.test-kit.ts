@@ -196,6 +196,23 @@ export function describeStoreContract(engine: string, open: () => Promise<FlakeS
       expect(await store.durations('nowhere')).toEqual([]);
     });
 
+    it('averages durations of whole cells, without runs that were cut off or excluded', async () => {
+      await using store = await open();
+      const cell = { results: results('A:P'), durationMs: 4000 };
+      await store.write([
+        runRecord({ day: 1, ...cell }),
+        runRecord({ day: 2, ...cell, durationMs: 8000 }),
+        runRecord({ day: 3, ...cell, durationMs: 90_000, complete: false }),
+        runRecord({ day: 4, ...cell, durationMs: 90_000, excluded: 'infrastructure: DRV_FAILED' }),
+        runRecord({ day: 5, ...cell, suite: 'e2e 1/2', environment: 'local' }),
+        runRecord({ day: 6, results: results('A:P') }),
+      ]);
+      expect(await store.suiteDurations()).toEqual([
+        { environment: 'docker', suite: 'e2e', durationMs: 6000, runs: 2 },
+        { environment: 'local', suite: 'e2e 1/2', durationMs: 4000, runs: 1 },
+      ]);
+    });
+
     it('prunes raw results, keeps their sums and does not count a pruned run again', async () => {
       await using store = await open();
       const old = runRecord({ day: 1, results: results('A:F') });

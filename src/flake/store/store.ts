@@ -38,6 +38,8 @@ export interface FlakeStore extends AsyncDisposable {
   failingDays(filter?: Filter): Promise<DayRow[]>;
   /** Mean duration of passed attempts, for planning shards; tests that never passed have their failed attempts' mean. */
   durations(environment?: string): Promise<DurationRow[]>;
+  /** Mean duration of whole cells, for the order in which they start; runs that were excluded or cut off do not count. */
+  suiteDurations(): Promise<SuiteDurationRow[]>;
   /** Attempts of the tests that match, newest run first; at most `limit` (default 1,000) of them. */
   history(filter: Filter, limit?: number): Promise<HistoryRow[]>;
 
@@ -125,6 +127,15 @@ export interface DurationRow extends SeriesName {
   readonly durationMs: number;
   /** Attempts that the mean is over. */
   readonly attempts: number;
+}
+
+export interface SuiteDurationRow {
+  readonly environment: string;
+  /** A shard is a suite of its own here: `e2e 1/4`. */
+  readonly suite: string;
+  readonly durationMs: number;
+  /** Runs that the mean is over. */
+  readonly runs: number;
 }
 
 export interface AttemptRow {

@@ -8,6 +8,7 @@ export interface TerminalOptions {
   readonly color: boolean;
   /** Asked for every frame, so that a resized window is drawn right. */
   readonly size: () => { readonly columns: number; readonly rows: number };
+  /** Milliseconds of the clock that the events have their times from. @default Date.now */
   readonly now?: () => number;
 }
 
