@@ -84,6 +84,10 @@ async function createPool(url: string): Promise<PostgresPool> {
   });
   // An idle connection that the server closes is replaced at the next query.
   pool.on('error', () => undefined);
+  // One that is lent out tells its query, and without a listener the process would end all the same.
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+  });
   return pool;
 }
 
