@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 
 import type { CliContext } from './command.js';
-import { historyCommand, showCommand, topCommand } from './flake/history.js';
+import { historyCommand, incidentsCommand, showCommand, topCommand } from './flake/history.js';
 import { importCommand } from './flake/import.js';
 import { exportCommand, lintCommand, mergeCommand, pruneCommand } from './flake/maintain.js';
 import { ratesCommand } from './flake/rates.js';
@@ -21,6 +21,7 @@ export function build(context: CliContext): Command {
     showCommand,
     topCommand,
     historyCommand,
+    incidentsCommand,
     importCommand,
     exportCommand,
     pruneCommand,

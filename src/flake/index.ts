@@ -10,6 +10,7 @@ export type {
   FlakeStore,
   HistoryRow,
   SeriesName,
+  SignatureRow,
   WriteOptions,
   WriteSummary,
 } from './store/store.js';
@@ -37,3 +38,5 @@ export { fitPrior, type BetaPrior } from './statistics/prior.js';
 export { historyTable, readTestReports, testReportText, type TestReport } from './test-report.js';
 export { testStateOf, type TestState } from './verdict/test-state.js';
 export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';
+export { incidentsOf, type Incident } from './signatures/incidents.js';
+export { incidentsTable } from './text/incidents-text.js';

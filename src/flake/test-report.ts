@@ -1,9 +1,8 @@
-import { signatureOf } from './signatures/normalise.js';
 import { findChangepoints, type Changepoint, type CommitCounts } from './statistics/changepoint.js';
 import type { FlakeRate } from './statistics/flake-rate.js';
 import { readRates } from './rates.js';
 import { outcomeOf } from './store/record.js';
-import type { Filter, FlakeStore, HistoryRow } from './store/store.js';
+import type { Filter, FlakeStore, HistoryRow, SignatureRow } from './store/store.js';
 import { duration, formatTable, harmless, paint, percent, sparkline } from './text/table.js';
 
 /** One signature of a test's failures. */
@@ -11,7 +10,9 @@ export interface SignatureSeen {
   readonly key: string;
   readonly text: string;
   readonly weak: boolean;
+  /** Failed attempts, and the commits they were on. */
   readonly count: number;
+  readonly commits: number;
   /** ISO 8601. */
   readonly firstAt: string;
   readonly lastAt: string;
@@ -29,7 +30,7 @@ export interface TestReport {
 
 /** @param limit most attempts that are looked at; newest first */
 export async function readTestReports(
-  store: Pick<FlakeStore, 'counts' | 'history'>,
+  store: Pick<FlakeStore, 'counts' | 'history' | 'signatures'>,
   filter: Filter,
   limit: number,
 ): Promise<TestReport[]> {
@@ -42,6 +43,7 @@ export async function readTestReports(
     if (list === undefined) history.set(key, [row]);
     else list.push(row);
   }
+  const signatures = await store.signatures(filter);
   return rates.map((rate) => {
     const rows = [...(history.get(seriesKey(rate)) ?? [])].reverse();
     const commits = commitsOf(rows);
@@ -52,7 +54,7 @@ export async function readTestReports(
         ...change,
         commit: commits[change.index]?.commit ?? '',
       })),
-      signatures: signaturesOf(rows),
+      signatures: signaturesOf(signatures.filter((row) => seriesKey(row) === seriesKey(rate))),
     };
   });
 }
@@ -101,23 +103,16 @@ function daysOf(rows: readonly HistoryRow[]): TestReport['days'] {
   return [...days.values()];
 }
 
-function signaturesOf(rows: readonly HistoryRow[]): SignatureSeen[] {
-  const seen = new Map<
-    string,
-    { key: string; text: string; weak: boolean; count: number; firstAt: string; lastAt: string }
-  >();
-  for (const { message, startedAtMs } of rows) {
-    if (message === undefined) continue;
-    const { key, text, weak } = signatureOf({ message });
-    const at = new Date(startedAtMs).toISOString();
-    const old = seen.get(key);
-    if (old === undefined) seen.set(key, { key, text, weak, count: 1, firstAt: at, lastAt: at });
-    else {
-      old.count += 1;
-      old.lastAt = at;
-    }
-  }
-  return [...seen.values()].sort((left, right) => right.count - left.count);
+function signaturesOf(rows: readonly SignatureRow[]): SignatureSeen[] {
+  return rows.map(({ key, text, weak, failures, commits, firstAtMs, lastAtMs }) => ({
+    key,
+    text,
+    weak,
+    count: failures,
+    commits,
+    firstAt: new Date(firstAtMs).toISOString(),
+    lastAt: new Date(lastAtMs).toISOString(),
+  }));
 }
 
 /** For people. */

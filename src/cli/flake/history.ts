@@ -86,3 +86,21 @@ export function topCommand(context: CliContext): Command {
     else await context.stdout(ratesTable(top, { color: wantsColor(context), all: true, window: window.text }));
   });
 }
+
+/** `flake incidents`: one cause, many tests. */
+export function incidentsCommand(context: CliContext): Command {
+  const command = new Command('incidents').description('failures that many tests share: one cause, not many flakes');
+  return withListOptions(command, 20).action(async (options: ListOptions) => {
+    const { incidentsOf, incidentsTable } = await import('../../flake/index.js');
+    const window = windowOf(options, 30);
+    const rows = await withStore(
+      options,
+      context,
+      'read',
+      async (store) => await store.signatures(filterOf(options, window.sinceMs)),
+    );
+    const incidents = incidentsOf(rows).slice(0, options.limit);
+    if (options.json === true) await printJson(context, incidents);
+    else await context.stdout(incidentsTable(incidents, { color: wantsColor(context), window: window.text }));
+  });
+}

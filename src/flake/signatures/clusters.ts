@@ -57,9 +57,14 @@ export function editDistance(left: string, right: string, limit: number): number
   return distance <= limit ? distance : undefined;
 }
 
+/** Edits below which two texts are one: a tenth of their mean length. */
+export function nearLimit(left: string, right: string): number {
+  return Math.floor(((left.length + right.length) / 2) * SHARE);
+}
+
 export function areNearDuplicates(left: string, right: string): boolean {
   if (left === right) return true;
-  const limit = Math.floor(((left.length + right.length) / 2) * SHARE);
+  const limit = nearLimit(left, right);
   if (distanceAtLeast(gramCounts(left), gramCounts(right)) > limit) return false;
   return editDistance(left, right, limit) !== undefined;
 }
@@ -78,7 +83,7 @@ export function clusterSignatures(
   for (const { key, text } of signatures) {
     const grams = gramCounts(text);
     const founder = founders.find((candidate) => {
-      const limit = Math.floor(((candidate.text.length + text.length) / 2) * SHARE);
+      const limit = nearLimit(candidate.text, text);
       return (
         distanceAtLeast(candidate.grams, grams) <= limit && editDistance(candidate.text, text, limit) !== undefined
       );

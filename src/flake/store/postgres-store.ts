@@ -4,6 +4,7 @@ import { CompiledQuery, Kysely, PostgresDialect, sql, type PostgresPool, type Tr
 
 import { MkCiError, redactSecrets } from '../../errors.js';
 import type { RunResult } from '../../results/model.js';
+import { SIGNATURE_VERSION } from '../signatures/normalise.js';
 import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './migrations.js';
 import { isConnectionLost, postgresError } from './postgres-errors.js';
 import { PostgresWriter } from './postgres-writer.js';
@@ -15,6 +16,7 @@ import {
   readFailingDays,
   readHistory,
   readRuns,
+  readSignatures,
 } from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { guardRecords } from './guard-records.js';
@@ -30,6 +32,7 @@ import type {
   Filter,
   FlakeStore,
   HistoryRow,
+  SignatureRow,
   WriteOptions,
   WriteSummary,
 } from './store.js';
@@ -70,7 +73,7 @@ export async function openPostgresStore(url: string, options: PostgresOptions = 
   try {
     await migrate(db, location, options.migrations ?? MIGRATIONS, readonly);
     const store = new PostgresStore(db, location, options.retryMs ?? 30_000);
-    if (!readonly) await store.payRollup();
+    if (!readonly) await store.payDebts();
     return store;
   } catch (error) {
     await db.destroy();
@@ -93,6 +96,10 @@ async function createPool(url: string): Promise<PostgresPool> {
   });
   // An idle connection that the server closes is replaced at the next query.
   pool.on('error', () => undefined);
+  // One that is lent out tells its query, and without a listener the process would end all the same.
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+  });
   return pool;
 }
 
@@ -208,10 +215,16 @@ class PostgresStore implements FlakeStore {
     });
   }
 
-  /** Makes the rollup when a bulk import ended before it did. */
-  async payRollup(): Promise<void> {
-    const owed = await this.#db.selectFrom('meta').select('value').where('key', '=', 'rollup-owed').executeTakeFirst();
-    if (owed?.value === 'yes') await this.rebuildRollup();
+  /** Makes the rollup when a bulk import ended before it did, and the signatures of another version again. */
+  async payDebts(): Promise<void> {
+    const meta = async (key: string): Promise<string | undefined> =>
+      (await this.#db.selectFrom('meta').select('value').where('key', '=', key).executeTakeFirst())?.value;
+    if ((await meta('rollup-owed')) === 'yes') await this.rebuildRollup();
+    if ((await meta('signature-version')) === String(SIGNATURE_VERSION)) return;
+    await this.#inTransaction(async (transaction) => {
+      await new PostgresWriter(transaction).rebuildSignatures();
+      await setMeta(transaction, 'signature-version', String(SIGNATURE_VERSION));
+    });
   }
 
   async #inTransaction<T>(body: (transaction: Transaction<Schema>) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -254,6 +267,10 @@ class PostgresStore implements FlakeStore {
 
   async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
     return await this.#read(() => readAttempts(this.#db, filter));
+  }
+
+  async signatures(filter: Filter = {}): Promise<SignatureRow[]> {
+    return await this.#read(() => readSignatures(this.#db, filter));
   }
 
   async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
-import { deflateRawSync } from 'node:zlib';
-
 import { sql, type Transaction } from 'kysely';
 
-import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
+import { SignatureBook, signatureOfFailure, type Founder } from '../signatures/book.js';
+import type { Signature } from '../signatures/normalise.js';
+import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
+import { STATUS_CODES, dayOf, type FailureRecord, type RunRecord } from './record.js';
 import { rollupStatements } from './rollup.js';
 import type { Schema } from './schema.js';
 import { saysMore, type FoundRun, type Written } from './sqlite-writer.js';
@@ -16,6 +16,7 @@ import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
 export class PostgresWriter {
   readonly #db: Transaction<Schema>;
   readonly #ids = new Map<string, Map<string, number>>();
+  #book: SignatureBook | undefined;
 
   constructor(db: Transaction<Schema>) {
     this.#db = db;
@@ -46,7 +47,7 @@ export class PostgresWriter {
         ${deltas.length}, ${failedTests})
       RETURNING id`.execute(db);
     const run = idIn(inserted.rows);
-    await this.#insertResults(run, tests, record.results);
+    await this.#insertResults(run, tests, record);
     if (rollup === 'live' && record.excluded === undefined) {
       const series = await this.#series(environment, [...tests.values()]);
       const pull = record.pullRequest === undefined ? 0 : 1;
@@ -56,13 +57,10 @@ export class PostgresWriter {
     return old === undefined ? 'new' : 'replaced';
   }
 
-  async #insertResults(
-    run: number,
-    tests: ReadonlyMap<string, number>,
-    results: readonly ResultRecord[],
-  ): Promise<void> {
+  async #insertResults(run: number, tests: ReadonlyMap<string, number>, record: RunRecord): Promise<void> {
+    const { results } = record;
     if (results.length === 0) return;
-    const failures = await this.#failures(results);
+    const failures = await this.#failures(record);
     await sql`
       INSERT INTO result (run_id, test_id, attempt, status, duration_ms, failure_id)
       SELECT ${run}::int, * FROM unnest(
@@ -74,22 +72,80 @@ export class PostgresWriter {
       )`.execute(this.#db);
   }
 
-  async #failures(results: readonly ResultRecord[]): Promise<Map<string, number>> {
+  async #failures({ results, startedAtMs }: RunRecord): Promise<Map<string, number>> {
     const distinct = new Map<string, FailureRecord>();
     for (const { failure } of results) if (failure !== undefined) distinct.set(hashOf(failure), failure);
     if (distinct.size === 0) return new Map();
     const list = [...distinct.values()];
+    const signatures: number[] = [];
+    for (const failure of list) signatures.push(await this.#signature(failure));
     const { rows } = await sql<{ hash: string; id: number }>`
-      INSERT INTO failure (hash, kind, message, body)
-      SELECT decode(hash, 'hex'), kind, message, decode(body, 'base64') FROM unnest(
+      INSERT INTO failure (hash, kind, message, body, signature_id)
+      SELECT decode(hash, 'hex'), kind, message, decode(body, 'base64'), signature_id FROM unnest(
         ${[...distinct.keys()]}::text[],
         ${list.map(({ kind }) => kind ?? null)}::text[],
-        ${list.map(({ message }) => message.replaceAll('\0', '\uFFFD'))}::text[],
-        ${list.map((failure) => bodyOf(failure)?.toString('base64') ?? null)}::text[]
-      ) AS wanted (hash, kind, message, body)
+        ${list.map(({ message }) => withoutNul(message))}::text[],
+        ${list.map((failure) => bodyOfFailure(failure)?.toString('base64') ?? null)}::text[],
+        ${signatures}::int[]
+      ) AS wanted (hash, kind, message, body, signature_id)
       ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash
       RETURNING encode(hash, 'hex') AS hash, id`.execute(this.#db);
+    const at = Math.round(startedAtMs);
+    await sql`
+      UPDATE signature SET first_at = least(coalesce(first_at, ${at}::bigint), ${at}::bigint),
+        last_at = greatest(coalesce(last_at, ${at}::bigint), ${at}::bigint)
+      WHERE id = ANY(${[...new Set(signatures)]}::int[])`.execute(this.#db);
     return new Map(rows.map(({ hash, id }) => [hash, id]));
+  }
+
+  async #signature(failure: FailureRecord): Promise<number> {
+    const { key, version, text, weak } = signatureOfFailure(failure);
+    const map = this.#map('signature');
+    const seen = map.get(key);
+    if (seen !== undefined) return seen;
+    const found = await sql<{ id: number }>`SELECT id FROM signature WHERE key = ${key}`.execute(this.#db);
+    const id = found.rows[0]?.id ?? (await this.#newSignature({ key, version, text: withoutNul(text), weak }));
+    map.set(key, id);
+    return id;
+  }
+
+  async #newSignature({ key, version, text, weak }: Signature): Promise<number> {
+    this.#book ??= new SignatureBook(
+      (
+        await sql<Founder>`
+          SELECT id, text FROM signature WHERE cluster_id = id AND weak = 0 AND version = ${version} ORDER BY id`.execute(
+          this.#db,
+        )
+      ).rows,
+    );
+    // A message that names no cause is like every other such message, and like none in what counts.
+    const founder = weak ? undefined : this.#book.find(text);
+    const { rows } = await sql<{ id: number }>`
+      INSERT INTO signature (key, version, text, weak, cluster_id)
+      VALUES (${key}, ${version}, ${text}, ${weak ? 1 : 0}, ${founder ?? null}) RETURNING id`.execute(this.#db);
+    const id = idIn(rows);
+    if (founder === undefined) {
+      await sql`UPDATE signature SET cluster_id = id WHERE id = ${id}`.execute(this.#db);
+      if (!weak) this.#book.add({ id, text });
+    }
+    return id;
+  }
+
+  /** Makes all signatures again from the failures: for another version of the normaliser. */
+  async rebuildSignatures(): Promise<void> {
+    await sql`UPDATE failure SET signature_id = NULL`.execute(this.#db);
+    await sql`DELETE FROM signature`.execute(this.#db);
+    for (let after = 0; ;) {
+      const { rows } = await sql<StoredFailure>`
+        SELECT id, message, body FROM failure WHERE id > ${after} ORDER BY id LIMIT 1000`.execute(this.#db);
+      if (rows.length === 0) break;
+      for (const row of rows) {
+        const signature = await this.#signature(failureOfRow(row));
+        await sql`UPDATE failure SET signature_id = ${signature} WHERE id = ${row.id}`.execute(this.#db);
+      }
+      after = rows.at(-1)?.id ?? after;
+    }
+    await sql.raw(SEE_ALL_SIGNATURES).execute(this.#db);
   }
 
   async #addDaily(
@@ -226,14 +282,12 @@ function keyOf(test: { readonly package: string; readonly name: string }): strin
 }
 
 function hashOf(failure: FailureRecord): string {
-  return createHash('sha256')
-    .update(`${failure.kind ?? ''}\0${failure.message}\0${failure.text ?? ''}`)
-    .digest('hex')
-    .slice(0, 32);
+  return hashOfFailure(failure).toString('hex');
 }
 
-function bodyOf({ text, message }: FailureRecord): Buffer | undefined {
-  return text === undefined || text === '' || text === message ? undefined : deflateRawSync(text);
+/** Postgres has no U+0000 in text. */
+function withoutNul(text: string): string {
+  return text.replaceAll('\0', '\uFFFD');
 }
 
 function integer(value: number | undefined): number | null {

@@ -4,7 +4,16 @@ import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
 
 import { DAY_MS, dayOf, statusOfCode, type ResultRecord, type RunRecord } from './record.js';
 import type { Schema } from './schema.js';
-import type { AttemptRow, CountRow, DayRow, DurationRow, Filter, HistoryRow, SuiteDurationRow } from './store.js';
+import type {
+  AttemptRow,
+  CountRow,
+  DayRow,
+  DurationRow,
+  Filter,
+  HistoryRow,
+  SignatureRow,
+  SuiteDurationRow,
+} from './store.js';
 
 /**
  * Reads, the same for every engine. They count and list; what the numbers mean is decided in `statistics/` and
@@ -20,7 +29,9 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
   const rows = await inWindow(
     db
       .selectFrom('series')
-      .innerJoin('daily', 'daily.series_id', 'series.id')
+      // On SQLite `cross` fixes the order: series by series, each with a seek to the window, in the order of grouping.
+      .crossJoin('daily')
+      .whereRef('daily.series_id', '=', 'series.id')
       .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id'))),
     filter,
   )
@@ -48,7 +59,7 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
     ])
     .orderBy('series.id')
     .execute();
-  const commits = new Map((await readFailingCommits(db, filter)).map((row) => [row.seriesId, row]));
+  const commits = await readFailingCommits(db, filter);
   return rows.flatMap((row) => {
     const name = names.get(row.seriesId);
     if (name === undefined) return [];
@@ -81,21 +92,27 @@ async function readNames(db: Kysely<Schema>, filter: Filter) {
     .execute();
 }
 
-async function readFailingCommits(db: Kysely<Schema>, filter: Filter) {
-  return await named(db, filter)
-    .innerJoin('failing_commit', 'failing_commit.series_id', 'series.id')
-    .$if(filter.sinceMs !== undefined, (query) =>
-      query.where('failing_commit.last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS),
-    )
-    .$if(filter.untilMs !== undefined, (query) => query.where('failing_commit.last_at', '<', filter.untilMs ?? 0))
-    .$if(isNarrow(filter), (query) => query.where('failing_commit.pull', '=', filter.runs === 'base' ? 0 : 1))
-    .groupBy('series.id')
-    .select([
-      'series.id as seriesId',
-      sql<number>`cast(count(*) as double precision)`.as('failing'),
-      sql<number>`cast(sum(case when failing_commit.passed > 0 then 1 else 0 end) as double precision)`.as('mixed'),
-    ])
+/** Counted here and not by the database: the index by time holds all that is read, and grouping would sort it. */
+async function readFailingCommits(
+  db: Kysely<Schema>,
+  filter: Filter,
+): Promise<Map<number, { failing: number; mixed: number }>> {
+  const rows = await db
+    .selectFrom('failing_commit')
+    .$if(filter.sinceMs !== undefined, (query) => query.where('last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS))
+    .$if(filter.untilMs !== undefined, (query) => query.where('last_at', '<', filter.untilMs ?? 0))
+    .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
+    .$if(isByName(filter), (query) => query.where('series_id', 'in', named(db, filter).select('series.id')))
+    .select(['series_id', 'passed'])
     .execute();
+  const commits = new Map<number, { failing: number; mixed: number }>();
+  for (const { series_id: series, passed } of rows) {
+    const counts = commits.get(series) ?? { failing: 0, mixed: 0 };
+    commits.set(series, counts);
+    counts.failing += 1;
+    if (passed > 0) counts.mixed += 1;
+  }
+  return commits;
 }
 
 /** Days of the series that failed at least once in the window; without these, a spotless history would be most of the rows. */
@@ -153,14 +170,18 @@ export async function readSuiteDurations(db: Kysely<Schema>): Promise<SuiteDurat
 
 export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 1000): Promise<HistoryRow[]> {
   const rows = await db
-    .selectFrom('result')
-    .innerJoin('run', 'run.id', 'result.run_id')
-    .innerJoin('test', 'test.id', 'result.test_id')
+    .selectFrom('run')
+    // Fixed order on SQLite: from the newest run back, each test by the key of `result`, until the limit is reached.
+    .crossJoin('test')
+    .crossJoin('result')
     .innerJoin('repository', 'repository.id', 'test.repository_id')
     .innerJoin('environment', 'environment.id', 'run.environment_id')
     .innerJoin('suite', 'suite.id', 'run.suite_id')
     .innerJoin('revision', 'revision.id', 'run.revision_id')
     .leftJoin('failure', 'failure.id', 'result.failure_id')
+    .whereRef('result.run_id', '=', 'run.id')
+    .whereRef('result.test_id', '=', 'test.id')
+    .where('test.id', 'in', testsNamed(db, filter))
     .$call((query) => matching(query, filter))
     .$call((query) => runsInWindow(query, filter))
     .select([
@@ -200,6 +221,60 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
     durationMs: row.durationMs ?? undefined,
     message: row.message ?? undefined,
   }));
+}
+
+/** Found once and not for every run. */
+function testsNamed(db: Kysely<Schema>, { repository, package: pkg, test }: Filter) {
+  return db
+    .selectFrom('test')
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .$call((query) =>
+      narrowed(query, [
+        ['repository.name', repository],
+        ['test.package', pkg],
+        ['test.name', test],
+      ]),
+    )
+    .select('test.id');
+}
+
+export async function readSignatures(db: Kysely<Schema>, filter: Filter = {}): Promise<SignatureRow[]> {
+  const rows = await db
+    .selectFrom('result')
+    .innerJoin('run', 'run.id', 'result.run_id')
+    .innerJoin('test', 'test.id', 'result.test_id')
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .innerJoin('environment', 'environment.id', 'run.environment_id')
+    .innerJoin('failure', 'failure.id', 'result.failure_id')
+    .innerJoin('signature as own', 'own.id', 'failure.signature_id')
+    .innerJoin('signature', 'signature.id', 'own.cluster_id')
+    .where('result.failure_id', 'is not', null)
+    .where('run.excluded', 'is', null)
+    .$call((query) => matching(query, filter))
+    .$call((query) => runsInWindow(query, filter))
+    .groupBy(['repository.name', 'environment.name', 'test.package', 'test.name', 'signature.id'])
+    .select([
+      'repository.name as repository',
+      'environment.name as environment',
+      'test.package as package',
+      'test.name as test',
+      sql<string>`min(signature.key)`.as('key'),
+      sql<string>`min(signature.text)`.as('text'),
+      sql<number>`min(signature.weak)`.as('weak'),
+      sql<number>`cast(count(*) as double precision)`.as('failures'),
+      sql<number>`cast(count(distinct run.revision_id) as double precision)`.as('commits'),
+      sql<number>`min(run.started_at)`.as('firstAtMs'),
+      sql<number>`max(run.started_at)`.as('lastAtMs'),
+      sql<number>`coalesce(min(own.first_at), min(run.started_at))`.as('bornAtMs'),
+    ])
+    .orderBy('failures', 'desc')
+    .orderBy('key')
+    .orderBy('repository.name')
+    .orderBy('environment.name')
+    .orderBy('test.package')
+    .orderBy('test.name')
+    .execute();
+  return rows.map((row) => ({ ...row, weak: row.weak === 1 }));
 }
 
 export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Promise<AttemptRow[]> {
@@ -403,19 +478,25 @@ function matching<Tables, T extends keyof Tables, O>(
   query: SelectQueryBuilder<Tables, T, O>,
   filter: Filter,
 ): SelectQueryBuilder<Tables, T, O> {
-  const conditions = [
+  return narrowed(query, [
     ['repository.name', filter.repository],
     ['environment.name', filter.environment],
     ['test.package', filter.package],
     ['test.name', filter.test],
-  ] as const;
+  ]);
+}
+
+function narrowed<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  conditions: readonly (readonly [column: string, pattern: string | undefined])[],
+): SelectQueryBuilder<Tables, T, O> {
   return conditions.reduce(
-    (narrowed, [column, pattern]) =>
+    (current, [column, pattern]) =>
       pattern === undefined
-        ? narrowed
+        ? current
         : pattern.includes('*')
-          ? narrowed.where(sql<boolean>`${sql.ref(column)} like ${likeOf(pattern)} escape '\\'`)
-          : narrowed.where(sql<boolean>`${sql.ref(column)} = ${pattern}`),
+          ? current.where(sql<boolean>`${sql.ref(column)} like ${likeOf(pattern)} escape '\\'`)
+          : current.where(sql<boolean>`${sql.ref(column)} = ${pattern}`),
     query,
   );
 }

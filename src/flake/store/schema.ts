@@ -52,6 +52,8 @@ export interface Schema {
     readonly text: string;
     readonly weak: number;
     readonly cluster_id: number | null;
+    readonly first_at: number | null;
+    readonly last_at: number | null;
   };
   readonly failure: {
     readonly id: Generated<number>;

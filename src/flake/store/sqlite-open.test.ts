@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { MIGRATIONS } from './migrations.js';
+import { MIGRATIONS, latestVersion } from './migrations.js';
 import { openFlakeStore } from './open.js';
 import { SqliteDatabase, sqlitePackage } from './sqlite-library.js';
 import { openSqlite } from './sqlite-open.js';
@@ -68,14 +68,48 @@ describe('openSqlite', () => {
 
   it('copies the file before it changes an existing schema, and takes a failed migration back', async () => {
     await record('a');
-    const next = (sqlite: string) => [...MIGRATIONS, { version: 2, sqlite, postgres: '' }];
+    const next = (sqlite: string) => [...MIGRATIONS, { version: latestVersion() + 1, sqlite, postgres: '' }];
     expect(() => openSqlite(path, { migrations: next('CREATE TABLE extra (x) STRICT; nonsense') })).toThrow();
     openSqlite(path).close();
     openSqlite(path, { migrations: next('CREATE TABLE extra (x INTEGER) STRICT') }).close();
-    const backup = new SqliteDatabase(`${path}.v1.bak`, { readonly: true });
+    const backup = new SqliteDatabase(`${path}.v${latestVersion()}.bak`, { readonly: true });
     expect(backup.prepare('SELECT count(*) FROM run').pluck().get()).toBe(1);
-    expect(backup.pragma('user_version', { simple: true })).toBe(1);
+    expect(backup.pragma('user_version', { simple: true })).toBe(latestVersion());
     backup.close();
+  });
+
+  it('brings a file of the first schema up to date and keeps what it says', async () => {
+    const first = MIGRATIONS.filter(({ version }) => version === 1);
+    openSqlite(path, { migrations: first }).close();
+    const old = new SqliteDatabase(path);
+    old.exec(`
+      INSERT INTO repository VALUES (1, 'o/r'); INSERT INTO environment VALUES (1, 'docker'); INSERT INTO suite VALUES (1, 'e2e');
+      INSERT INTO test VALUES (1, 1, 'p', 'A', NULL); INSERT INTO series VALUES (1, 1, 1);
+      INSERT INTO revision VALUES (1, 1, 'c1', NULL, NULL, 0);
+      INSERT INTO run VALUES (1, 'old', 1, 1, 1, 1, NULL, NULL, NULL, 0, NULL, 1, NULL, 'old', 1, 1, 0);
+      INSERT INTO failure VALUES (1, x'00', NULL, 'pod web-1 is not ready', NULL, NULL);
+      INSERT INTO result VALUES (1, 1, 1, 1, 5, 1);
+      INSERT INTO daily VALUES (1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 5);
+      INSERT INTO failing_commit VALUES (1, 1, 0, 0, 1, 0);`);
+    old.close();
+    await using store = await openFlakeStore(path);
+    expect(await store.counts()).toMatchObject([{ test: 'A', counts: { failed: 1 }, failingCommits: 1 }]);
+    expect(await store.history({ test: 'A' })).toMatchObject([{ runUid: 'old', message: 'pod web-1 is not ready' }]);
+    expect(await store.signatures()).toMatchObject([{ test: 'A', text: 'pod web-1 is not ready', failures: 1 }]);
+    expect(existsSync(`${path}.v1.bak`)).toBe(true);
+  });
+
+  it('makes the signatures again when the normaliser has another version', async () => {
+    await record('a');
+    const old = new SqliteDatabase(path);
+    old.exec(
+      `UPDATE meta SET value = '0' WHERE key = 'signature-version'; UPDATE signature SET text = 'old', key = 'old'`,
+    );
+    old.close();
+    await using store = await openFlakeStore(path);
+    expect(await store.signatures()).toMatchObject([
+      { test: 'A', text: 'A broke', bornAtMs: Date.UTC(2026, 0, 1, 12) },
+    ]);
   });
 
   it('says who is in the way when another process writes', async () => {

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
+import { SIGNATURE_VERSION } from '../signatures/normalise.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import {
@@ -12,6 +13,7 @@ import {
   readFailingDays,
   readHistory,
   readRuns,
+  readSignatures,
 } from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
@@ -28,6 +30,7 @@ import type {
   Filter,
   FlakeStore,
   HistoryRow,
+  SignatureRow,
   WriteOptions,
   WriteSummary,
 } from './store.js';
@@ -53,7 +56,9 @@ class SqliteStore implements FlakeStore {
     this.location = path;
     this.#db = openSqlite(path, options);
     this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: this.#db }) });
-    if (options.readonly !== true && this.#isRollupOwed()) this.#rebuild();
+    if (options.readonly === true) return;
+    if (this.#isRollupOwed()) this.#rebuild();
+    if (this.#meta('signature-version') !== String(SIGNATURE_VERSION)) this.#rebuildSignatures();
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
@@ -96,9 +101,15 @@ class SqliteStore implements FlakeStore {
 
   #rebuild(): void {
     this.#inTransaction(() => {
-      this.#db.exec('CREATE INDEX IF NOT EXISTS result_by_test ON result (test_id, run_id)');
       for (const statement of rollupStatements(this.#rawScope())) this.#db.exec(statement);
       this.#setRollupOwed(false);
+    });
+  }
+
+  #rebuildSignatures(): void {
+    this.#inTransaction((writer) => {
+      writer.rebuildSignatures();
+      this.#setMeta('signature-version', String(SIGNATURE_VERSION));
     });
   }
 
@@ -113,27 +124,30 @@ class SqliteStore implements FlakeStore {
 
   /** Days that were pruned can not be summed again. */
   #rawScope(): RollupScope {
-    const day = this.#db.prepare(`SELECT value FROM meta WHERE key = 'pruned-before-day'`).pluck().get();
+    const day = this.#meta('pruned-before-day');
     return day === undefined ? {} : { fromDay: Number(day) };
   }
 
-  /** Rows of a run are neighbours in `result` and scattered in this index: made afterwards, it costs a third. */
   #oweRollup(): void {
-    if (this.#isRollupOwed()) return;
-    this.#setRollupOwed(true);
-    this.#db.exec('DROP INDEX IF EXISTS result_by_test');
+    if (!this.#isRollupOwed()) this.#setRollupOwed(true);
   }
 
   #isRollupOwed(): boolean {
-    return this.#db.prepare(`SELECT value FROM meta WHERE key = 'rollup-owed'`).pluck().get() === 'yes';
+    return this.#meta('rollup-owed') === 'yes';
   }
 
   #setRollupOwed(owed: boolean): void {
+    this.#setMeta('rollup-owed', owed ? 'yes' : 'no');
+  }
+
+  #meta(key: string): string | undefined {
+    return this.#db.prepare<[string], string>(`SELECT value FROM meta WHERE key = ?`).pluck().get(key);
+  }
+
+  #setMeta(key: string, value: string): void {
     this.#db
-      .prepare(
-        `INSERT INTO meta (key, value) VALUES ('rollup-owed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-      )
-      .run(owed ? 'yes' : 'no');
+      .prepare(`INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
+      .run(key, value);
   }
 
   #inTransaction<T>(body: (writer: SqliteWriter) => T): T {
@@ -173,6 +187,10 @@ class SqliteStore implements FlakeStore {
 
   async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
     return await this.#read(() => readAttempts(this.#kysely, filter));
+  }
+
+  async signatures(filter: Filter = {}): Promise<SignatureRow[]> {
+    return await this.#read(() => readSignatures(this.#kysely, filter));
   }
 
   async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {

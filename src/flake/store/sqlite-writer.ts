@@ -1,14 +1,16 @@
-import { createHash } from 'node:crypto';
-import { deflateRawSync } from 'node:zlib';
-
 import type Database from 'better-sqlite3';
 
-import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
+import { SignatureBook, signatureOfFailure, type Founder } from '../signatures/book.js';
+import { STATUS_CODES, dayOf, type FailureRecord, type RunRecord } from './record.js';
+import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
 import { rollupStatements } from './rollup.js';
 import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
 
 /** What became of one record. */
 export type Written = 'new' | 'known' | 'replaced';
+
+/** Results in one statement: the call into SQLite costs as much as a row. */
+const ROWS_AT_ONCE = 20;
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -25,6 +27,9 @@ export class SqliteWriter {
   readonly #ids = new Map<string, Map<string, number>>();
   /** Series by environment and test. */
   readonly #seriesIds = new Map<number, Map<number, number>>();
+  /** Signature of each failure in `#ids`. */
+  readonly #signatures = new Map<number, number>();
+  #book: SignatureBook | undefined;
   #dataVersion = -1;
 
   constructor(db: Database.Database) {
@@ -35,6 +40,8 @@ export class SqliteWriter {
   forget(): void {
     this.#ids.clear();
     this.#seriesIds.clear();
+    this.#signatures.clear();
+    this.#book = undefined;
   }
 
   /** Call first in each transaction. */
@@ -74,28 +81,33 @@ export class SqliteWriter {
         deltas.reduce((sum, { failedRuns }) => sum + failedRuns, 0),
       ).lastInsertRowid,
     );
-    this.#insertResults(run, repository, record.results);
+    this.#insertResults(run, repository, record);
     if (rollup === 'live' && record.excluded === undefined) {
       this.#addDeltas(deltas, { run, repository, environment, revision, record });
     }
     return old === undefined ? 'new' : 'replaced';
   }
 
-  #insertResults(run: number, repository: number, results: readonly ResultRecord[]): void {
-    const { insertResult } = this.#statements;
+  #insertResults(run: number, repository: number, { results, startedAtMs }: RunRecord): void {
+    const { insertResult, insertResults, seeSignature } = this.#statements;
     const tests = this.#map(`test ${repository}`);
-    for (const result of results) {
-      const key = `${result.package}\0${result.name}`;
-      const test = tests.get(key) ?? this.#test(repository, result.package, result.name);
-      insertResult.run(
-        run,
-        test,
-        result.attempt,
-        STATUS_CODES[result.status],
-        integer(result.durationMs),
-        result.failure === undefined ? null : this.#failure(result.failure),
-      );
-    }
+    const rows = results.map((result) => [
+      run,
+      tests.get(`${result.package}\0${result.name}`) ?? this.#test(repository, result.package, result.name),
+      result.attempt,
+      STATUS_CODES[result.status],
+      integer(result.durationMs),
+      result.failure === undefined ? null : this.#failure(result.failure),
+    ]);
+    // In the order of the table's key, so that pages are filled one after the other.
+    rows.sort((left, right) => (left[1] ?? 0) - (right[1] ?? 0) || (left[2] ?? 0) - (right[2] ?? 0));
+    const whole = rows.length - (rows.length % ROWS_AT_ONCE);
+    for (let at = 0; at < whole; at += ROWS_AT_ONCE) insertResults.run(rows.slice(at, at + ROWS_AT_ONCE).flat());
+    for (const row of rows.slice(whole)) insertResult.run(row);
+    const failures = new Set(rows.map(([, , , , , failure]) => failure));
+    const seen = new Set([...failures].map((failure) => this.#signatures.get(failure ?? 0)));
+    const at = Math.round(startedAtMs);
+    for (const signature of seen) if (signature !== undefined) seeSignature.run({ signature, at });
   }
 
   #addDeltas(
@@ -188,19 +200,60 @@ export class SqliteWriter {
   }
 
   #failure(failure: FailureRecord): number {
-    const text = failure.text ?? '';
-    const hash = createHash('sha256')
-      .update(`${failure.kind ?? ''}\0${failure.message}\0${text}`)
-      .digest()
-      .subarray(0, 16);
-    return this.#known('failure', hash.toString('latin1'), () =>
-      this.#statements.failure.get(
-        hash,
-        failure.kind ?? null,
-        failure.message,
-        text === '' || text === failure.message ? null : deflateRawSync(text),
-      ),
-    );
+    const hash = hashOfFailure(failure);
+    const key = hash.toString('latin1');
+    const map = this.#map('failure');
+    const seen = map.get(key);
+    if (seen !== undefined) return seen;
+    const signature = this.#signature(failure);
+    const row = this.#statements.failure.get(
+      hash,
+      failure.kind ?? null,
+      failure.message,
+      bodyOfFailure(failure) ?? null,
+      signature,
+    ) as { readonly id: number };
+    // Failures are many and rarely come again.
+    if (map.size > 10_000) {
+      map.clear();
+      this.#signatures.clear();
+    }
+    map.set(key, row.id);
+    this.#signatures.set(row.id, signature);
+    return row.id;
+  }
+
+  #signature(failure: FailureRecord): number {
+    const sql = this.#statements;
+    const { key, version, text, weak } = signatureOfFailure(failure);
+    return this.#known('signature', key, () => {
+      const old = sql.findSignature.get(key);
+      if (old !== undefined) return old;
+      this.#book ??= new SignatureBook(sql.founders.all(version) as Founder[]);
+      // A message that names no cause is like every other such message, and like none in what counts.
+      const founder = weak ? undefined : this.#book.find(text);
+      const { id } = sql.insertSignature.get(key, version, text, weak ? 1 : 0, founder ?? null) as { id: number };
+      if (founder === undefined) {
+        sql.foundCluster.run(id);
+        if (!weak) this.#book.add({ id, text });
+      }
+      return { id };
+    });
+  }
+
+  /** Makes all signatures again from the failures: for another version of the normaliser. Inside a transaction. */
+  rebuildSignatures(): void {
+    this.forget();
+    this.#db.exec('UPDATE failure SET signature_id = NULL; DELETE FROM signature');
+    const failures = this.#db.prepare(`SELECT id, message, body FROM failure WHERE id > ? ORDER BY id LIMIT 1000`);
+    const setSignature = this.#db.prepare('UPDATE failure SET signature_id = ? WHERE id = ?');
+    for (let after = 0; ;) {
+      const page = failures.all(after) as StoredFailure[];
+      if (page.length === 0) break;
+      for (const stored of page) setSignature.run(this.#signature(failureOfRow(stored)), stored.id);
+      after = page.at(-1)?.id ?? after;
+    }
+    this.#db.exec(SEE_ALL_SIGNATURES);
   }
 
   #known(kind: string, key: string, find: () => unknown): number {
@@ -208,8 +261,6 @@ export class SqliteWriter {
     const seen = map.get(key);
     if (seen !== undefined) return seen;
     const { id } = find() as { readonly id: number };
-    // Failures are many and rarely come again.
-    if (kind === 'failure' && map.size > 10_000) map.clear();
     map.set(key, id);
     return id;
   }
@@ -236,6 +287,8 @@ export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>): boolean 
 function integer(value: number | undefined): number | null {
   return value === undefined || !Number.isFinite(value) ? null : Math.round(value);
 }
+
+const INSERT_RESULT = 'INSERT INTO result (run_id, test_id, attempt, status, duration_ms, failure_id)';
 
 // `DO UPDATE SET x = x` instead of `DO NOTHING`, which would return no row for one that exists.
 function prepare(db: Database.Database) {
@@ -265,8 +318,20 @@ function prepare(db: Database.Database) {
        RETURNING id`,
     ),
     failure: db.prepare<unknown[], Row>(
-      `INSERT INTO failure (hash, kind, message, body) VALUES (?, ?, ?, ?)
+      `INSERT INTO failure (hash, kind, message, body, signature_id) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id`,
+    ),
+    findSignature: db.prepare<unknown[], Row>('SELECT id FROM signature WHERE key = ?'),
+    founders: db.prepare(
+      'SELECT id, text FROM signature WHERE cluster_id = id AND weak = 0 AND version = ? ORDER BY id',
+    ),
+    insertSignature: db.prepare(
+      'INSERT INTO signature (key, version, text, weak, cluster_id) VALUES (?, ?, ?, ?, ?) RETURNING id',
+    ),
+    foundCluster: db.prepare('UPDATE signature SET cluster_id = id WHERE id = ?'),
+    seeSignature: db.prepare(
+      `UPDATE signature SET first_at = min(coalesce(first_at, @at), @at), last_at = max(coalesce(last_at, @at), @at)
+       WHERE id = @signature`,
     ),
     findRun: db.prepare(
       'SELECT id, complete, pruned, (SELECT count(*) FROM result WHERE run_id = run.id) AS results FROM run WHERE uid = ?',
@@ -276,8 +341,9 @@ function prepare(db: Database.Database) {
          duration_ms, complete, excluded, origin, tests, failed_tests)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
-    insertResult: db.prepare(
-      'INSERT INTO result (run_id, test_id, attempt, status, duration_ms, failure_id) VALUES (?, ?, ?, ?, ?, ?)',
+    insertResult: db.prepare(`${INSERT_RESULT} VALUES (?, ?, ?, ?, ?, ?)`),
+    insertResults: db.prepare(
+      `${INSERT_RESULT} VALUES ${Array.from({ length: ROWS_AT_ONCE }, () => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
     ),
     runScope: db.prepare(
       `SELECT environment_id AS environmentId, revision_id AS revisionId, started_at AS startedAt FROM run WHERE id = ?`,
@@ -294,7 +360,7 @@ function prepare(db: Database.Database) {
     setFailingCommit: db.prepare(
       `INSERT INTO failing_commit (series_id, revision_id, pull, passed, failed, last_at)
        SELECT @series, @revision, @pull, sum(result.status = 0), sum(result.status IN (1, 4)), max(run.started_at)
-       FROM run JOIN result ON result.run_id = run.id AND result.test_id = @test
+       FROM run CROSS JOIN result ON result.run_id = run.id AND result.test_id = @test
        WHERE run.revision_id = @revision AND run.environment_id = @environment AND run.excluded IS NULL
          AND (run.pull_request IS NOT NULL) = @pull AND result.status IN (0, 1, 4)
        ON CONFLICT (series_id, revision_id, pull) DO UPDATE SET

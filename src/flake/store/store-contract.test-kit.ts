@@ -244,6 +244,37 @@ export function describeStoreContract(engine: string, open: () => Promise<FlakeS
       expect(back).toEqual(records);
     });
 
+    it('gives failures with one cause one signature, near-duplicates too, with first and last times', async () => {
+      await using store = await open();
+      const failed = (name: string, message: string): ResultRecord => ({
+        package: 'p',
+        name,
+        attempt: 1,
+        status: 'failed',
+        failure: { message },
+      });
+      const long = 'dial tcp 10.0.0.1:8443: connect: connection refused while listing the nodes of the cluster';
+      await store.write([
+        runRecord({ day: 1, results: [failed('A', long), failed('B', 'exit status 1')] }),
+        runRecord({ day: 3, results: [failed('A', long.replace('10.0.0.1', '10.9.9.9')), failed('C', long)] }),
+        runRecord({ day: 5, results: [failed('A', `${long}s`), failed('B', 'exit status 1')] }),
+        runRecord({ day: 6, excluded: 'setup failed', results: [failed('A', long)] }),
+      ]);
+      const rows = await store.signatures();
+      expect(rows.map(({ test, weak, failures, commits }) => [test, weak, failures, commits])).toEqual([
+        ['A', false, 3, 3],
+        ['B', true, 2, 2],
+        ['C', false, 1, 1],
+      ]);
+      const [a, , c] = rows;
+      expect(a?.key).toBe(c?.key);
+      expect(a?.text).toContain('dial tcp <ip>: connect: connection refused');
+      expect([a?.firstAtMs, a?.lastAtMs]).toEqual([Date.UTC(2026, 0, 1, 12), Date.UTC(2026, 0, 5, 12)]);
+      expect(await store.signatures({ test: 'C', sinceMs: Date.UTC(2026, 0, 4) })).toEqual([]);
+      // What a test shows for the first time may be old elsewhere.
+      expect(c).toMatchObject({ firstAtMs: Date.UTC(2026, 0, 3, 12), bornAtMs: Date.UTC(2026, 0, 1, 12) });
+    });
+
     it('records a run of the model, cell by cell', async () => {
       await using store = await open();
       const summary = await store.recordRun(runResult(), { pullRequest: 12 });

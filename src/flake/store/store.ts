@@ -43,6 +43,12 @@ export interface FlakeStore extends AsyncDisposable {
   /** Attempts of the tests that match, newest run first; at most `limit` (default 1,000) of them. */
   history(filter: Filter, limit?: number): Promise<HistoryRow[]>;
 
+  /**
+   * What the failed attempts that match have in common: one row for each test, environment and cluster of signatures, most
+   * frequent first. Failures without a message have none.
+   */
+  signatures(filter?: Filter): Promise<SignatureRow[]>;
+
   /** Attempts that match in the order of recording, without runs' details: for formulas over every single row. */
   attempts(filter?: Filter): Promise<AttemptRow[]>;
   /** Whole runs in the order of recording, as they were written; for export and merge. Pruned runs are left out. */
@@ -121,6 +127,23 @@ export interface DayRow {
   readonly day: number;
   readonly failures: number;
   readonly attempts: number;
+}
+
+export interface SignatureRow extends SeriesName {
+  /** Of the cluster's first signature; stays the same while the normaliser's version does. */
+  readonly key: string;
+  /** The failure with everything that changes from run to run replaced by `<token>`s. */
+  readonly text: string;
+  /** Names no cause (`exit status 1`): never a reason to excuse. */
+  readonly weak: boolean;
+  /** Failed attempts, and the commits they were on. */
+  readonly failures: number;
+  readonly commits: number;
+  /** Of runs, in the window and on this test. */
+  readonly firstAtMs: number;
+  readonly lastAtMs: number;
+  /** When any test showed it first, also before the window. */
+  readonly bornAtMs: number;
 }
 
 export interface DurationRow extends SeriesName {

@@ -1,0 +1,105 @@
+/**
+ * The flake database on a real PostgreSQL server: needs Debian's package `postgresql` (any version) and, when the tests run
+ * as root, its user `postgres`. The server is started here, listens on loopback only, and is removed at the end.
+ */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { openFlakeStore } from '../src/flake/index.js';
+import { describeStoreContract, results, runRecord } from '../src/flake/store/store-contract.test-kit.js';
+import { exec } from '../src/exec.js';
+import { createTemporaryFolder } from '../src/files.js';
+import { PROGRAM } from './mk-ci.js';
+import { writeRuns } from './support/flake-writer.js';
+import { PostgresServer, findPostgres } from './support/postgres-server.js';
+
+const bin = findPostgres();
+let server: PostgresServer;
+let databases = 0;
+
+async function newDatabase(options?: { readonly socket: boolean }): Promise<string> {
+  databases += 1;
+  const client = new pg.Client({ connectionString: server.url() });
+  await client.connect();
+  await client.query(`CREATE DATABASE test${databases}`);
+  await client.end();
+  return server.url(`test${databases}`, options);
+}
+
+async function restarted(signal: 'SIGQUIT' | 'SIGINT'): Promise<void> {
+  await server.end(signal);
+  await server.begin();
+}
+
+describe.skipIf(bin === undefined)('PostgreSQL of Debian (skipped: not installed)', () => {
+  beforeAll(async () => {
+    server = await PostgresServer.start(bin ?? '');
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+  });
+
+  describeStoreContract('a real Postgres server', async () => await openFlakeStore(await newDatabase()));
+
+  it('is reached over the socket of the server too', async () => {
+    await using store = await openFlakeStore(await newDatabase({ socket: true }));
+    expect(await store.write([runRecord({ results: results('A:F') })])).toMatchObject({ runs: 1 });
+  });
+
+  for (const signal of ['SIGQUIT', 'SIGINT'] as const) {
+    it(`survives a restart (${signal}) of the server in the middle of ingest`, async () => {
+      const database = await newDatabase();
+      let restart: Promise<void> | undefined;
+      const writer = await writeRuns({
+        database,
+        prefix: 'w',
+        runs: 150,
+        tests: 40,
+        onRun: (count) => {
+          if (count === 40) restart = restarted(signal);
+        },
+      });
+      await restart;
+      expect(writer).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(writer.committed).toHaveLength(150);
+      await using store = await openFlakeStore(database, { readonly: true });
+      const rows = await store.counts();
+      expect(rows.map(({ runs }) => runs)).toEqual(Array.from({ length: 40 }, () => 150));
+    });
+  }
+
+  it('lets two processes write at once, and what they share is stored once', async () => {
+    const database = await newDatabase();
+    const shape = { database, runs: 60, tests: 30 };
+    const ends = await Promise.all([
+      writeRuns({ ...shape, prefix: 'left' }),
+      writeRuns({ ...shape, prefix: 'right' }),
+      writeRuns({ ...shape, prefix: 'shared' }),
+      writeRuns({ ...shape, prefix: 'shared' }),
+    ]);
+    expect(ends.map(({ exitCode, stderr }) => [exitCode, stderr])).toEqual(Array.from({ length: 4 }, () => [0, '']));
+    await using store = await openFlakeStore(database);
+    const live = await store.counts();
+    expect(live.map(({ runs }) => runs)).toEqual(Array.from({ length: 30 }, () => 180));
+    await store.rebuildRollup();
+    expect(await store.counts()).toEqual(live);
+  });
+
+  it('holds the same as the SQLite file that was merged into it, and gives it back', async () => {
+    await using temporary = await createTemporaryFolder();
+    const file = `${temporary.path}/flake.db`;
+    const back = `${temporary.path}/back.db`;
+    const database = await newDatabase();
+    await writeRuns({ database: file, prefix: 'w', runs: 20, tests: 20 });
+    const mkCi = async (...args: string[]) => (await exec([process.execPath, PROGRAM, 'flake', ...args])).stdout;
+    await mkCi('merge', file, '--database', database);
+    await mkCi('merge', database, '--database', back);
+    const rates = await mkCi('rates', '--all-time', '--json', '--database', file);
+    expect(await mkCi('rates', '--all-time', '--json', '--database', database)).toBe(rates);
+    expect(await mkCi('rates', '--all-time', '--json', '--database', back)).toBe(rates);
+  });
+
+  it('says DB_OPEN for a database that is not there', async () => {
+    await expect(openFlakeStore(server.url('nowhere'))).rejects.toMatchObject({ code: 'DB_OPEN' });
+  });
+});
