@@ -271,6 +271,11 @@ export const ERROR_CATALOGUE = {
   },
   DB_BUSY: { summary: 'Another process writes to the database', exitCode: 31, advice: 'Try again when it has ended.' },
   DB_BAD_INPUT: { summary: 'The data to import is not right', exitCode: 18, advice: 'Correct the rows named.' },
+  DB_NOT_FOUND: {
+    summary: 'The database holds no such thing',
+    exitCode: 35,
+    advice: 'Check the names; they are compared as they stand.',
+  },
   DB_BAD_COUNTS: {
     summary: 'Counts are negative or contradict each other',
     exitCode: 10,
