@@ -4,6 +4,7 @@ export {
   commitSummary,
   DEFAULT_DAYS,
   LIMITS,
+  readChartCommits,
   readCommitPage,
   readEnvironmentPage,
   readOverview,
@@ -13,4 +14,11 @@ export {
   type PageQuery,
   type TestName,
 } from './read.js';
-export { readCommits, readExtent, readRunRows, searchSeries, type DaySpan, type RunScope } from '../store/chart-queries.js';
+export {
+  readCommits,
+  readExtent,
+  readRunRows,
+  searchSeries,
+  type DaySpan,
+  type RunScope,
+} from '../store/chart-queries.js';

@@ -74,10 +74,7 @@ export function rankEnvironments(rows: readonly EnvironmentDayRow[]): RankedEnvi
   }
   return [...groups]
     .map(([environment, days]) => rankedEnvironment(environment, days))
-    .sort(
-      (left, right) =>
-        right.recent.perRun - left.recent.perRun || (left.environment < right.environment ? -1 : 1),
-    )
+    .sort((left, right) => right.recent.perRun - left.recent.perRun || (left.environment < right.environment ? -1 : 1))
     .map((row, index) => ({ ...row, rank: index + 1 }));
 }
 

@@ -50,7 +50,15 @@ export interface PageQuery {
 export const DEFAULT_DAYS = 90;
 
 /** Longest lists. What is not shown is counted in `leftOut`. */
-export const LIMITS = { environments: 60, tests: 50, curves: 10, commits: 30, attempts: 1_000, signatures: 50, runs: 300 };
+export const LIMITS = {
+  environments: 60,
+  tests: 50,
+  curves: 10,
+  commits: 30,
+  attempts: 1_000,
+  signatures: 50,
+  runs: 300,
+};
 
 /** Failing series that are looked at for a ranking; beyond, those with the fewest failures are left out. */
 const CANDIDATES = 300;
@@ -228,6 +236,18 @@ export async function readCommitPage(
     })),
     leftOut: leftOut({ runs: runs.length - LIMITS.runs, failures: failures.total - LIMITS.tests * 4 }),
   };
+}
+
+/** Commits of a window, newest first. */
+export async function readChartCommits(
+  store: ChartStore,
+  query: PageQuery & { readonly environment?: string | undefined },
+  page: { readonly limit: number; readonly offset: number },
+): Promise<CommitRow[]> {
+  const { repository, environment, runs } = query;
+  const scope: RunScope = { repository, environment, runs };
+  const span = await spanOf(store, query, scope);
+  return await store.read((db) => readCommits(db, scope, span, page));
 }
 
 /** Tests that failed in the window, ranked, with their daily sums by series. */

@@ -96,7 +96,9 @@ export const commitSummarySchema = z.object({
   failedTests: count,
 });
 
-const leftOutSchema = z.record(z.string(), count).describe('how many entries of a list are not shown, by name of the list');
+const leftOutSchema = z
+  .record(z.string(), count)
+  .describe('how many entries of a list are not shown, by name of the list');
 
 export const overviewSchema = z.object({
   kind: z.literal('overview'),
@@ -131,7 +133,10 @@ export const testRunSchema = z.object({
   commit: z.string().optional(),
   branch: z.string().optional(),
   pullRequest: z.int().optional(),
-  url: z.url({ protocol: /^https?$/ }).optional().describe('report or CI job of the run'),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('report or CI job of the run'),
   excluded: z.string().optional().describe('why the run is in no rate'),
   signature: z.string().optional().describe('key of the signature of its failure'),
 });

@@ -1,3 +1,4 @@
+import { clusterSignatures } from '../signatures/clusters.js';
 import { signatureOf } from '../signatures/normalise.js';
 import { findChangepoints, type CommitCounts } from '../statistics/changepoint.js';
 import { outcomeOf } from '../store/record.js';
@@ -7,10 +8,14 @@ import type { TestPage, TestRun } from './schemas.js';
 
 /** Longest text of a signature that a page shows. */
 const SIGNATURE_CHARACTERS = 2_000;
+/** Signatures of one test that are compared with each other; the rarest of more stay as they are. */
+const MOST_COMPARED = 100;
+
+type Signature = TestPage['signatures'][number];
 
 /** Attempts and signatures as the page shows them. @param rows newest first */
 export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempts' | 'signatures'> {
-  const signatures = new Map<string, TestPage['signatures'][number]>();
+  const signatures = new Map<string, Signature>();
   const attempts = rows.map((row): TestRun => {
     const at = new Date(row.startedAtMs).toISOString();
     const signature = row.message === null ? undefined : signatureOf({ message: row.message });
@@ -19,7 +24,14 @@ export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempt
       const { key, text, weak } = signature;
       const seen = signatures.get(key);
       if (seen === undefined) {
-        signatures.set(key, { key, text: text.slice(0, SIGNATURE_CHARACTERS), weak, count: 1, firstAt: at, lastAt: at });
+        signatures.set(key, {
+          key,
+          text: text.slice(0, SIGNATURE_CHARACTERS),
+          weak,
+          count: 1,
+          firstAt: at,
+          lastAt: at,
+        });
       } else {
         seen.count += 1;
         seen.firstAt = at;
@@ -40,7 +52,35 @@ export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempt
       ...(signature === undefined ? {} : { signature: signature.key }),
     };
   });
-  return { attempts, signatures: [...signatures.values()].sort((left, right) => right.count - left.count) };
+  return merged(attempts, [...signatures.values()]);
+}
+
+/** Near-duplicates become one, under the key of the most frequent; those that name no cause stay apart. */
+function merged(
+  attempts: readonly TestRun[],
+  signatures: readonly Signature[],
+): Pick<TestPage, 'attempts' | 'signatures'> {
+  const sorted = [...signatures].sort((left, right) => right.count - left.count);
+  const founders = clusterSignatures(sorted.filter(({ weak }) => !weak).slice(0, MOST_COMPARED));
+  const clusters = new Map<string, Signature>();
+  for (const signature of sorted) {
+    const key = founders.get(signature.key) ?? signature.key;
+    const old = clusters.get(key);
+    if (old === undefined) clusters.set(key, { ...signature });
+    else {
+      old.count += signature.count;
+      if (signature.firstAt < old.firstAt) old.firstAt = signature.firstAt;
+      if (signature.lastAt > old.lastAt) old.lastAt = signature.lastAt;
+    }
+  }
+  return {
+    attempts: attempts.map((attempt) =>
+      attempt.signature === undefined
+        ? attempt
+        : { ...attempt, signature: founders.get(attempt.signature) ?? attempt.signature },
+    ),
+    signatures: [...clusters.values()].sort((left, right) => right.count - left.count),
+  };
 }
 
 /**

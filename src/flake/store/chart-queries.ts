@@ -159,7 +159,9 @@ export async function readEnvironmentDays(
       counted('run.tests').as('tests'),
       counted('run.failed_tests').as('failedTests'),
       counted('run.duration_ms').as('durationMs'),
-      number(sql`sum(case when run.excluded is null and run.duration_ms is not null then 1 else 0 end)`).as('timedRuns'),
+      number(sql`sum(case when run.excluded is null and run.duration_ms is not null then 1 else 0 end)`).as(
+        'timedRuns',
+      ),
       number(sql`sum(case when run.excluded is null then 0 else 1 end)`).as('excludedRuns'),
     ])
     .orderBy('environment.name')
