@@ -12,6 +12,7 @@ const ORIGINS: Readonly<Record<string, string>> = {
   RUN: 'Runs',
   RPT: 'Reports',
   DB: 'Flake database',
+  SRV: 'Server of the dashboard',
   GH: 'GitHub',
 };
 

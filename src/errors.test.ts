@@ -21,6 +21,7 @@ describe('the catalogue', () => {
       RPT: [10],
       RUN: [0, 10, 30],
       DB: [10, 30],
+      SRV: [10, 30],
       GH: [110],
     };
     const decade = Math.floor(entry.exitCode / 10) * 10;

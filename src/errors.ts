@@ -271,11 +271,55 @@ export const ERROR_CATALOGUE = {
   },
   DB_BUSY: { summary: 'Another process writes to the database', exitCode: 31, advice: 'Try again when it has ended.' },
   DB_BAD_INPUT: { summary: 'The data to import is not right', exitCode: 18, advice: 'Correct the rows named.' },
+  DB_NO_RUNS: {
+    summary: 'The database holds no run to show',
+    exitCode: 35,
+    advice: 'Record runs with mk-ci flake record, or widen --days.',
+  },
+  DB_NOT_FOUND: {
+    summary: 'The database holds no such thing',
+    exitCode: 35,
+    advice: 'Check the names; they are compared as they stand.',
+  },
   DB_BAD_COUNTS: {
     summary: 'Counts are negative or contradict each other',
     exitCode: 10,
     advice: 'Report it with the database.',
   },
+
+  // SRV: the dashboard's server
+  SRV_PORT_TAKEN: {
+    summary: 'Another program listens on this port',
+    exitCode: 31,
+    advice: 'Choose another with --listen 127.0.0.1:PORT; port 0 takes a free one.',
+  },
+  SRV_LISTEN: {
+    summary: 'The address can not be listened on',
+    exitCode: 34,
+    advice: 'Give an address of this host as 127.0.0.1:7117 or [::1]:7117.',
+  },
+  SRV_TOKEN: {
+    summary: 'There is no usable token for writes',
+    exitCode: 18,
+    advice: 'Write at least 16 characters into the file, such as what openssl rand -hex 32 prints.',
+  },
+  SRV_BAD_REQUEST: { summary: 'The request is not right', exitCode: 14, advice: 'See /api/openapi.json.' },
+  SRV_UNAUTHORIZED: {
+    summary: 'The token is missing or is another one',
+    exitCode: 37,
+    advice: 'Send the header Authorization: Bearer TOKEN.',
+  },
+  SRV_READ_ONLY: {
+    summary: 'This server takes no results',
+    exitCode: 36,
+    advice: 'Start it with --token-file FILE.',
+  },
+  SRV_TOO_LARGE: {
+    summary: 'The request is larger than this server takes',
+    exitCode: 14,
+    advice: 'Send one run at a time, without its logs, or start the server with a larger --max-upload.',
+  },
+  SRV_OVERLOADED: { summary: 'Too many uploads at once', exitCode: 39, advice: 'Send it again in a moment.' },
 
   // GH: GitHub
   GH_FAILED: { summary: 'GitHub refused a request', exitCode: 119, advice: 'Read the status below.' },

@@ -6,6 +6,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'cluster', summary: 'start, stop and look at named clusters', load: () => import('./cluster.js') },
   { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
+  { name: 'serve', summary: 'dashboard and API of the flake database', load: () => import('./serve.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },

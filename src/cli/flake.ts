@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 
 import type { CliContext } from './command.js';
+import { chartCommand } from './flake/chart.js';
 import { historyCommand, incidentsCommand, showCommand, topCommand } from './flake/history.js';
 import { importCommand } from './flake/import.js';
 import { exportCommand, lintCommand, mergeCommand, pruneCommand } from './flake/maintain.js';
@@ -22,6 +23,7 @@ export function build(context: CliContext): Command {
     topCommand,
     historyCommand,
     incidentsCommand,
+    chartCommand,
     importCommand,
     exportCommand,
     pruneCommand,

@@ -1,8 +1,8 @@
 export { addClusterLogs } from './cluster-logs.js';
-export { renderPage } from './html.js';
+export { renderPage, scriptJson } from './html.js';
 export type { LogSummary } from './log-writer.js';
 export { reportModel, testAnchor, verdictOf, type HistoryOf, type ReportModelOptions } from './model.js';
-export { loadPageAssets, type PageAssets } from './page-assets.js';
+export { bundlePage, loadPageAssets, type PageAssets } from './page-assets.js';
 export {
   openReport,
   type CellLogSource,

@@ -91,7 +91,7 @@ async function* bytesOf(stream: NodeJS.ReadableStream): AsyncGenerator<Uint8Arra
 }
 
 /** Marks what no input said, so that it can be told from what one did. */
-const UNKNOWN_RUN = 'foreign';
+export const UNKNOWN_RUN = 'foreign';
 
 async function readRun(input: string, options: RecordOptions, context: CliContext): Promise<RunResult> {
   const { run, errors } = await readReport({
@@ -135,7 +135,11 @@ async function metaOf(run: RunResult, options: RecordOptions, context: CliContex
  * A foreign file has no run id: its content and what was said of it are its identity. Not its name, which is
  * `junit.xml` in every job, and not the time of reading.
  */
-function identityOf(run: RunResult, { commit, environment, at }: RecordOptions, ciRun = 'file'): string {
+export function identityOf(
+  run: RunResult,
+  { commit, environment, at }: { readonly [K in 'commit' | 'environment' | 'at']?: string | undefined },
+  ciRun = 'file',
+): string {
   const content = run.cells.map(({ id, tests }) => [id, tests]);
   const hash = createHash('sha256').update(JSON.stringify([content, commit, environment, at]));
   return `${ciRun}:${hash.digest('hex').slice(0, 16)}`;

@@ -281,6 +281,18 @@ class PostgresStore implements FlakeStore {
     }
   }
 
+  async read<T>(query: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    return await this.#read(() => query(this.#db));
+  }
+
+  /** Every transaction that changes rows has a number; the horizon of finished ones moves with each. */
+  async dataVersion(): Promise<string> {
+    return await this.#read(async () => {
+      const { rows } = await sql<{ version: string }>`SELECT pg_current_snapshot()::text AS version`.execute(this.#db);
+      return rows[0]?.version ?? '';
+    });
+  }
+
   async #read<T>(body: () => Promise<T>): Promise<T> {
     try {
       return await body();

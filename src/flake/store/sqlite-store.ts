@@ -201,6 +201,19 @@ class SqliteStore implements FlakeStore {
     }
   }
 
+  async read<T>(query: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    return await this.#read(() => query(this.#kysely));
+  }
+
+  /** Own writes do not move `data_version`, other connections' do. */
+  async dataVersion(): Promise<string> {
+    return await this.#read(async () => {
+      const others = String(this.#db.pragma('data_version', { simple: true }));
+      const own = String(this.#db.prepare('SELECT total_changes()').pluck().get());
+      return `${others}.${own}`;
+    });
+  }
+
   async #read<T>(body: () => Promise<T>): Promise<T> {
     try {
       return await body();

@@ -1,6 +1,9 @@
+import type { Kysely } from 'kysely';
+
 import type { RunResult, Status } from '../../results/model.js';
 import type { RunRecord } from './record.js';
 import type { RecordMeta } from './records-of-run.js';
+import type { Schema } from './schema.js';
 
 /**
  * The flake database. One writer at a time; any number of readers.
@@ -53,6 +56,15 @@ export interface FlakeStore extends AsyncDisposable {
   attempts(filter?: Filter): Promise<AttemptRow[]>;
   /** Whole runs in the order of recording, as they were written; for export and merge. Pruned runs are left out. */
   readRuns(filter?: Pick<Filter, 'sinceMs' | 'untilMs'>): AsyncIterable<RunRecord>;
+
+  /** Runs a query of this folder that is not worth a method; its errors come out as of the other reads. */
+  read<T>(query: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+
+  /**
+   * Changes whenever what a read would give may have changed: what was read before with the same value is still true.
+   * Cheap enough to ask before every read.
+   */
+  dataVersion(): Promise<string>;
 
   close(): Promise<void>;
 }

@@ -1,0 +1,24 @@
+/** Data of the pages, for the static site and the server. */
+export * from './schemas.js';
+export {
+  commitSummary,
+  DEFAULT_DAYS,
+  LIMITS,
+  readChartCommits,
+  readCommitPage,
+  readEnvironmentPage,
+  readOverview,
+  readTestPage,
+  runOf,
+  type ChartStore,
+  type PageQuery,
+  type TestName,
+} from './read.js';
+export {
+  readCommits,
+  readExtent,
+  readRunRows,
+  searchSeries,
+  type DaySpan,
+  type RunScope,
+} from '../store/chart-queries.js';

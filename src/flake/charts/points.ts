@@ -1,0 +1,67 @@
+import { dispersionOf, effectiveCounts } from '../statistics/dispersion.js';
+import { jeffreysInterval } from '../statistics/intervals.js';
+import { formatDay } from '../store/record.js';
+import type { Point, Rate } from './schemas.js';
+
+/** Sums of one test on one day. */
+export interface DaySums {
+  readonly day: number;
+  readonly passed: number;
+  readonly failed: number;
+  readonly durationMs: number;
+}
+
+/** How many days with data growth compares, as gopogh does. */
+export const GROWTH_DAYS = 15;
+
+/** k of n with its interval; failures in bursts widen it. */
+export function rateOf(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): Rate {
+  const failed = days.reduce((sum, day) => sum + day.failed, 0);
+  const attempts = days.reduce((sum, day) => sum + day.passed + day.failed, 0);
+  const dispersion = dispersionOf(days.map((day) => ({ failures: day.failed, attempts: day.passed + day.failed })));
+  return rateOfCounts(failed, attempts, dispersion);
+}
+
+/** @param dispersion at least 1 */
+export function rateOfCounts(failed: number, attempts: number, dispersion: number): Rate {
+  const { k, n } = effectiveCounts(failed, attempts, dispersion);
+  const { low, high } = jeffreysInterval(k, n);
+  return { failed, attempts, ...(attempts === 0 ? {} : { rate: failed / attempts }), low, high };
+}
+
+/** Monday of the week of a day; 1970-01-01 was a Thursday. */
+export function mondayOf(day: number): number {
+  return day - ((((day + 3) % 7) + 7) % 7);
+}
+
+/**
+ * Points of a curve, oldest first; days without an attempt have none.
+ *
+ * A single day has a handful of attempts, so its interval rests on the dispersion of the whole curve.
+ */
+export function pointsOf(days: readonly DaySums[], by: 'day' | 'week'): Point[] {
+  const used = days.filter(({ passed, failed }) => passed + failed > 0);
+  const dispersion = dispersionOf(used.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
+  const buckets = new Map<number, { failed: number; attempts: number; durationMs: number }>();
+  for (const { day, passed, failed, durationMs } of [...used].sort((left, right) => left.day - right.day)) {
+    const at = by === 'day' ? day : mondayOf(day);
+    const bucket = buckets.get(at) ?? { failed: 0, attempts: 0, durationMs: 0 };
+    buckets.set(at, bucket);
+    bucket.failed += failed;
+    bucket.attempts += passed + failed;
+    bucket.durationMs += durationMs;
+  }
+  return [...buckets].map(([at, { failed, attempts, durationMs }]) => ({
+    at: formatDay(at),
+    ...rateOfCounts(failed, attempts, dispersion),
+    durationMs: durationMs / attempts,
+  }));
+}
+
+/** The newest days with data, and the ones before them. @param days in any order, each once */
+export function splitGrowth<T extends { readonly day: number }>(
+  days: readonly T[],
+): { readonly recent: readonly T[]; readonly previous: readonly T[] } {
+  const sorted = [...days].sort((left, right) => right.day - left.day);
+  return { recent: sorted.slice(0, GROWTH_DAYS), previous: sorted.slice(GROWTH_DAYS, 2 * GROWTH_DAYS) };
+}

@@ -1,0 +1,124 @@
+import { formatDay } from '../store/record.js';
+import type { EnvironmentDayRow, FailingSeriesRow, SeriesDayRow } from '../store/chart-queries.js';
+import { rateOf, splitGrowth, type DaySums } from './points.js';
+import type { EnvironmentDay, RankedEnvironment, RankedTest } from './schemas.js';
+
+/** Daily sums by series, each list in the order of the rows. */
+export function groupBySeries<T extends { readonly seriesId: number }>(rows: readonly T[]): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const row of rows) {
+    const group = groups.get(row.seriesId);
+    if (group === undefined) groups.set(row.seriesId, [row]);
+    else group.push(row);
+  }
+  return groups;
+}
+
+/**
+ * Tests by how surely they fail often now: the lower end of the interval of their recent rate, so that one failure of one
+ * run does not stand above fifty of a hundred.
+ */
+export function rankTests(
+  failing: readonly FailingSeriesRow[],
+  days: ReadonlyMap<number, readonly SeriesDayRow[]>,
+): (RankedTest & { readonly seriesId: number })[] {
+  return failing
+    .map((series) => {
+      const own = (days.get(series.seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
+      return { ...rankedTest(series, own), seriesId: series.seriesId };
+    })
+    .filter(({ window }) => window.failed > 0)
+    .sort(
+      (left, right) =>
+        right.recent.low - left.recent.low ||
+        right.window.low - left.window.low ||
+        right.window.failed - left.window.failed ||
+        left.seriesId - right.seriesId,
+    )
+    .map((row, index) => ({ ...row, rank: index + 1 }));
+}
+
+function rankedTest(series: FailingSeriesRow, days: readonly DaySums[]): RankedTest {
+  const { recent, previous } = splitGrowth(days);
+  const recentRate = rateOf(recent);
+  const previousRate = previous.length === 0 ? undefined : rateOf(previous);
+  const window = rateOf(days);
+  const { repository, environment, package: pkg, test, mixedCommits, failingCommits } = series;
+  return {
+    rank: 1,
+    repository,
+    environment,
+    package: pkg,
+    test,
+    window,
+    recent: recentRate,
+    ...(previousRate === undefined
+      ? {}
+      : { previous: previousRate, growth: (recentRate.rate ?? 0) - (previousRate.rate ?? 0) }),
+    mixedCommits,
+    failingCommits,
+    ...(window.attempts === 0
+      ? {}
+      : { durationMs: days.reduce((sum, { durationMs }) => sum + durationMs, 0) / window.attempts }),
+    lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
+  };
+}
+
+/** Environments by failed tests a run in their newest days, as gopogh ranks them. */
+export function rankEnvironments(rows: readonly EnvironmentDayRow[]): RankedEnvironment[] {
+  const groups = new Map<string, EnvironmentDayRow[]>();
+  for (const row of rows) {
+    const group = groups.get(row.environment);
+    if (group === undefined) groups.set(row.environment, [row]);
+    else group.push(row);
+  }
+  return [...groups]
+    .map(([environment, days]) => rankedEnvironment(environment, days))
+    .sort((left, right) => right.recent.perRun - left.recent.perRun || (left.environment < right.environment ? -1 : 1))
+    .map((row, index) => ({ ...row, rank: index + 1 }));
+}
+
+function rankedEnvironment(environment: string, days: readonly EnvironmentDayRow[]): RankedEnvironment {
+  const counted = days.filter(({ runs }) => runs > 0);
+  const { recent, previous } = splitGrowth(counted);
+  const recentFailures = failuresOf(recent);
+  const previousFailures = previous.length === 0 ? undefined : failuresOf(previous);
+  const timedRuns = total(days, 'timedRuns');
+  return {
+    rank: 1,
+    environment,
+    recent: recentFailures,
+    ...(previousFailures === undefined
+      ? {}
+      : { previous: previousFailures, growth: recentFailures.perRun - previousFailures.perRun }),
+    runs: total(days, 'runs'),
+    tests: total(days, 'tests'),
+    failedTests: total(days, 'failedTests'),
+    excludedRuns: total(days, 'excludedRuns'),
+    ...(timedRuns === 0 ? {} : { durationMs: total(days, 'durationMs') / timedRuns }),
+    lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
+    days: days.map(environmentDay),
+  };
+}
+
+function failuresOf(days: readonly EnvironmentDayRow[]) {
+  const runs = total(days, 'runs');
+  const failedTests = total(days, 'failedTests');
+  return { failedTests, runs, perRun: runs === 0 ? 0 : failedTests / runs, days: days.length };
+}
+
+export function environmentDay(row: EnvironmentDayRow): EnvironmentDay {
+  const { day, runs, tests, failedTests, durationMs, timedRuns, excludedRuns } = row;
+  return {
+    at: formatDay(day),
+    runs,
+    tests,
+    failedTests,
+    ...(timedRuns === 0 ? {} : { durationMs: durationMs / timedRuns }),
+    excludedRuns,
+  };
+}
+
+function total<K extends string>(rows: readonly Readonly<Record<K, number>>[], key: K): number {
+  return rows.reduce((sum, row) => sum + row[key], 0);
+}

@@ -1,0 +1,300 @@
+import { MkCiError } from '../../errors.js';
+import {
+  findRevisions,
+  readCommitFailures,
+  readCommits,
+  readEnvironmentDays,
+  readExtent,
+  readFailingCommitCounts,
+  readFailingSeries,
+  readRepositories,
+  readRunRows,
+  readSeriesDays,
+  readSeriesOfTest,
+  readTestRuns,
+  type CommitRow,
+  type DaySpan,
+  type RunRow,
+  type RunScope,
+} from '../store/chart-queries.js';
+import { DAY_MS, formatDay } from '../store/record.js';
+import type { FlakeStore } from '../store/store.js';
+import { dispersionOf } from '../statistics/dispersion.js';
+import { httpUrl } from './http-url.js';
+import { pointsOf, rateOf, rateOfCounts } from './points.js';
+import { environmentDay, groupBySeries, rankEnvironments, rankTests } from './rank.js';
+import type {
+  ChartRun,
+  CommitPage,
+  CommitSummary,
+  EnvironmentPage,
+  Overview,
+  RankedTest,
+  TestPage,
+  Window,
+} from './schemas.js';
+import { attemptsOf, changepointsOf } from './test-page.js';
+
+export type ChartStore = Pick<FlakeStore, 'read'>;
+
+export interface PageQuery {
+  readonly repository?: string | undefined;
+  /** @default 'all' */
+  readonly runs?: 'all' | 'base' | 'pull-requests' | undefined;
+  /** Length of the window. @default 90 */
+  readonly days?: number | undefined;
+  /** Last day, `2026-01-31`. @default the day of the newest run */
+  readonly until?: string | undefined;
+}
+
+export const DEFAULT_DAYS = 90;
+
+/** Longest lists. What is not shown is counted in `leftOut`. */
+export const LIMITS = {
+  environments: 60,
+  tests: 50,
+  curves: 10,
+  commits: 30,
+  attempts: 1_000,
+  signatures: 50,
+  runs: 300,
+};
+
+/** Failing series that are looked at for a ranking; beyond, those with the fewest failures are left out. */
+const CANDIDATES = 300;
+
+/** The window of a page. It ends with the newest run, so that an old history is not shown as an empty month. */
+async function spanOf(store: ChartStore, query: PageQuery, scope: RunScope): Promise<DaySpan> {
+  const days = query.days ?? DEFAULT_DAYS;
+  const to =
+    query.until === undefined
+      ? ((await store.read((db) => readExtent(db, scope))).lastDay ?? Math.floor(Date.now() / DAY_MS))
+      : Math.floor(Date.parse(query.until) / DAY_MS);
+  return { from: to - days + 1, to };
+}
+
+function windowOf({ from, to }: DaySpan): Window {
+  return { from: formatDay(from), to: formatDay(to), days: to - from + 1 };
+}
+
+/** Failed tests a day in every environment, the ranking of both, and the newest commits. */
+export async function readOverview(store: ChartStore, query: PageQuery = {}): Promise<Overview> {
+  const scope: RunScope = { repository: query.repository, runs: query.runs };
+  const span = await spanOf(store, query, scope);
+  const ranked = rankEnvironments(await store.read((db) => readEnvironmentDays(db, scope, span)));
+  const tests = await readRanking(store, scope, span);
+  const commits = await store.read((db) => readCommits(db, scope, span, { limit: LIMITS.commits + 1 }));
+  const total = (key: 'runs' | 'tests' | 'failedTests' | 'excludedRuns'): number =>
+    ranked.reduce((sum, environment) => sum + environment[key], 0);
+  return {
+    kind: 'overview',
+    ...(query.repository === undefined ? {} : { repository: query.repository }),
+    repositories: await store.read(readRepositories),
+    window: windowOf(span),
+    totals: {
+      runs: total('runs'),
+      tests: total('tests'),
+      failedTests: total('failedTests'),
+      excludedRuns: total('excludedRuns'),
+      failingTests: tests.total,
+    },
+    environments: ranked.slice(0, LIMITS.environments),
+    tests: tests.ranked.slice(0, LIMITS.tests).map(({ seriesId: _, ...test }) => test),
+    commits: commits.slice(0, LIMITS.commits).map(commitSummary),
+    leftOut: leftOut({
+      environments: ranked.length - LIMITS.environments,
+      tests: tests.total - LIMITS.tests,
+    }),
+  };
+}
+
+/** @throws {MkCiError} `DB_NOT_FOUND` when no run was in that environment */
+export async function readEnvironmentPage(
+  store: ChartStore,
+  environment: string,
+  query: PageQuery = {},
+): Promise<EnvironmentPage> {
+  const scope: RunScope = { repository: query.repository, runs: query.runs, environment };
+  const extent = await store.read((db) => readExtent(db, scope));
+  if (extent.runs === 0) throw new MkCiError('DB_NOT_FOUND', { message: `environment ${environment}` });
+  const span = await spanOf(store, query, scope);
+  const days = await store.read((db) => readEnvironmentDays(db, scope, span));
+  const { ranked, total, daysOf } = await readRanking(store, scope, span);
+  return {
+    kind: 'environment',
+    environment,
+    ...(query.repository === undefined ? {} : { repository: query.repository }),
+    window: windowOf(span),
+    days: days.map(environmentDay),
+    tests: ranked.slice(0, LIMITS.tests).map(({ seriesId, ...test }, index) => {
+      if (index >= LIMITS.curves) return test;
+      const own = daysOf.get(seriesId) ?? [];
+      return { ...test, days: pointsOf(own, 'day'), weeks: pointsOf(own, 'week') };
+    }),
+    leftOut: leftOut({ tests: total - LIMITS.tests }),
+  };
+}
+
+/** A test in an environment by its exact names. */
+export interface TestName {
+  readonly repository?: string | undefined;
+  readonly environment: string;
+  readonly package?: string | undefined;
+  readonly test: string;
+}
+
+/** @throws {MkCiError} `DB_NOT_FOUND` */
+export async function readTestPage(store: ChartStore, name: TestName, query: PageQuery = {}): Promise<TestPage> {
+  const all = await store.read((db) => readSeriesOfTest(db, name));
+  const series = all.find(({ environment }) => environment === name.environment);
+  if (series === undefined) {
+    throw new MkCiError('DB_NOT_FOUND', { message: `test ${name.test} in ${name.environment}` });
+  }
+  const { seriesId, repository, environment, package: pkg, test } = series;
+  const span = await spanOf(store, query, { repository, environment, runs: query.runs });
+  const siblings = all.filter((other) => other.repository === repository && other.package === pkg);
+  const shownSiblings = siblings.slice(0, LIMITS.environments);
+  const ids = [...new Set([seriesId, ...shownSiblings.map((sibling) => sibling.seriesId)])];
+  const daysOf = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span, query.runs)));
+  const days = (daysOf.get(seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
+  const commits = await store.read((db) => readFailingCommitCounts(db, seriesId, span, query.runs));
+  const rows = await store.read((db) => readTestRuns(db, series, span, { runs: query.runs, limit: LIMITS.attempts }));
+  const { attempts, signatures } = attemptsOf(rows);
+  const rate = rateOf(days);
+  const dispersion = dispersionOf(days.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
+  const total = (key: 'runs' | 'failedRuns' | 'mixedRuns' | 'durationMs'): number =>
+    days.reduce((sum, day) => sum + day[key], 0);
+  return {
+    kind: 'test',
+    repository,
+    environment,
+    package: pkg,
+    test,
+    window: windowOf(span),
+    rate,
+    runs: total('runs'),
+    failedRuns: total('failedRuns'),
+    mixedRuns: total('mixedRuns'),
+    ...commits,
+    dispersion,
+    ...(rate.attempts === 0 ? {} : { durationMs: total('durationMs') / rate.attempts }),
+    days: pointsOf(days, 'day'),
+    weeks: pointsOf(days, 'week'),
+    changepoints: changepointsOf(rows, dispersion),
+    signatures: signatures.slice(0, LIMITS.signatures),
+    attempts,
+    environments: shownSiblings.map((sibling) => ({
+      environment: sibling.environment,
+      rate: rateOf(daysOf.get(sibling.seriesId) ?? []),
+    })),
+    leftOut: leftOut({
+      // Skipped attempts are rows too, so this is a lower bound: it never claims that more is shown than is.
+      attempts: rows.length < LIMITS.attempts ? 0 : rate.attempts - rows.length,
+      signatures: signatures.length - LIMITS.signatures,
+      environments: siblings.length - LIMITS.environments,
+    }),
+  };
+}
+
+/**
+ * @param sha whole, or its beginning
+ * @throws {MkCiError} `DB_NOT_FOUND` also when the beginning is that of several
+ */
+export async function readCommitPage(
+  store: ChartStore,
+  sha: string,
+  query: Pick<PageQuery, 'repository'> = {},
+): Promise<CommitPage> {
+  const found = await store.read((db) => findRevisions(db, sha, query.repository));
+  const revision = found[0];
+  if (revision === undefined || sha.length < 4) throw new MkCiError('DB_NOT_FOUND', { message: `commit ${sha}` });
+  if (found.length > 1) {
+    throw new MkCiError('DB_NOT_FOUND', {
+      message: `commit ${sha} could be any of ${found.map((one) => `${one.sha} of ${one.repository}`).join(', ')}`,
+      advice: 'Give more of it, or the repository.',
+    });
+  }
+  const revisionId = revision.id;
+  const runs = await store.read((db) => readRunRows(db, { revisionId }, { limit: LIMITS.runs + 1 }));
+  const failures = await store.read((db) => readCommitFailures(db, revisionId, LIMITS.tests * 4));
+  const day = Math.floor(Math.min(...runs.map(({ startedAtMs }) => startedAtMs)) / DAY_MS);
+  const span = Number.isFinite(day) ? { from: day - 30, to: day - 1 } : { from: 0, to: 0 };
+  const ids = failures.rows.map(({ seriesId }) => seriesId);
+  const usual = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span)));
+  return {
+    kind: 'commit',
+    repository: revision.repository,
+    commit: revision.sha,
+    runs: runs.slice(0, LIMITS.runs).map(runOf),
+    failures: failures.rows.map(({ seriesId, repository, environment, package: pkg, test, passed, failed }) => ({
+      repository,
+      environment,
+      package: pkg,
+      test,
+      here: rateOfCounts(failed, passed + failed, 1),
+      usual: rateOf(usual.get(seriesId) ?? []),
+    })),
+    leftOut: leftOut({ runs: runs.length - LIMITS.runs, failures: failures.total - LIMITS.tests * 4 }),
+  };
+}
+
+/** Commits of a window, newest first. */
+export async function readChartCommits(
+  store: ChartStore,
+  query: PageQuery & { readonly environment?: string | undefined },
+  page: { readonly limit: number; readonly offset: number },
+): Promise<CommitRow[]> {
+  const { repository, environment, runs } = query;
+  const scope: RunScope = { repository, environment, runs };
+  const span = await spanOf(store, query, scope);
+  return await store.read((db) => readCommits(db, scope, span, page));
+}
+
+/** Tests that failed in the window, ranked, with their daily sums by series. */
+async function readRanking(store: ChartStore, scope: RunScope, span: DaySpan) {
+  const { rows, total } = await store.read((db) => readFailingSeries(db, scope, span, CANDIDATES));
+  const ids = rows.map(({ seriesId }) => seriesId);
+  const daysOf = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span, scope.runs)));
+  const ranked: (RankedTest & { readonly seriesId: number })[] = rankTests(rows, daysOf);
+  return { ranked, total, daysOf };
+}
+
+export function commitSummary(row: CommitRow): CommitSummary {
+  const { repository, sha, branch, pullRequest, firstAtMs, lastAtMs, runs, environments, tests, failedTests } = row;
+  return {
+    repository,
+    commit: sha,
+    ...(branch === null ? {} : { branch }),
+    ...(pullRequest === null ? {} : { pullRequest }),
+    firstAt: new Date(firstAtMs).toISOString(),
+    lastAt: new Date(lastAtMs).toISOString(),
+    runs,
+    environments,
+    tests,
+    failedTests,
+  };
+}
+
+export function runOf(row: RunRow): ChartRun {
+  const url = row.url === null ? undefined : httpUrl(row.url);
+  return {
+    run: row.uid,
+    repository: row.repository,
+    environment: row.environment,
+    suite: row.suite,
+    ...(row.sha.startsWith('run:') ? {} : { commit: row.sha }),
+    ...(row.branch === null ? {} : { branch: row.branch }),
+    ...(row.pullRequest === null ? {} : { pullRequest: row.pullRequest }),
+    ...(url === undefined ? {} : { url }),
+    at: new Date(row.startedAtMs).toISOString(),
+    ...(row.durationMs === null ? {} : { durationMs: row.durationMs }),
+    tests: row.tests,
+    failedTests: row.failedTests,
+    ...(row.excluded === null ? {} : { excluded: row.excluded }),
+    complete: row.complete === 1,
+  };
+}
+
+function leftOut(counts: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}

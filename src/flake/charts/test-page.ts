@@ -1,0 +1,136 @@
+import { clusterSignatures } from '../signatures/clusters.js';
+import { signatureOf } from '../signatures/normalise.js';
+import { findChangepoints, type CommitCounts } from '../statistics/changepoint.js';
+import { outcomeOf } from '../store/record.js';
+import type { TestRunRow } from '../store/chart-queries.js';
+import { httpUrl } from './http-url.js';
+import type { TestPage, TestRun } from './schemas.js';
+
+/** Longest text of a signature that a page shows. */
+const SIGNATURE_CHARACTERS = 2_000;
+/** Signatures of one test that are compared with each other; the rarest of more stay as they are. */
+const MOST_COMPARED = 100;
+
+type Signature = TestPage['signatures'][number];
+
+/** Attempts and signatures as the page shows them. @param rows newest first */
+export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempts' | 'signatures'> {
+  const signatures = new Map<string, Signature>();
+  const attempts = rows.map((row): TestRun => {
+    const at = new Date(row.startedAtMs).toISOString();
+    const signature = row.message === null ? undefined : signatureOf({ message: row.message });
+    // What failed by the infrastructure is shown as a dot, and is no signature of the test.
+    if (signature !== undefined && row.excluded === null) {
+      const { key, text, weak } = signature;
+      const seen = signatures.get(key);
+      if (seen === undefined) {
+        signatures.set(key, {
+          key,
+          text: text.slice(0, SIGNATURE_CHARACTERS),
+          weak,
+          count: 1,
+          firstAt: at,
+          lastAt: at,
+        });
+      } else {
+        seen.count += 1;
+        seen.firstAt = at;
+      }
+    }
+    const url = row.url === null ? undefined : httpUrl(row.url);
+    return {
+      run: row.uid,
+      attempt: row.attempt,
+      at,
+      status: row.status,
+      ...(row.durationMs === null ? {} : { durationMs: row.durationMs }),
+      ...(row.sha.startsWith('run:') ? {} : { commit: row.sha }),
+      ...(row.branch === null ? {} : { branch: row.branch }),
+      ...(row.pullRequest === null ? {} : { pullRequest: row.pullRequest }),
+      ...(url === undefined ? {} : { url }),
+      ...(row.excluded === null ? {} : { excluded: row.excluded }),
+      ...(signature === undefined ? {} : { signature: signature.key }),
+    };
+  });
+  return merged(attempts, [...signatures.values()]);
+}
+
+/** Near-duplicates become one, under the key of the most frequent; those that name no cause stay apart. */
+function merged(
+  attempts: readonly TestRun[],
+  signatures: readonly Signature[],
+): Pick<TestPage, 'attempts' | 'signatures'> {
+  const sorted = [...signatures].sort((left, right) => right.count - left.count);
+  const founders = clusterSignatures(sorted.filter(({ weak }) => !weak).slice(0, MOST_COMPARED));
+  const clusters = new Map<string, Signature>();
+  for (const signature of sorted) {
+    const key = founders.get(signature.key) ?? signature.key;
+    const old = clusters.get(key);
+    if (old === undefined) clusters.set(key, { ...signature });
+    else {
+      old.count += signature.count;
+      if (signature.firstAt < old.firstAt) old.firstAt = signature.firstAt;
+      if (signature.lastAt > old.lastAt) old.lastAt = signature.lastAt;
+    }
+  }
+  return {
+    attempts: attempts.map((attempt) =>
+      attempt.signature === undefined
+        ? attempt
+        : { ...attempt, signature: founders.get(attempt.signature) ?? attempt.signature },
+    ),
+    signatures: [...clusters.values()].sort((left, right) => right.count - left.count),
+  };
+}
+
+/**
+ * Where the rate changed, over the runs of the base branch: a pull request's failures say something of the pull request.
+ *
+ * @param rows newest first
+ */
+export function changepointsOf(rows: readonly TestRunRow[], dispersion: number): TestPage['changepoints'] {
+  const commits = commitsOf(rows);
+  return findChangepoints(commits, dispersion).map((change) => {
+    const name = (index: number): string => commits[index]?.commit ?? '';
+    return {
+      at: new Date(commits[change.index]?.firstAtMs ?? 0).toISOString(),
+      commit: name(change.index),
+      certainty: change.certainty,
+      fromCommit: name(change.range[0]),
+      toCommit: name(change.range[1]),
+      rangeCommits: change.range[1] - change.range[0] + 1,
+      before: change.before,
+      after: change.after,
+    };
+  });
+}
+
+interface CommitSums extends CommitCounts {
+  failed: number;
+  attempts: number;
+  firstAtMs: number;
+}
+
+/** In the order of first-parent numbers where all are known, else of first runs. */
+function commitsOf(rows: readonly TestRunRow[]): CommitSums[] {
+  const commits = new Map<string, CommitSums>();
+  for (const row of [...rows].reverse()) {
+    const outcome = outcomeOf(row.status);
+    if (outcome === undefined || row.excluded !== null || row.pullRequest !== null) continue;
+    const old = commits.get(row.sha);
+    const commit: CommitSums = old ?? {
+      commit: row.sha.startsWith('run:') ? row.uid : row.sha,
+      failed: 0,
+      attempts: 0,
+      firstAtMs: row.startedAtMs,
+      ...(row.position === null ? {} : { position: row.position }),
+    };
+    if (old === undefined) commits.set(row.sha, commit);
+    commit.attempts += 1;
+    if (outcome === 'fail') commit.failed += 1;
+  }
+  const list = [...commits.values()];
+  return list.every(({ position }) => position !== undefined)
+    ? list.sort((left, right) => (left.position ?? 0) - (right.position ?? 0))
+    : list;
+}
