@@ -8,7 +8,7 @@ export {
   type EnsureBundleOptions,
 } from './bundle.js';
 export type { BundleProblem, CachedBundle, CacheEntry } from './cached-bundles.js';
-export { BUNDLE_PARTS, DEFAULT_PARTS, formatPlatform, parseKubernetesVersion } from './catalogue.js';
+export { BUNDLE_PARTS, DEFAULT_PARTS, formatPlatform, NODE_PARTS, parseKubernetesVersion } from './catalogue.js';
 export type { BundleManifest, ManifestFile } from './manifest.js';
 export type { BundlePlan, PlannedProgram } from './plan.js';
 export type { Removal } from './removal.js';
