@@ -8,6 +8,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
   { name: 'serve', summary: 'dashboard and API of the flake database', load: () => import('./serve.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
+  {
+    name: 'node-image',
+    summary: 'image of cluster nodes for docker and podman: build, list',
+    load: () => import('./node-image.js'),
+  },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
   { name: 'init', summary: 'write a commented mk-ci.yaml for this project', load: () => import('./init.js') },

@@ -1,13 +1,33 @@
 /** A verified folder with the programs that one Kubernetes version needs, and where they come from. */
 
 /**
- * What a bundle can hold, by use. `control-plane` is what the `local` driver starts; `fake-nodes` adds kwok; `bench` is
- * what the benchmarks compare with. `catalogue.ts` says which files each part has.
+ * What a bundle can hold, by use. `control-plane` is what the `local` driver starts; `node` adds what a machine needs to
+ * be a node of kubeadm with containerd; `docker-runtime` what docker needs besides as container runtime of a node;
+ * `fake-nodes` adds kwok; `bench` is what the benchmarks compare with. `catalogue.ts` says which files each part has.
  */
-export type BundlePart = 'control-plane' | 'fake-nodes' | 'bench';
+export type BundlePart = 'control-plane' | 'node' | 'docker-runtime' | 'fake-nodes' | 'bench';
+
+/** Network plugins that a node gets: for pods on one node and on several, for host ports, and for manifests of users. */
+export type CniPlugin = 'bridge' | 'ptp' | 'loopback' | 'host-local' | 'portmap' | 'firewall' | 'bandwidth' | 'tuning';
 
 export type BundleProgram =
-  'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kwok' | 'kwokctl';
+  | 'etcd'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-scheduler'
+  | 'kubectl'
+  | 'kubeadm'
+  | 'kubelet'
+  | 'kube-proxy'
+  | 'coredns'
+  | 'pause'
+  | 'containerd'
+  | 'containerd-shim-runc-v2'
+  | 'ctr'
+  | CniPlugin
+  | 'cri-dockerd'
+  | 'kwok'
+  | 'kwokctl';
 
 /** A bundle on disk, complete and checked. */
 export interface Bundle {

@@ -6,6 +6,7 @@ import {
   COMPONENTS,
   fillTemplate,
   parseKubernetesVersion,
+  pathInBundle,
   platformOf,
   PROGRAMS,
   programsOf,
@@ -30,13 +31,13 @@ describe('the catalogue', () => {
   });
 
   it('stamps Kubernetes with its version in both packages that tell it', () => {
-    const stamps = COMPONENTS.kubernetes.go.stamps({ version: 'v1.36.3', commit: '', time: '2026-07-22T18:07:38Z' });
+    const stamps = COMPONENTS.kubernetes.go?.stamps({ version: 'v1.36.3', commit: '', time: '2026-07-22T18:07:38Z' });
     for (const name of ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version']) {
-      expect(stamps[`${name}.gitVersion`]).toBe('v1.36.3');
-      expect(stamps[`${name}.gitMajor`]).toBe('1');
-      expect(stamps[`${name}.gitMinor`]).toBe('36');
-      expect(stamps[`${name}.gitTreeState`]).toBe('clean');
-      expect(stamps[`${name}.buildDate`]).toBe('2026-07-22T18:07:38Z');
+      expect(stamps?.[`${name}.gitVersion`]).toBe('v1.36.3');
+      expect(stamps?.[`${name}.gitMajor`]).toBe('1');
+      expect(stamps?.[`${name}.gitMinor`]).toBe('36');
+      expect(stamps?.[`${name}.gitTreeState`]).toBe('clean');
+      expect(stamps?.[`${name}.buildDate`]).toBe('2026-07-22T18:07:38Z');
     }
   });
 
@@ -45,7 +46,7 @@ describe('the catalogue', () => {
     ['v1.35.4', 'v0.35.4'],
     ['v1.37.0-rc.1', 'v0.37.0-rc.1'],
   ])('knows that the staging modules of %s are %s', (version, staging) => {
-    expect(COMPONENTS.kubernetes.go.treeModuleVersion?.(version)).toBe(staging);
+    expect(COMPONENTS.kubernetes.go?.treeModuleVersion?.(version)).toBe(staging);
   });
 });
 
@@ -89,5 +90,27 @@ describe('platformOf', () => {
 describe('fillTemplate', () => {
   it('fills what it knows and leaves the rest', () => {
     expect(fillTemplate('{a}/{b}-{a}', { a: 'x' })).toBe('x/{b}-x');
+  });
+});
+
+describe('versions of what goes with Kubernetes', () => {
+  // Printed by `kubeadm config images list` of kubeadm v1.36.3, and read in constants.go of v1.35.4.
+  it.each([
+    ['v1.36.3', { etcd: 'v3.6.8', coredns: 'v1.14.2', pause: 'v3.10.2' }],
+    ['v1.35.4', { etcd: 'v3.6.6', coredns: 'v1.13.1', pause: 'v3.10.1' }],
+  ] as const)('are those that kubeadm %s asks for', (version, wanted) => {
+    for (const component of ['etcd', 'coredns', 'pause'] as const) {
+      expect(COMPONENTS[component].versionFor(version)).toBe(wanted[component]);
+    }
+  });
+
+  it('are known for versions newer and older than those', () => {
+    expect(COMPONENTS.etcd.versionFor('v1.40.0')).toBe('v3.6.8');
+    expect(COMPONENTS.pause.versionFor('v1.20.0')).toBe('v3.10');
+  });
+
+  it('keep network plugins out of the folder that suites have in front of PATH', () => {
+    expect(pathInBundle('bridge')).toBe('cni/bridge');
+    expect(pathInBundle('kubelet')).toBe('bin/kubelet');
   });
 });

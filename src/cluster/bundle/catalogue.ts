@@ -1,5 +1,5 @@
 import { MkCiError } from '../../errors.js';
-import type { BundlePart, BundleProgram } from './bundle.js';
+import type { BundlePart, BundleProgram, CniPlugin } from './bundle.js';
 
 /**
  * What bundles are made of, as data: a new program, part or component is a new line here, not new code. Pure.
@@ -9,10 +9,12 @@ import type { BundlePart, BundleProgram } from './bundle.js';
  * - etcd: GitHub release `etcd-<version>-<os>-<arch>.tar.gz`, sums of all archives in `SHA256SUMS` of the same release.
  * - kwok: GitHub release `kwok-<os>-<arch>`, without a file of sums; GitHub itself publishes the sha256 of every release
  *   asset as `digest` in its API, so that is the published sum.
+ * - containerd, CoreDNS, CNI plugins, cri-dockerd: GitHub releases as well, see each recipe.
  */
 
 /** A project that is released as one: all its programs have one version. */
-export type Component = 'kubernetes' | 'etcd' | 'kwok';
+export type Component =
+  'kubernetes' | 'etcd' | 'coredns' | 'pause' | 'containerd' | 'cni-plugins' | 'cri-dockerd' | 'kwok';
 
 export interface Platform {
   readonly os: 'linux' | 'darwin';
@@ -22,7 +24,7 @@ export interface Platform {
 /** Which of the servers a path belongs to; their addresses are settings of the release source. */
 export type ReleaseServer = 'kubernetes' | 'github' | 'github-api';
 
-/** A place on a release server. `{version}`, `{os}`, `{arch}` and `{program}` are filled in. */
+/** A place on a release server. `{version}`, `{number}` (without `v`), `{os}`, `{arch}`, `{program}` are filled in. */
 export interface ReleasePath {
   readonly server: ReleaseServer;
   readonly path: string;
@@ -59,8 +61,10 @@ export interface ComponentDefinition {
   readonly versionFor: (kubernetesVersion: string) => string;
   /** SPDX identifier. */
   readonly licence: string;
-  readonly release: ReleaseRecipe;
-  readonly go: GoRecipe;
+  /** Absent when the project publishes no programs. */
+  readonly release?: ReleaseRecipe;
+  /** Absent when the program is one of mk-ci's own, see `own-source.ts`. */
+  readonly go?: GoRecipe;
 }
 
 const KUBERNETES_VERSION_PACKAGES = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'] as const;
@@ -98,8 +102,8 @@ export const COMPONENTS: Readonly<Record<Component, ComponentDefinition>> = {
   },
   etcd: {
     title: 'etcd',
-    // What kubeadm v1.36.3 lists for Kubernetes 1.34 to 1.36 (cmd/kubeadm/app/constants/constants.go).
-    versionFor: () => 'v3.6.8',
+    // DefaultEtcdVersion of the kubeadm of each minor version (cmd/kubeadm/app/constants/constants.go), and so below.
+    versionFor: byMinor({ 36: 'v3.6.8', 0: 'v3.6.6' }),
     licence: 'Apache-2.0',
     release: {
       file: { server: 'github', path: 'etcd-io/etcd/releases/download/{version}/etcd-{version}-{os}-{arch}.tar.gz' },
@@ -110,6 +114,103 @@ export const COMPONENTS: Readonly<Record<Component, ComponentDefinition>> = {
       module: 'go.etcd.io/etcd/server/v3',
       stamps: ({ commit }): Record<string, string> =>
         commit === '' ? {} : { 'go.etcd.io/etcd/api/v3/version.GitSHA': commit.slice(0, 7) },
+    },
+  },
+  coredns: {
+    title: 'CoreDNS',
+    versionFor: byMinor({ 36: 'v1.14.2', 35: 'v1.13.1', 0: 'v1.12.1' }),
+    licence: 'Apache-2.0',
+    release: {
+      file: { server: 'github', path: 'coredns/coredns/releases/download/{version}/coredns_{number}_{os}_{arch}.tgz' },
+      sum: {
+        server: 'github',
+        path: 'coredns/coredns/releases/download/{version}/coredns_{number}_{os}_{arch}.tgz.sha256',
+        format: 'bare',
+      },
+      member: 'coredns',
+    },
+    go: {
+      module: 'github.com/coredns/coredns',
+      stamps: ({ commit }): Record<string, string> =>
+        commit === '' ? {} : { 'github.com/coredns/coredns/coremain.GitCommit': commit.slice(0, 7) },
+    },
+  },
+  pause: {
+    title: 'pause',
+    versionFor: byMinor({ 36: 'v3.10.2', 34: 'v3.10.1', 0: 'v3.10' }),
+    licence: 'Apache-2.0',
+  },
+  containerd: {
+    title: 'containerd',
+    versionFor: () => 'v2.4.2',
+    licence: 'Apache-2.0',
+    release: {
+      file: {
+        server: 'github',
+        path: 'containerd/containerd/releases/download/{version}/containerd-static-{number}-{os}-{arch}.tar.gz',
+      },
+      sum: {
+        server: 'github',
+        path: 'containerd/containerd/releases/download/{version}/containerd-static-{number}-{os}-{arch}.tar.gz.sha256sum',
+        format: 'sums-file',
+      },
+      member: 'bin/{program}',
+    },
+    go: {
+      module: 'github.com/containerd/containerd/v2',
+      stamps: ({ version, commit }) => ({
+        'github.com/containerd/containerd/v2/version.Version': version,
+        ...(commit === '' ? {} : { 'github.com/containerd/containerd/v2/version.Revision': commit }),
+      }),
+    },
+  },
+  'cni-plugins': {
+    title: 'CNI plugins',
+    versionFor: () => 'v1.9.1',
+    licence: 'Apache-2.0',
+    release: {
+      file: {
+        server: 'github',
+        path: 'containernetworking/plugins/releases/download/{version}/cni-plugins-{os}-{arch}-{version}.tgz',
+      },
+      sum: {
+        server: 'github',
+        path: 'containernetworking/plugins/releases/download/{version}/cni-plugins-{os}-{arch}-{version}.tgz.sha256',
+        format: 'sums-file',
+      },
+      member: '{program}',
+    },
+    go: {
+      module: 'github.com/containernetworking/plugins',
+      stamps: ({ version }) => ({
+        'github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion': version,
+      }),
+    },
+  },
+  'cri-dockerd': {
+    title: 'cri-dockerd',
+    // The newest that the module proxy has under a version of its own.
+    versionFor: () => 'v0.3.17',
+    licence: 'Apache-2.0',
+    release: {
+      file: {
+        server: 'github',
+        path: 'Mirantis/cri-dockerd/releases/download/{version}/cri-dockerd-{number}.{arch}.tgz',
+      },
+      sum: {
+        server: 'github-api',
+        path: 'repos/Mirantis/cri-dockerd/releases/tags/{version}',
+        format: 'github-digests',
+      },
+      member: 'cri-dockerd/{program}',
+    },
+    go: {
+      module: 'github.com/Mirantis/cri-dockerd',
+      stamps: ({ version, commit }) => ({
+        'github.com/Mirantis/cri-dockerd/cmd/version.Version': version.replace(/^v/, ''),
+        'github.com/Mirantis/cri-dockerd/cmd/version.PreRelease': '',
+        'github.com/Mirantis/cri-dockerd/cmd/version.GitCommit': commit === '' ? 'HEAD' : commit.slice(0, 7),
+      }),
     },
   },
   kwok: {
@@ -131,13 +232,32 @@ export const COMPONENTS: Readonly<Record<Component, ComponentDefinition>> = {
   },
 };
 
+/**
+ * Version of a component by Kubernetes minor version: that of the highest key which is not above it.
+ *
+ * kubeadm names the versions of CoreDNS, etcd and pause that it was made for; a test compares this with what the real
+ * kubeadm prints.
+ */
+function byMinor(versions: Readonly<Record<number, string>>): (kubernetesVersion: string) => string {
+  const rising = Object.keys(versions)
+    .map(Number)
+    .sort((left, right) => left - right);
+  return (kubernetesVersion) => {
+    const { minor } = parseKubernetesVersion(kubernetesVersion);
+    const from = rising.findLast((key) => key <= minor) ?? 0;
+    return versions[from] ?? '';
+  };
+}
+
 /** A program of a bundle. */
 export interface ProgramDefinition {
   readonly name: BundleProgram;
   readonly part: BundlePart;
   readonly component: Component;
-  /** Go package that is its `main`. */
+  /** Go package that is its `main`; '' when it is not built from a module. */
   readonly goPackage: string;
+  /** Folder in the bundle. `bin` is in front of PATH of suites, so network plugins lie apart. @default 'bin' */
+  readonly folder?: 'cni';
   /** Arguments with which it prints its version. */
   readonly versionArguments: readonly string[];
 }
@@ -152,6 +272,39 @@ export const PROGRAMS: readonly ProgramDefinition[] = [
     part: 'control-plane',
     component: 'etcd',
     goPackage: 'go.etcd.io/etcd/server/v3',
+    versionArguments: ['--version'],
+  },
+  kubernetes('kubeadm', ['version', '-o', 'short'], 'node'),
+  kubernetes('kubelet', ['--version'], 'node'),
+  kubernetes('kube-proxy', ['--version'], 'node'),
+  {
+    name: 'coredns',
+    part: 'node',
+    component: 'coredns',
+    goPackage: 'github.com/coredns/coredns',
+    versionArguments: ['-version'],
+  },
+  { name: 'pause', part: 'node', component: 'pause', goPackage: '', versionArguments: ['-v'] },
+  ...(['containerd', 'containerd-shim-runc-v2', 'ctr'] as const).map((name): ProgramDefinition => ({
+    name,
+    part: 'node',
+    component: 'containerd',
+    goPackage: `github.com/containerd/containerd/v2/cmd/${name}`,
+    versionArguments: name === 'containerd-shim-runc-v2' ? ['-v'] : ['--version'],
+  })),
+  cniPlugin('bridge', 'main'),
+  cniPlugin('ptp', 'main'),
+  cniPlugin('loopback', 'main'),
+  cniPlugin('host-local', 'ipam'),
+  cniPlugin('portmap', 'meta'),
+  cniPlugin('firewall', 'meta'),
+  cniPlugin('bandwidth', 'meta'),
+  cniPlugin('tuning', 'meta'),
+  {
+    name: 'cri-dockerd',
+    part: 'docker-runtime',
+    component: 'cri-dockerd',
+    goPackage: 'github.com/Mirantis/cri-dockerd',
     versionArguments: ['--version'],
   },
   {
@@ -170,13 +323,28 @@ export const PROGRAMS: readonly ProgramDefinition[] = [
   },
 ];
 
-function kubernetes(name: BundleProgram, versionArguments: readonly string[]): ProgramDefinition {
+function kubernetes(
+  name: BundleProgram,
+  versionArguments: readonly string[],
+  part: BundlePart = 'control-plane',
+): ProgramDefinition {
   return {
     name,
-    part: 'control-plane',
+    part,
     component: 'kubernetes',
     goPackage: `k8s.io/kubernetes/cmd/${name}`,
     versionArguments,
+  };
+}
+
+function cniPlugin(name: CniPlugin, kind: 'main' | 'ipam' | 'meta'): ProgramDefinition {
+  return {
+    name,
+    part: 'node',
+    component: 'cni-plugins',
+    goPackage: `github.com/containernetworking/plugins/plugins/${kind}/${name}`,
+    folder: 'cni',
+    versionArguments: ['--version'],
   };
 }
 
@@ -191,9 +359,13 @@ export function programsOf(parts: readonly BundlePart[]): ProgramDefinition[] {
   return PROGRAMS.filter(({ part }) => parts.includes(part));
 }
 
+/** Parts that nodes of kubeadm clusters are made of, whatever their container runtime. */
+export const NODE_PARTS: readonly BundlePart[] = ['control-plane', 'node', 'docker-runtime'];
+
 /** Where a program lies inside a bundle folder. */
 export function pathInBundle(program: BundleProgram): string {
-  return `bin/${program}`;
+  const { folder = 'bin' } = PROGRAMS.find(({ name }) => name === program) ?? {};
+  return `${folder}/${program}`;
 }
 
 /** Fills `{version}`, `{os}`, `{arch}` and `{program}` of a path. */

@@ -4,13 +4,8 @@ import { access, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { MkCiError } from '../../errors.js';
-import type { Bundle, BundlePart, BundleProgram, BundleStore } from './bundle.js';
-
-const PROGRAMS: Record<BundlePart, readonly BundleProgram[]> = {
-  'control-plane': ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl'],
-  'fake-nodes': ['kwok'],
-  bench: ['kwokctl'],
-};
+import type { Bundle, BundleStore } from './bundle.js';
+import { programsOf } from './catalogue.js';
 
 /**
  * Programs of a folder as they are: nothing is fetched, copied or checked against sums, and every version is said to be
@@ -25,7 +20,7 @@ export function createFolderBundle(folder: string): BundleStore {
       signal.throwIfAborted();
       const hash = createHash('sha256');
       const missing: string[] = [];
-      for (const program of parts.flatMap((part) => PROGRAMS[part])) {
+      for (const program of programsOf(parts).map(({ name }) => name)) {
         const path = join(binaries, program);
         try {
           await access(path, constants.X_OK);

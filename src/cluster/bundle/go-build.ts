@@ -81,6 +81,7 @@ export function goEnvironment(
 export async function buildGoPrograms(options: GoBuildOptions): Promise<ReadonlyMap<string, string>> {
   const { component, version, programs, workFolder, signal, onProgress } = options;
   const { go: recipe } = COMPONENTS[component];
+  if (recipe === undefined) throw new GoUnavailable(`${COMPONENTS[component].title} has no module`);
   const log: string[] = [];
   const run = async (argv: Argv, extra: ExecOptions = {}): Promise<ExecResult> => {
     log.push(`$ ${argv.join(' ')}\n`);

@@ -33,7 +33,12 @@ export function createGoSource({ exec, env, jobs }: GoSourceOptions): ProgramSou
     name: 'Go modules',
     obtain: async (programs, context) => {
       const reasons = new Map<BundleProgram, string>();
-      const components = [...new Set(programs.map(({ component }) => component))];
+      const components = [...new Set(programs.map(({ component }) => component))].filter(
+        (component) => COMPONENTS[component].go !== undefined,
+      );
+      for (const { name, component } of programs) {
+        if (COMPONENTS[component].go === undefined) reasons.set(name, 'has no module');
+      }
       const queue = new PQueue({ concurrency: jobs });
       // The first failure ends the other builds; what they finished is kept.
       const stop = new AbortController();
@@ -72,6 +77,7 @@ async function buildComponent(
   const version = versionFor(context.kubernetesVersion);
   const step = `${title} ${version}`;
   const startedAt = performance.now();
+  if (go === undefined) return 'has no module';
   onStep({ name: step, state: 'started', message: `building from ${go.module}@${version}` });
   try {
     const paths = await buildGoPrograms({

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { hostErrorOf, isMkCiError, messageOf, systemErrorCode } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { BundleProgram } from './bundle.js';
-import { COMPONENTS, formatPlatform, type Platform, type ProgramDefinition } from './catalogue.js';
+import { COMPONENTS, formatPlatform, pathInBundle, type Platform, type ProgramDefinition } from './catalogue.js';
 import { displayUrl, type ContentReader } from './content.js';
 import { hashFile } from './hash-file.js';
 import { HttpFailure } from './http.js';
@@ -170,6 +170,7 @@ async function takeLoose(
   const reasons: string[] = [];
   for (const servers of mirrorServers(root)) {
     const file = releaseFileOf(program, version, context.platform, servers);
+    if (file === undefined) continue;
     const beside = { ...file, sumUrl: `${file.url}.sha256`, sumFormat: 'bare' } as const;
     for (const candidate of file.sumUrl === beside.sumUrl ? [file] : [file, beside]) {
       const reason = await tryRelease(reader, program, version, candidate, 'mirror', context, unreachable);
@@ -193,7 +194,7 @@ async function takeBare(
   context: SourceContext,
 ): Promise<string | undefined> {
   const { signal, workFolder, onStep, kubernetesVersion, platform } = context;
-  for (const name of [program.name, `bin/${program.name}`]) {
+  for (const name of [program.name, pathInBundle(program.name)]) {
     const from = displayUrl(`${root}/${name}`);
     if (!(await isProgram(from))) continue;
     const startedAt = performance.now();

@@ -24,16 +24,16 @@ describe('releaseFileOf', () => {
 
   it('finds etcd inside the archive of its GitHub release', () => {
     const file = releaseFileOf(program('etcd'), 'v3.6.8', { os: 'linux', arch: 'amd64' }, PUBLIC_RELEASE_SERVERS);
-    expect(file.url).toBe('https://github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-amd64.tar.gz');
-    expect(file.sumUrl).toBe('https://github.com/etcd-io/etcd/releases/download/v3.6.8/SHA256SUMS');
-    expect(file.member).toBe('etcd-v3.6.8-linux-amd64/etcd');
+    expect(file?.url).toBe('https://github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-amd64.tar.gz');
+    expect(file?.sumUrl).toBe('https://github.com/etcd-io/etcd/releases/download/v3.6.8/SHA256SUMS');
+    expect(file?.member).toBe('etcd-v3.6.8-linux-amd64/etcd');
   });
 
   it('takes the sum of kwok from the digests that GitHub publishes for release assets', () => {
     const file = releaseFileOf(program('kwok'), 'v0.8.0', { os: 'linux', arch: 'amd64' }, PUBLIC_RELEASE_SERVERS);
-    expect(file.url).toBe('https://github.com/kubernetes-sigs/kwok/releases/download/v0.8.0/kwok-linux-amd64');
-    expect(file.sumUrl).toBe('https://api.github.com/repos/kubernetes-sigs/kwok/releases/tags/v0.8.0');
-    expect(file.fileName).toBe('kwok-linux-amd64');
+    expect(file?.url).toBe('https://github.com/kubernetes-sigs/kwok/releases/download/v0.8.0/kwok-linux-amd64');
+    expect(file?.sumUrl).toBe('https://api.github.com/repos/kubernetes-sigs/kwok/releases/tags/v0.8.0');
+    expect(file?.fileName).toBe('kwok-linux-amd64');
   });
 });
 

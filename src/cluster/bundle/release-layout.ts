@@ -32,14 +32,17 @@ export interface ReleaseFile {
   readonly member?: string;
 }
 
+/** @returns `undefined` when the project publishes no programs */
 export function releaseFileOf(
   program: ProgramDefinition,
   version: string,
   platform: Platform,
   servers: ReleaseServers,
-): ReleaseFile {
+): ReleaseFile | undefined {
   const { release } = COMPONENTS[program.component];
-  const values = { version, os: platform.os, arch: platform.arch, program: program.name };
+  if (release === undefined) return undefined;
+  const number = version.replace(/^v/, '');
+  const values = { version, number, os: platform.os, arch: platform.arch, program: program.name };
   const address = ({ server, path }: ReleasePath): string => `${servers[server]}/${fillTemplate(path, values)}`;
   const url = address(release.file);
   return {

@@ -30,7 +30,10 @@ export function createReleaseSource(reader: ContentReader, servers: ReleaseServe
           queue.add(async () => {
             const version = COMPONENTS[program.component].versionFor(context.kubernetesVersion);
             const file = releaseFileOf(program, version, context.platform, servers);
-            const reason = await tryRelease(reader, program, version, file, 'release', context, unreachable);
+            const reason =
+              file === undefined
+                ? 'no programs are published'
+                : await tryRelease(reader, program, version, file, 'release', context, unreachable);
             if (reason !== undefined) reasons.set(program.name, reason);
           }),
         ),

@@ -36,6 +36,7 @@ import { acquireLock } from './lock.js';
 import { holdsParts, isKnownPart, type ManifestFile } from './manifest.js';
 import { createMirrorSource } from './mirror-source.js';
 import { endOrphanedBuilds } from './orphans.js';
+import { createOwnSource } from './own-source.js';
 import { planBundle, type BundlePlan } from './plan.js';
 import { PUBLIC_RELEASE_SERVERS, type ReleaseServers } from './release-layout.js';
 import { createReleaseSource } from './release-source.js';
@@ -109,7 +110,8 @@ export function createBundleStore(options: BundleStoreOptions): ManagedBundleSto
     if (kinds.includes('mirror') && from) made.push(createMirrorSource({ from, cwd, reader, exec }));
     if (kinds.includes('release'))
       made.push(createReleaseSource(reader, options.releaseServers ?? PUBLIC_RELEASE_SERVERS));
-    if (kinds.includes('go')) made.push(createGoSource({ exec, env, jobs: goJobs(cores) }));
+    if (kinds.includes('go'))
+      made.push(createOwnSource({ exec, env }), createGoSource({ exec, env, jobs: goJobs(cores) }));
     return made;
   };
   const createHttp = (): ReturnType<typeof createHttpClient> =>
