@@ -36,3 +36,6 @@ export { fitPrior, type BetaPrior } from './statistics/prior.js';
 export { historyTable, readTestReports, testReportText, type TestReport } from './test-report.js';
 export { testStateOf, type TestState } from './verdict/test-state.js';
 export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';
+export { dispersionOf, effectiveCounts } from './statistics/dispersion.js';
+export { outcomeOf } from './store/record.js';
+export { matchesPattern } from './quarantine.js';

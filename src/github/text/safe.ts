@@ -19,7 +19,7 @@ const JOINERS = new Set(['\u200d', '\ufe0f']);
 /** Text for the inside of a paragraph, heading or table cell; a line break becomes a space. Empty text becomes `(empty)`. */
 export function safeText(text: string): string {
   if (text === '') return '(empty)';
-  const characters = [...redactSecrets(text).replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' ')];
+  const characters = Array.from(redactSecrets(text).replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' '));
   return characters.map((character, index) => safeCharacter(character, characters, index)).join('');
 }
 
@@ -99,7 +99,8 @@ export function safeUrl(address: string | undefined): string | undefined {
 
 /** At most so many characters, cut in the middle, where names differ least; never inside a surrogate pair. */
 export function cutText(text: string, most: number): string {
-  const characters = [...text];
+  if (text.length <= most) return text;
+  const characters = Array.from(text);
   if (characters.length <= most) return text;
   const head = Math.ceil((most - 1) * 0.6);
   return `${characters.slice(0, head).join('')}…${characters.slice(characters.length - (most - 1 - head)).join('')}`;
