@@ -350,6 +350,51 @@ export const ERROR_CATALOGUE = {
 
   // GH: GitHub
   GH_FAILED: { summary: 'GitHub refused a request', exitCode: 119, advice: 'Read the status below.' },
+  GH_USAGE: {
+    summary: 'It is not known which repository, commit or pull request is meant',
+    exitCode: 114,
+    advice: 'Give it by a flag, or run inside a GitHub Actions job.',
+  },
+  GH_NO_TOKEN: {
+    summary: 'There is no token for GitHub',
+    exitCode: 117,
+    advice: 'Set GITHUB_TOKEN, or MK_CI_GITHUB_APP_ID and MK_CI_GITHUB_APP_KEY.',
+  },
+  GH_UNAUTHORIZED: {
+    summary: 'GitHub does not accept the token',
+    exitCode: 117,
+    advice: 'Check that the token is whole, has not expired and belongs to this server.',
+  },
+  GH_FORBIDDEN: {
+    summary: 'GitHub does not allow this to the token',
+    exitCode: 117,
+    advice: 'Give the job or the App the permission that docs/github.md names for this command.',
+  },
+  GH_RATE_LIMIT: {
+    summary: 'The rate limit of GitHub is used up',
+    exitCode: 112,
+    advice: 'Try again later, or use the token of a GitHub App, which has a limit of its own.',
+  },
+  GH_NOT_FOUND: {
+    summary: 'GitHub does not know this, or hides it from the token',
+    exitCode: 115,
+    advice: 'Check repository and number, and that the token may read the repository.',
+  },
+  GH_GONE: {
+    summary: 'This is switched off or deleted on GitHub',
+    exitCode: 116,
+    advice: 'Switch issues on in the settings of the repository, or do without this command.',
+  },
+  GH_INVALID: {
+    summary: 'GitHub found the content of a request not right',
+    exitCode: 118,
+    advice: 'Report it with the message below.',
+  },
+  GH_UNREACHABLE: {
+    summary: 'GitHub can not be reached',
+    exitCode: 119,
+    advice: 'Check network, HTTPS_PROXY and GITHUB_API_URL.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CATALOGUE;

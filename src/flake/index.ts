@@ -40,3 +40,6 @@ export { testStateOf, type TestState } from './verdict/test-state.js';
 export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';
 export { incidentsOf, type Incident } from './signatures/incidents.js';
 export { incidentsTable } from './text/incidents-text.js';
+export { dispersionOf, effectiveCounts } from './statistics/dispersion.js';
+export { outcomeOf } from './store/record.js';
+export { matchesPattern } from './quarantine.js';
