@@ -22,7 +22,11 @@ export function composeRun(context: CliContext): RunDeps {
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: ALL_FORMATS,
     durations: (config) => recordedDurations(config, context),
-    finishers: async (config, folder) => [...runFiles(folder, context), flakeFinisher(config)],
+    finishers: async (config, folder) => [
+      // The history is that before this run, so the files come first.
+      ...runFiles(folder, context, { database: locationOf(config.flake.database, config.folder) }),
+      flakeFinisher(config),
+    ],
     now: () => new Date(),
   };
 }
