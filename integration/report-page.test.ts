@@ -257,4 +257,38 @@ describe.skipIf(!hasChromium())('the report page in Chromium', () => {
       360,
     );
   });
+
+  it('leads from a line of the cluster to the tests that ran at that moment', async () => {
+    const one = await open('#cluster/docker-crio-v1.36/control-plane%2Fkubelet.log:L1509');
+    await row(one, 1509).hover();
+    await row(one, 1509).locator('.at-time').click();
+    await one.waitForSelector('.below .row.cursor');
+    expect(await one.textContent('.below .bar')).toMatch(/Tests at 09:3\d:\d\d/);
+    expect(await one.textContent('.below .moment-tests')).toContain(CHECKOUT);
+    await one.click(`.below .moment-tests a:has-text("${CHECKOUT}")`);
+    expect(await one.textContent('.screen h2')).toContain(CHECKOUT);
+  });
+
+  it('narrows tests by environment, package, duration and new failures', async () => {
+    const one = await open('#tests');
+    const count = () => one.textContent('.tests .bar [role=status]');
+    await one.selectOption('select[data-filter="environment"]', 'docker-crio-v1.36');
+    const inEnvironment = Number(/^\d+/.exec((await count()) ?? '')?.[0]);
+    expect(inEnvironment).toBeGreaterThan(50);
+    await one.selectOption('select[data-filter="duration"]', '10000');
+    const long = Number(/^\d+/.exec((await count()) ?? '')?.[0]);
+    expect(long).toBeGreaterThan(0);
+    expect(long).toBeLessThan(inEnvironment);
+    await one.click('.clear');
+    expect(await count()).toBe('508 of 508 tests');
+    await one.click('.count:has-text("new failure")');
+    expect(await count()).toBe('1 of 508 tests');
+  });
+
+  it('shows the history of a failure as bars and k of n', async () => {
+    const one = await open();
+    const card = one.locator('article', { hasText: 'TestAddons/parallel/Registry' }).first();
+    expect(await card.locator('.history').getAttribute('aria-label')).toMatch(/failed 7 of 118 earlier runs \(5\.9 %/);
+    expect(await card.locator('.spark rect').count()).toBe(30);
+  });
 });

@@ -237,7 +237,7 @@ export const sampleHistory: HistoryOf = (id, environment) => {
       rate: 0.059,
       low: 0.029,
       high: 0.117,
-      medianMs: 12_100,
+      usualMs: 12_100,
       verdict: 'known flake',
     };
   }
@@ -249,7 +249,7 @@ export const sampleHistory: HistoryOf = (id, environment) => {
       rate: 0,
       low: 0,
       high: 0.012,
-      medianMs: 4_050,
+      usualMs: 4_050,
       ...(environment.includes('crio') ? { verdict: 'caused by this change' } : {}),
     };
   }

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../errors.js';
+import { openFlakeStore } from '../flake/index.js';
 import { createLogger } from '../log.js';
 import { NO_COUNTS } from '../results/index.js';
 import type { CliContext } from './command.js';
@@ -139,5 +140,61 @@ describe('mk-ci report', () => {
     const { stdout } = await call(['-'], `noise\n${GO}`);
     expect(stdout).toContain('- (go-json): 2 tests: 1 passed, 1 unfinished; 1 package failed');
     expect(stdout).toContain('repaired: non-json-line');
+  });
+
+  it('compares with an earlier run: as JSON, for people, in Markdown', async () => {
+    const before = await write('before.jsonl', GO.replaceAll('"Test":"B"', '"Test":"C"'));
+    const now = await write('now.jsonl', GO.replace('"pass"', '"fail"'));
+    const markdown = join(folder, 'summary.md');
+    const { stdout } = await call([now, '--against', before, '--json', '--markdown', markdown]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      inputs: [{ path: now }],
+      against: {
+        title: before,
+        newFailures: [
+          { package: 'p', name: 'A', cell: 'now' },
+          { package: 'p', name: 'B', cell: 'now' },
+        ],
+        fixed: [],
+        slower: [],
+        added: [{ package: 'p', name: 'B' }],
+        removed: [{ package: 'p', name: 'C' }],
+      },
+    });
+    expect(await readFile(markdown, 'utf8')).toContain('2 new failures, 0 fixed');
+    const people = await call([now, '--against', before]);
+    expect(people.stdout).toContain(`against ${before}: 2 new failures, 0 fixed`);
+    expect(people.stdout).toContain('new failure: p A');
+  });
+
+  it('fails when the earlier run can not be read', async () => {
+    const now = await write('now.jsonl', GO);
+    expect(await call([now, '--against', join(folder, 'none')])).toMatchObject({ code: 'CLI_NO_INPUT' });
+  });
+
+  it('shows the history of failures from a database on the page and in Markdown', async () => {
+    const database = join(folder, 'flake.db');
+    const store = await openFlakeStore(database);
+    const day = 86_400_000;
+    await store.write(
+      [1, 2, 3].map((days) => ({
+        uid: `r${days}`,
+        repository: '',
+        environment: 'unknown',
+        suite: 's',
+        startedAtMs: Date.now() - days * day,
+        complete: true,
+        origin: 'test',
+        results: [{ package: 'p', name: 'A', attempt: 1, status: days === 2 ? 'failed' : 'passed' }],
+      })),
+    );
+    await store.close();
+    const now = await write('now.jsonl', GO.replace('"pass"', '"fail"'));
+    const html = join(folder, 'report.html');
+    const markdown = join(folder, 'summary.md');
+    await call([now, '--database', database, '--html', html, '--markdown', markdown]);
+    expect(await readFile(html, 'utf8')).toContain('"history":{"recent":"pfp","failed":1,"runs":3');
+    expect(await readFile(markdown, 'utf8')).toContain('(failed 1 of 3 earlier runs)');
+    expect(await call([now, '--database', join(folder, 'none.db')])).toMatchObject({ code: 'DB_OPEN' });
   });
 });

@@ -24,7 +24,11 @@ export function composeRun(context: CliContext): RunDeps {
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     formats: ALL_FORMATS,
     history: (config) => readHistory(config, context),
-    finishers: async (config, folder) => [...runFiles(folder, context), flakeFinisher(config)],
+    finishers: async (config, folder) => [
+      // The history is that before this run, so the files come first.
+      ...runFiles(folder, context, { database: locationOf(config.flake.database, config.folder) }),
+      flakeFinisher(config),
+    ],
     now: steadyClock(),
   };
 }

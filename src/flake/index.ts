@@ -36,6 +36,7 @@ export { findChangepoints, type Changepoint, type CommitCounts } from './statist
 export { durationRegression, type DurationRegression } from './statistics/duration-regression.js';
 export { fitPrior, type BetaPrior } from './statistics/prior.js';
 export { historyTable, readTestReports, testReportText, type TestReport } from './test-report.js';
+export { readTestHistories, type FindHistory, type HistoryRequest, type TestHistory } from './test-histories.js';
 export { testStateOf, type TestState } from './verdict/test-state.js';
 export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';
 export { incidentsOf, type Incident } from './signatures/incidents.js';

@@ -86,6 +86,8 @@ export class LogWriter {
   #characters = 0;
   #errorCount = 0;
   #lastErrorRow = 0;
+  /** Whose line came last, as the newest attempt of its test. */
+  #lastOwner: OwnerState | undefined;
   #spanOwner: OwnerState | undefined;
   #spanStart = 0;
   #continuationsEnd = 0;
@@ -102,6 +104,7 @@ export class LogWriter {
   #chunkCharacters = 0;
   #chunkFirstRow = 0;
 
+  readonly #clock = new TimeParser();
   readonly #atWork = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
@@ -181,7 +184,12 @@ export class LogWriter {
   }
 
   #ownerOf({ package: pkg, name }: TestId): OwnerState {
-    return this.#owners.get(ownerKey(pkg, name)) ?? this.#owner(pkg, name, 1);
+    // Lines of one test come in runs: to compare names is cheaper than to make and hash a key for each line.
+    const last = this.#lastOwner;
+    if (last?.name === name && last.package === pkg) return last;
+    const owner = this.#owners.get(ownerKey(pkg, name)) ?? this.#owner(pkg, name, 1);
+    this.#lastOwner = owner;
+    return owner;
   }
 
   #owner(pkg: string, name: string, occurrence: number): OwnerState {
@@ -202,6 +210,7 @@ export class LogWriter {
     };
     this.#owners.set(key, owner);
     this.#ownerList.push(owner);
+    this.#lastOwner = undefined;
     return owner;
   }
 
@@ -293,7 +302,7 @@ export class LogWriter {
     this.#chunkRows.push(text);
     this.#chunkCharacters += text.length;
     this.#characters += text.length;
-    const time = at === undefined ? Number.NaN : Date.parse(at);
+    const time = at === undefined ? Number.NaN : this.#clock.parse(at);
     this.#chunkTimes.push(time);
     if (!Number.isNaN(time)) this.#chunkHasTimes = true;
   }
@@ -380,6 +389,28 @@ export class LogWriter {
 function ownerKey(pkg: string, name: string): string {
   return `${pkg}\0${name}`;
 }
+
+/** Milliseconds of ISO 8601 times in UTC; NaN for what is none. A log has many lines a minute, so the minute is kept. */
+class TimeParser {
+  #minute = '';
+  #minuteMs = Number.NaN;
+
+  parse(at: string): number {
+    // `2026-01-02T03:04:05.678901234Z`: seconds at 17, fraction from 19.
+    if (at.length < 20 || at.charCodeAt(16) !== COLON || at.charCodeAt(at.length - 1) !== LETTER_Z)
+      return Date.parse(at);
+    const minute = at.slice(0, 16);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#minuteMs = Date.parse(`${minute}:00Z`);
+    }
+    const seconds = Number(at.slice(17, 23).replace('Z', ''));
+    return seconds < 60 ? this.#minuteMs + Math.floor(seconds * 1_000 + 1e-6) : Date.parse(at);
+  }
+}
+
+const COLON = 0x3a;
+const LETTER_Z = 0x5a;
 
 /** Times as steps from 0; an unknown time repeats the one before it, or is 0 when there is none. */
 function steps(times: readonly number[]): number[] {

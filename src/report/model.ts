@@ -12,7 +12,9 @@ import {
   type TestId,
   type TestResult,
 } from '../results/model.js';
-import { compareRuns } from './compare.js';
+import { compareRuns } from '../results/compare-runs.js';
+import { ancestorOf, failsWithoutReason } from '../results/family.js';
+import { pageComparison } from './compare.js';
 import { linksOf } from './links.js';
 import { cut } from './shared/visible.js';
 import type {
@@ -59,9 +61,9 @@ export function reportModel(run: RunResult, options: ReportModelOptions = {}): P
   const cells = run.cells.map((cell) => pageCell(cell, run));
   const tests: PageTest[] = [];
   run.cells.forEach((cell, index) => {
-    addTests(cell, index, { tests, packages, history: options.history });
+    addTests(cell, index, { tests, packages, history: options.history, runStartMs: Date.parse(run.startedAt) });
   });
-  const compare = options.against === undefined ? undefined : compareRuns(run, options.against, tests);
+  const compare = options.against === undefined ? undefined : pageComparison(compareRuns(run, options.against));
   for (const index of compare?.newFailures ?? []) {
     const test = tests[index];
     if (test !== undefined) tests[index] = { ...test, isNew: true };
@@ -206,20 +208,21 @@ interface Target {
   readonly tests: PageTest[];
   readonly packages: Map<string, number>;
   readonly history: HistoryOf | undefined;
+  readonly runStartMs: number;
 }
 
-function addTests(cell: CellResult, cellNumber: number, { tests, packages, history }: Target): void {
+function addTests(cell: CellResult, cellNumber: number, { tests, packages, history, runStartMs }: Target): void {
   const first = tests.length;
   const byKey = new Map<string, number>();
   for (const result of cell.tests) {
     const pkg = packages.get(result.id.package) ?? packages.size;
     packages.set(result.id.package, pkg);
     byKey.set(testKey(result.id), tests.length);
-    tests.push(pageTest(result, pkg, cellNumber, history?.(result.id, cell.environment)));
+    tests.push(pageTest(result, pkg, cellNumber, { runStartMs, history: history?.(result.id, cell.environment) }));
   }
   const withBadChild = new Set<number>();
   cell.tests.forEach((result, offset) => {
-    const parent = parentOf(result.id, byKey);
+    const parent = ancestorOf(result.id, byKey);
     const test = tests[first + offset];
     if (parent === undefined || test === undefined) return;
     tests[first + offset] = { ...test, parent };
@@ -228,33 +231,23 @@ function addTests(cell: CellResult, cellNumber: number, { tests, packages, histo
   for (const index of withBadChild) {
     const test = tests[index];
     const result = cell.tests[index - first];
-    if (test !== undefined && result !== undefined && failsOnlyThroughChildren(result)) {
+    if (test !== undefined && result !== undefined && failsWithoutReason(result)) {
       tests[index] = { ...test, viaChild: true };
     }
   }
 }
 
-/** A parent whose last attempt has no reason of its own: `failed` with nothing to say. */
-function failsOnlyThroughChildren(result: TestResult): boolean {
-  const failure = result.attempts.at(-1)?.failure;
-  return result.status === 'failed' && (failure === undefined || failure.kind === 'other');
+function startOf(at: string | undefined, runStartMs: number): number | undefined {
+  const start = at === undefined ? NaN : Date.parse(at) - runStartMs;
+  return Number.isNaN(start) ? undefined : start;
 }
 
-/** Nearest ancestor by name that is a test itself: `A/b` of `A/b/c`, else `A`. */
-function parentOf(id: TestId, byKey: ReadonlyMap<string, number>): number | undefined {
-  for (const separator of ['/', ' > ']) {
-    let end = id.name.lastIndexOf(separator);
-    // Names with thousands of separators are hostile; ancestors beyond are not looked for.
-    for (let steps = 0; end > 0 && steps < 64; steps += 1) {
-      const parent = byKey.get(testKey({ package: id.package, name: id.name.slice(0, end) }));
-      if (parent !== undefined) return parent;
-      end = id.name.lastIndexOf(separator, end - 1);
-    }
-  }
-  return undefined;
-}
-
-function pageTest(result: TestResult, pkg: number, cell: number, history: PageHistory | undefined): PageTest {
+function pageTest(
+  result: TestResult,
+  pkg: number,
+  cell: number,
+  { history, runStartMs }: { readonly history: PageHistory | undefined; readonly runStartMs: number },
+): PageTest {
   const last = result.attempts.at(-1);
   const where = place(result.file, result.line) ?? place(last?.failure?.file, last?.failure?.line);
   const attempts = pageAttempts(result.attempts);
@@ -267,7 +260,9 @@ function pageTest(result: TestResult, pkg: number, cell: number, history: PageHi
     status: result.status,
     ...(result.flaky ? { flaky: true as const } : {}),
     ...optionalNumber('ms', last?.durationMs),
-    ...(plain && last?.cellAttempt === 1 ? {} : { attempts }),
+    ...(plain && last?.cellAttempt === 1
+      ? optionalNumber('startMs', startOf(last.startedAt, runStartMs))
+      : { attempts }),
     ...(where === undefined ? {} : { where }),
     ...(result.owner === undefined ? {} : { owner: result.owner }),
     ...(history === undefined ? {} : { history }),

@@ -27,6 +27,7 @@ export {
   totalOf,
   worstStatus,
 } from './counts.js';
+export { compareRuns, type ComparedTest, type RunComparison, type SlowerTest } from './compare-runs.js';
 export * from './events.js';
 export { mergeLanes, mergeRuns } from './merge.js';
 export * from './model.js';

@@ -6,7 +6,7 @@ import { isAlive, listLabelledProcesses } from '../../process.js';
 import { runFolderAt, type RunFolder } from '../../results/run-folder.js';
 import { finishRun, loadRun } from '../../runner/index.js';
 import type { CliContext } from '../command.js';
-import { runFiles } from './run-files.js';
+import { runFiles, type RunFilesOptions } from './run-files.js';
 
 /**
  * Completes the files of runs that were killed before they could write them. Folders of complete runs, and inputs that
@@ -14,7 +14,11 @@ import { runFiles } from './run-files.js';
  *
  * @param inputs as given on the command line
  */
-export async function finishRuns(inputs: readonly string[], context: CliContext): Promise<void> {
+export async function finishRuns(
+  inputs: readonly string[],
+  context: CliContext,
+  options: RunFilesOptions = {},
+): Promise<void> {
   for (const input of inputs) {
     const folder = runFolderAt(resolve(context.cwd, input));
     if (!(await exists(folder.events)) || (await isComplete(folder))) continue;
@@ -24,7 +28,7 @@ export async function finishRuns(inputs: readonly string[], context: CliContext)
       continue;
     }
     const { result } = await finishRun(folder.root);
-    for (const file of runFiles(folder, context)) await file.finish(result, folder);
+    for (const file of runFiles(folder, context, options)) await file.finish(result, folder);
     context.log.info(`completed the files of run ${runId}`, { folder: folder.root });
   }
 }

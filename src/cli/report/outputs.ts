@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { writeFileAtomically } from '../../files.js';
 import type { ReadEvent, RunResult } from '../../results/index.js';
 import { runFolderAt } from '../../results/run-folder.js';
+import type { Background } from './background.js';
 
 /** Where a report writes. One row of {@link REPORT_OUTPUTS} is one option of the command. */
 export interface ReportOutput {
@@ -25,7 +26,7 @@ export interface OpenOutput extends AsyncDisposable {
   /** Takes the log of one attempt of a cell, when the output shows logs. */
   readonly log?: (source: { readonly cell: string; readonly attempt: number }) => LogSink;
   /** Writes the file; all logs have ended. */
-  finish(run: RunResult): Promise<void>;
+  finish(run: RunResult, background?: Background): Promise<void>;
 }
 
 /** Takes the events of a log in order. */
@@ -40,7 +41,7 @@ export interface LogSink {
 function rendered(
   option: string,
   description: string,
-  load: () => Promise<(run: RunResult) => string | Iterable<string>>,
+  load: () => Promise<(run: RunResult, background: Background) => string | Iterable<string>>,
 ): ReportOutput {
   return {
     option,
@@ -48,8 +49,8 @@ function rendered(
     load: async () => {
       const render = await load();
       return async (path) => ({
-        finish: async (run) => {
-          const text = render(run);
+        finish: async (run, background = {}) => {
+          const text = render(run, background);
           await writeFileAtomically(path, typeof text === 'string' ? text : [...text].join(''));
         },
         [Symbol.asyncDispose]: async () => undefined,
@@ -69,10 +70,13 @@ export const REPORT_OUTPUTS: readonly ReportOutput[] = [
         const report = await openReport({ htmlPath });
         return {
           log: (source) => report.log(source),
-          finish: async (run) => {
+          finish: async (run, { against, history } = {}) => {
             // Beside the page of a run lie the logs of its clusters; beside any other page there are none.
             await addClusterLogs(report, runFolderAt(dirname(htmlPath)).clusters, signal);
-            await report.finish(run);
+            await report.finish(run, {
+              ...(against === undefined ? {} : { against }),
+              ...(history === undefined ? {} : { history }),
+            });
           },
           [Symbol.asyncDispose]: async () => {
             await report[Symbol.asyncDispose]();
@@ -89,7 +93,12 @@ export const REPORT_OUTPUTS: readonly ReportOutput[] = [
   rendered('ctrf', 'CTRF JSON', async () => (await import('../../results/writers/index.js')).renderCtrf),
   rendered('markdown', 'Markdown for a step summary', async () => {
     const { renderMarkdown } = await import('../../results/writers/index.js');
-    return (run) => renderMarkdown(run);
+    const { compareRuns } = await import('../../results/index.js');
+    return (run, { against, history }) =>
+      renderMarkdown(run, {
+        ...(against === undefined ? {} : { comparison: compareRuns(run, against) }),
+        ...(history === undefined ? {} : { historyOf: history }),
+      });
   }),
   rendered('summary', 'JSON with the fields of a gopogh summary', async () => {
     const { renderGopoghSummary } = await import('../../results/writers/index.js');

@@ -14,6 +14,7 @@ import {
   type RunResult,
 } from '../../results/index.js';
 import { findInputs, readInput, type FoundInput } from '../../results/input/index.js';
+import type { Background } from './background.js';
 import { readAttemptLog } from './attempt-log.js';
 import { cellIdOf, cellOfInput, joinParts } from './cell-of-input.js';
 import {
@@ -38,12 +39,15 @@ export interface ReadReportOptions {
   readonly toolVersion: string;
   readonly runId: string;
   readonly now: Date;
+  /** What the run is set against; asked once the run is known and before the outputs are finished. */
+  readonly background?: (run: RunResult) => Promise<Background>;
   /** Told of each input that could not be read; the others go on. */
   readonly onError: (path: string, error: MkCiError) => void;
 }
 
 export interface ReportRead {
   readonly run: RunResult;
+  readonly background: Background;
   readonly summary: ReportSummary;
   /** Of the inputs that could not be read, in their order. */
   readonly errors: readonly MkCiError[];
@@ -90,8 +94,9 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
   }
   const { runId, toolVersion, title } = options;
   const run = joinParts({ runId, toolVersion, title, now, runs, cells });
-  for (const output of options.outputs) await output.finish(run);
-  return { run, summary: { inputs, total: totalOfInputs(inputs) }, errors, hasFailed: hasFailed(run) };
+  const background = (await options.background?.(run)) ?? {};
+  for (const output of options.outputs) await output.finish(run, background);
+  return { run, background, summary: { inputs, total: totalOfInputs(inputs) }, errors, hasFailed: hasFailed(run) };
 }
 
 interface InputParts {

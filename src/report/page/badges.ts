@@ -33,16 +33,17 @@ export function statusMark(test: PageTest): HTMLElement {
   );
 }
 
-/** Earlier results as bars, oldest at the left, with "k of n failed" as numbers. */
-export function historyBadge(history: PageHistory): HTMLElement {
-  const words: Readonly<Record<string, string>> = { p: 'passed', f: 'failed', k: 'flaky', s: 'skipped', e: 'error' };
+/** Earlier results as bars, oldest at the left, with "k of n failed" as numbers; nothing when there was no earlier run. */
+export function historyBadge(history: PageHistory, words: 'long' | 'short' = 'short'): HTMLElement | undefined {
+  if (history.runs === 0 && history.recent === '') return undefined;
+  const names: Readonly<Record<string, string>> = { p: 'passed', f: 'failed', k: 'flaky', s: 'skipped', e: 'error' };
   const bars = Array.from(history.recent).map((letter, index) =>
     svg('rect', {
       x: index * 5,
       y: letter === 'p' || letter === 's' ? 8 : 2,
       width: 4,
       height: letter === 'p' || letter === 's' ? 8 : 14,
-      class: `bar-${words[letter] ?? 'notrun'}`,
+      class: `bar-${names[letter] ?? 'notrun'}`,
     }),
   );
   const chart = svg(
@@ -54,14 +55,20 @@ export function historyBadge(history: PageHistory): HTMLElement {
     history.rate === undefined || history.low === undefined || history.high === undefined
       ? ''
       : ` (${percent(history.rate)}, 95 % between ${percent(history.low)} and ${percent(history.high)})`;
-  const words2 = `failed ${String(history.failed)} of ${String(history.runs)} earlier runs${rate}`;
+  const sentence = `failed ${String(history.failed)} of ${String(history.runs)} earlier runs${rate}`;
   const node = element(
     'span',
-    { class: 'history', title: words2 },
-    chart,
-    element('span', {}, ` ${String(history.failed)} of ${String(history.runs)}`),
+    { class: 'history', title: sentence },
+    history.recent !== '' && chart,
+    element(
+      'span',
+      {},
+      words === 'long'
+        ? ` failed ${String(history.failed)} of ${String(history.runs)} earlier runs`
+        : ` ${String(history.failed)} of ${String(history.runs)}`,
+    ),
   );
-  node.setAttribute('aria-label', words2);
+  node.setAttribute('aria-label', sentence);
   return node;
 }
 

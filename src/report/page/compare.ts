@@ -13,6 +13,12 @@ export function compareTab(context: Context, compare: PageComparison): HTMLEleme
   const node = element('section', { class: 'compare', aria: { label: 'Comparison' } });
   node.append(element('p', { class: 'note' }, 'Compared with ', visible(compare.title, 200)));
   list(context, node, 'New failures', compare.newFailures);
+  if (compare.newBrokenPackages.length > 0) {
+    const items = element('ul', { class: 'plain' });
+    for (const { name, cell } of compare.newBrokenPackages)
+      items.append(element('li', {}, visible(name, 300), ' ', element('span', { class: 'dim' }, visible(cell, 100))));
+    node.append(element('h2', {}, `Newly broken packages (${String(compare.newBrokenPackages.length)})`), items);
+  }
   list(context, node, 'Fixed', compare.fixed);
   const slower = new Map(
     compare.slower.map(({ test, beforeMs, afterMs }) => [
@@ -24,12 +30,14 @@ export function compareTab(context: Context, compare: PageComparison): HTMLEleme
   list(context, node, 'Added', compare.added);
   if (compare.removed.length > 0) {
     const items = element('ul');
+    const rest = compare.removedCount - compare.removed.length;
     for (const name of compare.removed) items.append(element('li', {}, visible(name, 300)));
+    if (rest > 0) items.append(element('li', { class: 'dim' }, `… ${plural(rest, 'more test')}`));
     node.append(
       element(
         'details',
         {},
-        element('summary', {}, `${plural(compare.removed.length, 'test')} only in the other run`),
+        element('summary', {}, `${plural(compare.removedCount, 'test')} only in the other run`),
         items,
       ),
     );

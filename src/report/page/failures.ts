@@ -5,7 +5,7 @@ import { formatRoute } from '../shared/route.js';
 import type { PageAttempt, PageTest } from '../shared/page-data.js';
 import { duration, historyBadge, statusBadge } from './badges.js';
 import { addressOf, cellOf, packageOf, routeOfTest, statusWord, type Context } from './context.js';
-import { button, copyText, element, visible } from './dom.js';
+import { append, button, copyText, element, visible } from './dom.js';
 import { visibleLines } from './log-screen.js';
 
 const CARDS_AT_ONCE = 50;
@@ -142,7 +142,7 @@ function cardFoot(context: Context, test: PageTest, attempt: PageAttempt | undef
     }
     foot.append(tries);
   }
-  if (test.history !== undefined) foot.append(historyBadge(test.history));
+  append(foot, [test.history && historyBadge(test.history, 'long')]);
   if (test.history?.verdict !== undefined)
     foot.append(element('span', { class: 'chip' }, visible(test.history.verdict, 120)));
   const text = [test.name, attempt?.message, attempt?.text].filter((part) => part !== undefined).join('\n');

@@ -1,6 +1,5 @@
 /** The screen of a test or a log: what is known of it, its lines, and below them what the cluster said. */
 
-import { formatClock } from '../shared/format.js';
 import { formatRoute, type LineRange, type Route } from '../shared/route.js';
 import type { PageAttempt, PageTest } from '../shared/page-data.js';
 import { duration, historyBadge, statusBadge } from './badges.js';
@@ -15,8 +14,9 @@ import {
   statusWord,
   type Context,
 } from './context.js';
-import { button, copyText, element, visible } from './dom.js';
+import { append, button, copyText, element, visible } from './dom.js';
 import { LogView, type LogViewOptions } from './log-view.js';
+import { showClusterAt, showTestsAt } from './moment.js';
 import type { LogSource } from './log-source.js';
 
 export interface LogScreen {
@@ -59,7 +59,7 @@ export function createLogScreen(context: Context, route: LogRoute, close: () => 
       current = lines;
       history.replaceState(null, '', formatRoute(place(lines)));
     },
-    ...clusterAt(context, found, below),
+    ...momentOf(context, found, below),
     statusOf: statusLookup(context, found.source),
   });
   head.append(
@@ -126,70 +126,33 @@ function statusLookup({ data }: Context, source: LogSource): NonNullable<LogView
   return (owner) => statuses.get(`${String(owner.occurrence)}\0${owner.package}\0${owner.name}`);
 }
 
-function clusterAt(context: Context, found: Found, below: HTMLElement): Pick<LogViewOptions, 'showClusterAt'> {
+/** From a test's line to its cluster, and from a cluster's line to the tests of that moment. */
+function momentOf(
+  context: Context,
+  found: Found,
+  below: HTMLElement,
+): Pick<LogViewOptions, 'showClusterAt' | 'showTestsAt'> {
   const { data } = context;
+  if (found.source?.log.kind === 'cluster') {
+    const { environment } = found.source.log;
+    if (environment === undefined || !data.cells.some((cell) => cell.environmentName === environment)) return {};
+    return {
+      showTestsAt: (at) => {
+        showTestsAt(context, below, environment, at);
+      },
+    };
+  }
   const environment =
     found.test === undefined
       ? data.cells[found.source?.log.cell ?? -1]?.environmentName
       : cellOf(data, found.test)?.environmentName;
-  if (found.source?.log.kind === 'cluster') return {};
   const logs = clusterLogs(context, environment);
   if (logs.length === 0) return {};
   return {
     showClusterAt: (at) => {
-      openBelow(context, below, logs, at);
+      showClusterAt(context, below, logs, at);
     },
   };
-}
-
-/** Lower half: one cluster log at a moment; the logs that have lines near it first. */
-function openBelow(context: Context, below: HTMLElement, logs: readonly LogSource[], at: number): void {
-  const covers = ({ log }: LogSource): boolean =>
-    log.firstAt !== undefined && log.lastAt !== undefined && log.firstAt <= at + 60_000 && log.lastAt >= at - 60_000;
-  const ordered = [...logs].sort(
-    (a, b) =>
-      Number(covers(b)) - Number(covers(a)) ||
-      Number(/kubelet/.test(b.log.title)) - Number(/kubelet/.test(a.log.title)),
-  );
-  const content = element('div', { class: 'below-log' });
-  const show = (source: LogSource): void => {
-    const view = new LogView({
-      source,
-      atTime: at,
-      addressOf: (lines) => formatRoute({ ...routeOfLog(context.data, source.log), lines } as Route),
-    });
-    content.replaceChildren(view.node);
-    void view.open();
-  };
-  const choice = element('select', {
-    aria: { label: 'Cluster log' },
-    on: {
-      change: (event) => {
-        const source = ordered[Number((event.currentTarget as HTMLSelectElement).value)];
-        if (source !== undefined) show(source);
-      },
-    },
-  });
-  ordered.forEach((source, index) => {
-    choice.append(
-      element('option', { value: String(index) }, `${source.log.title}${covers(source) ? '' : ' (other time)'}`),
-    );
-  });
-  below.replaceChildren(
-    element(
-      'div',
-      { class: 'bar' },
-      element('b', {}, `Cluster at ${formatClock(at)}`),
-      choice,
-      button('Close', () => {
-        below.hidden = true;
-        below.replaceChildren();
-      }),
-    ),
-    content,
-  );
-  below.hidden = false;
-  if (ordered[0] !== undefined) show(ordered[0]);
 }
 
 function testHead(
@@ -206,7 +169,7 @@ function testHead(
     element('h2', {}, visible(test.name, 400)),
     element('span', { class: 'dim' }, duration(attempt?.ms ?? test.ms)),
   );
-  if (test.history !== undefined) head.append(historyBadge(test.history));
+  append(head, [test.history && historyBadge(test.history)]);
   if ((test.attempts?.length ?? 0) > 1) {
     const attempts = element('span', { class: 'segments', role: 'group', aria: { label: 'Attempts' } });
     for (const one of test.attempts ?? []) {

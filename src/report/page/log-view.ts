@@ -39,6 +39,8 @@ export interface LogViewOptions {
   readonly selected?: (lines: LineRange) => void;
   /** Asks for what clusters said at a time; absent when there are no such logs. */
   readonly showClusterAt?: (at: number) => void;
+  /** Asks for the tests that ran at a time; for logs of clusters. */
+  readonly showTestsAt?: (at: number) => void;
   /** Status of a test by its owner, for titles of closed subtests. */
   readonly statusOf?: (owner: {
     readonly package: string;
@@ -411,16 +413,25 @@ export class LogView {
       node.append(button('whole line', () => void this.#showWhole(row), { class: 'more' }));
     }
     this.#markGap(index, node, parts.at, position);
-    if (parts.at !== undefined && this.#options.showClusterAt !== undefined) {
-      const { at } = parts;
-      node.append(
-        button('cluster', () => this.#options.showClusterAt?.(at), {
-          class: 'at-time',
-          title: 'What the cluster said at this moment',
-        }),
-      );
-    }
+    if (parts.at !== undefined) this.#linkMoment(node, parts.at);
     return node;
+  }
+
+  #linkMoment(node: HTMLElement, at: number): void {
+    const { showClusterAt, showTestsAt } = this.#options;
+    const add = (label: string, title: string, show: (at: number) => void): void => {
+      node.append(
+        button(
+          label,
+          () => {
+            show(at);
+          },
+          { class: 'at-time', title },
+        ),
+      );
+    };
+    if (showClusterAt !== undefined) add('cluster', 'What the cluster said at this moment', showClusterAt);
+    if (showTestsAt !== undefined) add('tests', 'Which tests ran at this moment', showTestsAt);
   }
 
   #number(line: number, continues: boolean): HTMLElement {

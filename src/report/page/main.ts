@@ -8,6 +8,7 @@ import { compareTab } from './compare.js';
 import { createLogs, type Context } from './context.js';
 import { button, element } from './dom.js';
 import { failuresTab } from './failures.js';
+import { filterBar } from './filter-bar.js';
 import { FilterState } from './filter-state.js';
 import { helpDialog, installKeys } from './keys.js';
 import { createLogScreen, type LogScreen } from './log-screen.js';
@@ -87,13 +88,17 @@ class Page {
   }
 
   start(): void {
-    const { data } = this.#context;
     const table = grid(this.#context, this.#state);
     document
       .getElementById('tools')
       ?.replaceChildren(themeButton(), button('?', helpDialog, { title: 'Keys (?)', aria: { label: 'Keys' } }));
-    const bar = element('div', { class: 'bar main-bar' }, countChips(this.#context, this.#state), this.#search);
-    if (data.compare !== undefined) bar.append();
+    const bar = element(
+      'div',
+      { class: 'bar main-bar' },
+      countChips(this.#context, this.#state),
+      this.#search,
+      filterBar(this.#context, this.#state),
+    );
     this.#main.replaceChildren(
       notices(this.#context),
       ...(table === undefined ? [] : [table]),

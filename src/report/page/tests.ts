@@ -12,7 +12,7 @@ import {
 import { formatRoute } from '../shared/route.js';
 import { duration, historyBadge, statusMark } from './badges.js';
 import { cellOf, packageOf, routeOfTest, type Context } from './context.js';
-import { button, element, visible } from './dom.js';
+import { append, button, element, visible } from './dom.js';
 import { VirtualList } from './virtual-list.js';
 
 const ROW_HEIGHT = 32;
@@ -152,7 +152,7 @@ export class TestList {
     if (data.cells.length > 1 && this.#group !== 'environment') {
       node.append(element('span', { class: 'dim wide' }, visible(cellOf(data, test)?.id ?? '', 60)));
     }
-    if (test.history !== undefined) node.append(historyBadge(test.history));
+    append(node, [test.history !== undefined && test.history.failed > 0 && historyBadge(test.history)]);
     node.append(element('span', { class: 'ms' }, duration(test.ms)));
     return node;
   }

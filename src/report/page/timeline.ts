@@ -145,7 +145,7 @@ function slowest({ data }: Context): HTMLElement {
       { width: 160, height: 12, class: 'slow-bar', 'aria-hidden': 'true' },
       svg('rect', { width: Math.max(1, (160 * (test.ms ?? 0)) / longest), height: 12, rx: 2 }),
     );
-    const median = test.history?.medianMs;
+    const median = test.history?.usualMs;
     if (median !== undefined)
       bar.append(
         svg('rect', { x: Math.min(158, (160 * median) / longest), y: 0, width: 2, height: 12, class: 'median' }),

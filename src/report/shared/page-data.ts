@@ -81,6 +81,8 @@ export interface PageTest {
   readonly flaky?: true;
   /** Of the last attempt. */
   readonly ms?: number;
+  /** Start, counted from that of the run; with `attempts` each of these has its own. */
+  readonly startMs?: number;
   /** Only when there was more than one, or the only one has something to say. */
   readonly attempts?: readonly PageAttempt[];
   /** Index of the parent in `tests`. */
@@ -113,7 +115,7 @@ export interface PageAttempt {
 
 /** What a database knows of a test in one environment, before this run. */
 export interface PageHistory {
-  /** Oldest first, at most 30: `p`assed, `f`ailed, fla`k`y, `s`kipped, `e`rror. */
+  /** Runs, oldest first, at most 30: `p`assed, `f`ailed, fla`k`y, `s`kipped, `e`rror or unfinished; '' when only sums are known. */
   readonly recent: string;
   readonly failed: number;
   readonly runs: number;
@@ -121,7 +123,8 @@ export interface PageHistory {
   readonly rate?: number;
   readonly low?: number;
   readonly high?: number;
-  readonly medianMs?: number;
+  /** How long it takes when it passes: the median of recent runs, or the mean when only sums are kept. */
+  readonly usualMs?: number;
   readonly verdict?: string;
   readonly url?: string;
 }
@@ -180,8 +183,11 @@ export interface PageLog {
 export interface PageComparison {
   readonly title: string;
   readonly newFailures: readonly number[];
+  readonly newBrokenPackages: readonly { readonly name: string; readonly cell: string }[];
   readonly fixed: readonly number[];
   readonly slower: readonly { readonly test: number; readonly beforeMs: number; readonly afterMs: number }[];
   readonly added: readonly number[];
+  /** The first 500. */
   readonly removed: readonly string[];
+  readonly removedCount: number;
 }

@@ -1,5 +1,6 @@
+import type { ComparedTest, RunComparison } from '../compare-runs.js';
 import { countTests, totalOf } from '../counts.js';
-import { isBad, STATUSES, type Counts, type RunResult, type Status } from '../model.js';
+import { isBad, STATUSES, testKey, type Counts, type RunResult, type Status, type TestId } from '../model.js';
 import { markdownBlock, markdownCode, markdownLine } from './markdown-text.js';
 import { decisiveAttempt, rowsOf, runDurationMs, totalDurationMs, type Row } from './rows.js';
 import { verdictOf, type RunVerdict } from './verdict.js';
@@ -10,6 +11,13 @@ export const SUMMARY_LIMIT_BYTES = 1024 * 1024 - 64 * 1024;
 export interface MarkdownOptions {
   /** @default SUMMARY_LIMIT_BYTES */
   readonly limitBytes?: number;
+  /** What changed from an earlier run. */
+  readonly comparison?: RunComparison;
+  /** Failed and counted earlier runs of a test in an environment. */
+  readonly historyOf?: (
+    test: TestId,
+    environment: string,
+  ) => { readonly failed: number; readonly runs: number } | undefined;
 }
 
 /** How much is told; each level less than the one before. */
@@ -40,7 +48,7 @@ const LEVELS: readonly Level[] = [
  */
 export function renderMarkdown(run: RunResult, options: MarkdownOptions = {}): string {
   const limit = options.limitBytes ?? SUMMARY_LIMIT_BYTES;
-  const facts = gather(run);
+  const facts = gather(run, options);
   let text = '';
   for (const level of LEVELS) {
     text = render(run, facts, level, limit);
@@ -54,10 +62,15 @@ interface Facts {
   readonly counts: Counts;
   readonly bad: readonly Row[];
   readonly flaky: readonly Row[];
+  readonly comparison: RunComparison | undefined;
+  /** `cell` and test of new failures. */
+  readonly isNew: (row: Row) => boolean;
+  /** Such as `3 of 40`; '' when nothing is known. */
+  readonly pastOf: (row: Row) => string;
   readonly slowest: readonly { readonly row: Row; readonly durationMs: number }[];
 }
 
-function gather(run: RunResult): Facts {
+function gather(run: RunResult, { comparison, historyOf }: MarkdownOptions): Facts {
   const bad: Row[] = [];
   const flaky: Row[] = [];
   const timed: { row: Row; durationMs: number }[] = [];
@@ -67,6 +80,7 @@ function gather(run: RunResult): Facts {
     const durationMs = row.kind === 'test' ? totalDurationMs(row.test) : undefined;
     if (durationMs !== undefined && durationMs >= 1000) timed.push({ row, durationMs });
   }
+  const newOnes = new Set(comparison?.newFailures.map(({ cell, id }) => `${cell}\0${testKey(id)}`));
   timed.sort((a, b) => b.durationMs - a.durationMs);
   return {
     verdict: verdictOf(run),
@@ -74,6 +88,12 @@ function gather(run: RunResult): Facts {
     // Infrastructure explains other failures, so it comes first.
     bad: [...bad.filter(({ kind }) => kind === 'infra'), ...bad.filter(({ kind }) => kind !== 'infra')],
     flaky,
+    comparison,
+    isNew: ({ cell, test }) => newOnes.has(`${cell?.id ?? ''}\0${testKey(test.id)}`),
+    pastOf: ({ cell, test }) => {
+      const past = cell === undefined ? undefined : historyOf?.(test.id, cell.environment);
+      return past === undefined || past.runs === 0 ? '' : `${past.failed} of ${past.runs}`;
+    },
     slowest: timed.slice(0, 10),
   };
 }
@@ -82,7 +102,8 @@ function render(run: RunResult, facts: Facts, level: Level, limit: number): stri
   const parts = [
     heading(run, facts),
     cellTable(run, level.cells),
-    failureList(facts.bad, level, limit),
+    comparisonPart(facts.comparison, level),
+    failureList(facts, level, limit),
     foldedTable(
       'Flaky: failed, then passed',
       ['Test', 'Where', 'Attempts'],
@@ -150,14 +171,15 @@ function cellTable(run: RunResult, limit: number): string {
   return header + rows.join('') + leftOut(run.cells.length - rows.length, 'cells');
 }
 
-function failureList(bad: readonly Row[], level: Level, limit: number): string {
+function failureList(facts: Facts, level: Level, limit: number): string {
+  const { bad } = facts;
   if (bad.length === 0) return '';
   let text = `### ${bad.length} ${bad.length === 1 ? 'failure' : 'failures'}\n\n`;
   let shown = 0;
   // Texts are measured as they are added: a few long ones must not push the others out.
   let room = limit * 0.8;
   for (const row of bad.slice(0, level.failures)) {
-    const entry = failureEntry(row, level.textLines);
+    const entry = failureEntry(row, facts, level.textLines);
     room -= Buffer.byteLength(entry);
     if (room < 0) break;
     text += entry;
@@ -166,13 +188,16 @@ function failureList(bad: readonly Row[], level: Level, limit: number): string {
   return text + leftOut(bad.length - shown, 'failures');
 }
 
-function failureEntry({ cell, test }: Row, textLines: number): string {
+function failureEntry(row: Row, facts: Facts, textLines: number): string {
+  const { cell, test } = row;
+  const past = facts.pastOf(row);
+  const known = `${facts.isNew(row) ? ' <b>new</b>' : ''}${past === '' ? '' : ` (failed ${past} earlier runs)`}`;
   const attempt = decisiveAttempt(test);
   const name = markdownCode(fullName(test.id));
   const tries = test.attempts.length > 1 ? ` (${test.attempts.length} attempts)` : '';
   const where = cell === undefined ? '' : ` · ${markdownLine(cell.id)}`;
   const reason = markdownLine((attempt?.failure?.message ?? REASON[test.status]).slice(0, 300));
-  const summary = `${SIGN[test.status]} ${name}${where}${tries}: ${reason}`;
+  const summary = `${SIGN[test.status]} ${name}${where}${tries}${known}: ${reason}`;
   const text = attempt?.failure?.text;
   if (textLines === 0 || text === undefined) return `- ${summary}\n`;
   return `<details><summary>${summary}</summary>\n\n${markdownBlock(excerpt(text, textLines))}\n</details>\n`;
@@ -212,6 +237,43 @@ function foldedTable<T>(
   const table = `| ${columns.join(' | ')} |\n|${' --- |'.repeat(columns.length)}\n${rows.join('')}`;
   const rest = leftOut(entries.length - rows.length, 'tests');
   return `<details><summary>${title} (${entries.length})</summary>\n\n${table}${rest}\n</details>\n`;
+}
+
+/** What changed from the earlier run; '' without one. */
+function comparisonPart(comparison: RunComparison | undefined, level: Level): string {
+  if (comparison === undefined) return '';
+  const { title, newFailures, newBrokenPackages, fixed, slower, added, removed } = comparison;
+  const words = [
+    `${newFailures.length} new ${newFailures.length === 1 ? 'failure' : 'failures'}`,
+    ...(newBrokenPackages.length === 0 ? [] : [`${newBrokenPackages.length} newly broken packages`]),
+    `${fixed.length} fixed`,
+    `${slower.length} slower`,
+    `${added.length} added`,
+    `${removed.length} removed`,
+  ];
+  const place = ({ id, cell }: ComparedTest): string[] => [markdownCode(fullName(id)), markdownLine(cell)];
+  const rows = Math.max(level.others, Math.min(level.failures, 20));
+  return [
+    `**Against ${markdownLine(title.slice(0, 300))}**: ${words.join(', ')}\n`,
+    newFailures.length === 0
+      ? ''
+      : `${newFailures
+          .slice(0, rows)
+          .map((test) => `- new: ${place(test).join(' · ')}\n`)
+          .join('')}${leftOut(Math.max(0, newFailures.length - rows), 'new failures')}`,
+    newBrokenPackages
+      .slice(0, rows)
+      .map(({ package: name, cell }) => `- newly broken: ${markdownCode(name)} · ${markdownLine(cell)}\n`)
+      .join(''),
+    foldedTable('Fixed', ['Test', 'Where'], fixed, level.others, place),
+    foldedTable('Slower', ['Test', 'Where', 'Before', 'Now'], slower, level.others, (test) => [
+      ...place(test),
+      duration(test.beforeMs),
+      duration(test.afterMs),
+    ]),
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
 }
 
 function repairNote(run: RunResult): string {

@@ -1,4 +1,4 @@
-import type { ReadEvent } from '../../events.js';
+import type { ReadEvent, TestOutput } from '../../events.js';
 import type { Failure, Repair, TestId } from '../../model.js';
 import type { Emit, ReaderOptions } from '../../reader.js';
 
@@ -22,12 +22,11 @@ export function outputEvent(
   at: string | undefined,
   partial: boolean,
 ): ReadEvent {
-  return {
-    type: 'output',
-    ...(to.test === undefined ? {} : { test: to.test }),
-    ...(to.package === '' ? {} : { package: to.package }),
-    text,
-    ...(partial ? { partial } : {}),
-    ...(at === undefined ? {} : { at }),
-  };
+  // Most events of a stream are made here: an object that grows costs a third of one that is spread together.
+  const event: { -readonly [Key in keyof TestOutput]: TestOutput[Key] } = { type: 'output', text };
+  if (to.test !== undefined) event.test = to.test;
+  if (to.package !== '') event.package = to.package;
+  if (partial) event.partial = true;
+  if (at !== undefined) event.at = at;
+  return event;
 }

@@ -55,12 +55,19 @@ export function createGoCore(emit: Emit, options: ReaderOptions = {}): GoCore {
     },
   };
 
+  let lastName: string | undefined;
+  let lastReader: PackageReader | undefined;
+
   function packageOf(name: string): PackageReader {
+    // Events of one package come in runs.
+    if (lastReader !== undefined && name === lastName) return lastReader;
     let reader = packages.get(name);
     if (reader === undefined) {
       reader = createPackageReader(name, context);
       packages.set(name, reader);
     }
+    lastName = name;
+    lastReader = reader;
     return reader;
   }
 
