@@ -65,6 +65,20 @@ export interface ClusterRecord {
   readonly ports?: ClusterPorts;
   /** Entry of the journal that names the folder. */
   readonly journalId?: string;
+  /** Nodes that are machines of a driver, the control plane first. */
+  readonly machines?: readonly MachineRecord[];
+}
+
+export interface MachineRecord {
+  /** For the driver. */
+  readonly name: string;
+  /** In Kubernetes. */
+  readonly node: string;
+  readonly isControlPlane: boolean;
+  /** Subnet of its pods; absent until it has one. */
+  readonly podSubnet?: string;
+  /** Entry of the journal that names the machine. */
+  readonly journalId?: string;
 }
 
 export function clustersFolder(stateFolder: string): string {

@@ -1,15 +1,16 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 
 import type { Driver, DriverRegistry } from '../drivers/index.js';
 import { MkCiError, hostErrorOf } from '../errors.js';
 import type { Argv, Exec, ExecOptions, ExecResult } from '../exec.js';
-import { writeFileAtomically } from '../files.js';
 import type { Logger } from '../log.js';
 import { identifySelf } from '../process.js';
-import { attachOptions, attachToCluster, isReachable, kubeconfigClient } from './bootstrap/attach.js';
-import { createProcessClusters } from './bootstrap/process-clusters.js';
-import { adminClient, type ClusterSeed } from './bootstrap/processes.js';
+import type { ClusterBackend } from './backend.js';
+import { createAttachBackend } from './bootstrap/attach-backend.js';
+import { createKubeadmClusters } from './bootstrap/kubeadm/index.js';
+import { createProcessBackend } from './bootstrap/process-backend.js';
+import type { ClusterSeed } from './bootstrap/processes.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
 import type { BundleStore } from './bundle/bundle.js';
 import type {
@@ -27,15 +28,12 @@ import {
   differencesOf,
   listClusterNames,
   readClusterRecord,
-  writeClusterRecord,
   type ClusterFolder,
   type ClusterRecord,
 } from './folder.js';
 import { createJournal } from './journal.js';
 import { acquireLock } from './lock.js';
-import { saveClusterLogs } from './logs.js';
 import { createDeadline, createPhases, type Deadline, type Phases } from './phases.js';
-import { stateOf, statusOf } from './status.js';
 
 export interface ClusterManagerOptions {
   /** Made when absent. */
@@ -65,7 +63,6 @@ export interface SeedableClusterManager extends ClusterManager {
   saveLogs(name: string, folder: string, signal: AbortSignal): Promise<void>;
 }
 
-const START_MS = 120_000;
 const OTHER_MS = 60_000;
 
 /** What the two ways of having a cluster are handed for one call. */
@@ -85,14 +82,15 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
   const { bundles, drivers, exec, log, env, now = () => new Date() } = options;
   const stateFolder = resolve(options.stateFolder);
   const journal = createJournal({ folder: join(stateFolder, 'journal'), now });
-  const processes = createProcessClusters({
-    stateFolder,
-    bundles,
-    journal,
-    log,
-    now,
-    supervisorEntry: options.supervisorEntry ?? SUPERVISOR_ENTRY,
-  });
+  const shared = { stateFolder, bundles, journal, log, now };
+  const backends: Readonly<Record<Driver['info']['bootstrap'], ClusterBackend>> = {
+    processes: createProcessBackend({ ...shared, supervisorEntry: options.supervisorEntry ?? SUPERVISOR_ENTRY }),
+    kubeadm: createKubeadmClusters({ ...shared, drivers, env }),
+    attach: createAttachBackend({ env, now }),
+  };
+  /** A folder without a record holds at most processes: all others write the record before they make anything. */
+  const backendOf = (record: ClusterRecord | undefined): ClusterBackend =>
+    backends[record === undefined ? 'processes' : drivers.get(record.spec.driver).info.bootstrap];
 
   const begin = (name: string, call: ClusterCallOptions, defaultMs: number): ClusterCall => {
     checkClusterName(name);
@@ -114,10 +112,6 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
         log.info('another process works on this cluster: waiting', { cluster: name, pid: holder.pid });
       },
     });
-  const driverOf = (record: ClusterRecord): Driver['info'] => drivers.get(record.spec.driver).info;
-  const isAttached = (record: ClusterRecord | undefined): boolean =>
-    record !== undefined && driverOf(record).bootstrap === 'attach';
-
   const handle = (paths: ClusterFolder, record: ClusterRecord): RunningCluster => {
     const { spec, server, binaries } = record;
     return {
@@ -141,35 +135,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     checkClusterName(name);
     const paths = clusterFolder(stateFolder, name);
     const record = await readClusterRecord(paths);
-    // A paused API server takes connections and never answers: it is not asked.
-    const isUp = record !== undefined && (isAttached(record) || stateOf(await processes.facts(paths)) === 'running');
-    using client = !isUp
-      ? undefined
-      : await (isAttached(record) ? kubeconfigClient(paths.kubeconfig) : adminClient(paths, record.server));
-    await saveClusterLogs({ name, paths, record, target, signal, ...(client === undefined ? {} : { client }) });
-  };
-
-  const attach = async (
-    spec: ClusterSpec,
-    call: ClusterCall,
-    have: ClusterRecord | undefined,
-  ): Promise<RunningCluster> => {
-    const { paths, phases, signal } = call;
-    const found = await phases.run(
-      'attach',
-      async () => await attachToCluster({ ...attachOptions(spec, env), signal }),
-    );
-    const record: ClusterRecord = {
-      version: 1,
-      spec,
-      createdAt: have?.createdAt ?? now().toISOString(),
-      wanted: 'running',
-      server: found.server,
-      binaries: have?.binaries ?? '',
-    };
-    await writeFileAtomically(paths.kubeconfig, found.kubeconfig, { mode: 0o600 });
-    await writeClusterRecord(paths, record);
-    return handle(paths, record);
+    await backendOf(record).saveLogs({ name, paths, record, target, signal });
   };
 
   const need = async (paths: ClusterFolder, name: string): Promise<ClusterRecord> => {
@@ -177,29 +143,16 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     if (record === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: name });
     return record;
   };
-  /** The record of a cluster that is ours to stop and pause. */
-  const needOwn = async (paths: ClusterFolder, name: string, verb: string): Promise<ClusterRecord> => {
-    const record = await need(paths, name);
-    if (isAttached(record)) {
-      throw new MkCiError('DRV_UNSUPPORTED', {
-        message: `${name} is attached to, not made by mk-ci: it can not be ${verb}`,
-        advice: 'Use the tool that made the cluster.',
-      });
-    }
-    return record;
-  };
   const statusAt = async (name: string, paths: ClusterFolder, signal: AbortSignal): Promise<ClusterStatus> => {
     const record = await readClusterRecord(paths);
-    if (!isAttached(record)) return statusOf(name, paths, await processes.facts(paths));
-    const isUp = await isReachable(paths.kubeconfig, AbortSignal.any([signal, AbortSignal.timeout(5000)]));
-    const facts = { record, supervisor: undefined, isSupervisorAlive: false };
-    return { ...statusOf(name, paths, facts), state: isUp ? 'running' : 'broken' };
+    return await backendOf(record).status(name, paths, record, signal);
   };
 
   return {
     start: async (spec, startOptions) => {
-      const call = begin(spec.name, startOptions, START_MS);
       const { info } = drivers.get(spec.driver);
+      const backend = backends[info.bootstrap];
+      const call = begin(spec.name, startOptions, backend.startMs);
       checkSpec(spec, info);
       await using _lock = await lock(call);
       const have = await readClusterRecord(call.paths);
@@ -210,10 +163,6 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
           details: { problems: differences },
         });
       }
-      if (info.bootstrap === 'attach') return await attach(spec, call, have);
-      if (info.bootstrap !== 'processes') {
-        throw new MkCiError('DRV_UNSUPPORTED', { message: `bootstrap ${info.bootstrap} of driver ${info.name}` });
-      }
       const { usable, problems } = await drivers.get(spec.driver).check(call.signal);
       if (!usable) {
         throw new MkCiError('DRV_UNUSABLE', {
@@ -221,22 +170,25 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
           details: { problems: problems.map(({ message, fix }) => `${message}. ${fix}`) },
         });
       }
-      return handle(call.paths, await processes.start(spec, call, have, startOptions));
+      return handle(call.paths, await backend.start(spec, call, have, startOptions));
     },
     stop: async (name, callOptions) => {
       const call = begin(name, callOptions, OTHER_MS);
       await using _lock = await lock(call);
-      await processes.stop(await needOwn(call.paths, name, 'stopped'), call);
+      const record = await need(call.paths, name);
+      await backendOf(record).stop(record, call);
     },
     pause: async (name, callOptions) => {
       const call = begin(name, callOptions, OTHER_MS);
       await using _lock = await lock(call);
-      await processes.pause(await needOwn(call.paths, name, 'paused'), call);
+      const record = await need(call.paths, name);
+      await backendOf(record).pause(record, call);
     },
     unpause: async (name, callOptions) => {
       const call = begin(name, callOptions, OTHER_MS);
       await using _lock = await lock(call);
-      return handle(call.paths, await processes.unpause(await needOwn(call.paths, name, 'unpaused'), call));
+      const record = await need(call.paths, name);
+      return handle(call.paths, await backendOf(record).unpause(record, call));
     },
     delete: async (name, callOptions) => {
       const call = begin(name, callOptions, OTHER_MS);
@@ -244,9 +196,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
       if (!(await exists(call.paths.folder))) return;
       await call.phases.run('delete', async () => {
         const record = await readClusterRecord(call.paths);
-        // Of an attached cluster only our own notes go; the cluster is not touched.
-        if (isAttached(record)) await removeFolder(call.paths.folder);
-        else await processes.remove(record, call);
+        await backendOf(record).remove(record, call);
       });
     },
     get: async (name, signal) => {
@@ -305,13 +255,5 @@ async function exists(folder: string): Promise<boolean> {
     const host = hostErrorOf(error, folder);
     if (host !== undefined) throw host;
     return false;
-  }
-}
-
-async function removeFolder(folder: string): Promise<void> {
-  try {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-  } catch (error) {
-    throw hostErrorOf(error, folder) ?? error;
   }
 }

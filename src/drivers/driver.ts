@@ -72,6 +72,11 @@ export interface MachineSpec {
   readonly cpus?: number;
   readonly memoryMiB?: number;
   readonly diskMiB?: number;
+  /**
+   * Machines with the same word are on one network of their own and reach each other by address. It is made with the first
+   * of them and removed with the last. @default the name of the machine
+   */
+  readonly network?: string;
   /** Node image or disk, as the driver names it. Not used by drivers without created machines. */
   readonly image?: string;
   /** Ports of the machine that must be reachable from this host on loopback. */
@@ -108,12 +113,20 @@ export interface MachineSnapshots {
   delete(machine: string, snapshot: string, signal: AbortSignal): Promise<void>;
 }
 
+/** Where the root file systems of machines come from. */
+export interface MachineImages {
+  /** Identity of the content of an image; `undefined` when the driver does not have it. */
+  identify(reference: string, signal: AbortSignal): Promise<string | undefined>;
+}
+
 export interface Driver {
   readonly info: DriverInfo;
   /** Is everything here that it needs, and does it really work? Reads and probes; changes nothing that lasts. */
   check(signal: AbortSignal): Promise<DriverHealth>;
   /** Absent when the driver makes no machines (`info.machines === 'none'`). */
   readonly machines?: MachineOperations;
+  /** Absent when machines are not made from images. */
+  readonly images?: MachineImages;
   /** Absent when machines can not be kept and brought back. */
   readonly snapshots?: MachineSnapshots;
 }

@@ -5,6 +5,7 @@ export type {
   DriverInfo,
   DriverProblem,
   Machine,
+  MachineImages,
   MachineOperations,
   MachineSnapshots,
   MachineSpec,

@@ -1,6 +1,7 @@
 import { MkCiError } from '../errors.js';
 import type { Exec } from '../exec.js';
 import type { Driver } from './driver.js';
+import { DOCKER, PODMAN, createContainerDriver } from './container/index.js';
 import { createExistingDriver } from './existing/existing-driver.js';
 import { createLocalDriver } from './local/local-driver.js';
 
@@ -12,6 +13,8 @@ export interface DriverDependencies {
 /** Every driver, in the order in which lists show them; the first is the default. */
 export const DRIVER_FACTORIES = {
   local: ({ exec }) => createLocalDriver({ exec }),
+  docker: ({ exec }) => createContainerDriver({ traits: DOCKER, exec }),
+  podman: ({ exec }) => createContainerDriver({ traits: PODMAN, exec }),
   existing: () => createExistingDriver(),
 } as const satisfies Record<string, (dependencies: DriverDependencies) => Driver>;
 

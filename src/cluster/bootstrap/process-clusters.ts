@@ -1,11 +1,12 @@
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { MkCiError, hostErrorOf, isMkCiError, messageOf, systemErrorCode } from '../../errors.js';
+import { MkCiError, hostErrorOf, isMkCiError, messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import { identifySelf, isAlive } from '../../process.js';
 import type { Bundle, BundleStore } from '../bundle/bundle.js';
 import type { ClusterOwner, ClusterSpec } from '../cluster.js';
+import { keepFailedStart, withLogs } from '../failed-starts.js';
 import {
   PORT_NAMES,
   readClusterRecord,
@@ -61,8 +62,6 @@ export interface ProcessClusters {
 const PORT_ATTEMPTS = 3;
 /** Ending all components in order takes at most the sum of their limits; see `planControlPlane`. */
 const END_MS = 25_000;
-/** Logs of failed starts that are kept. */
-const KEPT_FAILURES = 10;
 
 export function createProcessClusters(options: ProcessClustersOptions): ProcessClusters {
   const { stateFolder, bundles, journal, log, now } = options;
@@ -177,28 +176,6 @@ export function createProcessClusters(options: ProcessClustersOptions): ProcessC
     }
   };
 
-  /** Logs of a start that failed lie outside the cluster's folder, which goes. */
-  const keepFailure = async (paths: ClusterFolder, name: string): Promise<string | undefined> => {
-    const folder = join(stateFolder, 'failed-starts');
-    const target = join(
-      folder,
-      `${now()
-        .toISOString()
-        .replaceAll(/[^0-9]/g, '')}-${name}`,
-    );
-    try {
-      await keepLogs(paths, target);
-      const old = (await readdir(folder)).sort().slice(0, -KEPT_FAILURES);
-      for (const entry of old) await rm(join(folder, entry), { recursive: true, force: true });
-      return target;
-    } catch (error) {
-      // A full disk may be the very reason of the failure.
-      if (systemErrorCode(error) === undefined) throw error;
-      await rm(target, { recursive: true, force: true });
-      return undefined;
-    }
-  };
-
   const startNew = async (
     input: Omit<StartInput, 'journalId'>,
     seed: ClusterSeed | undefined,
@@ -218,7 +195,11 @@ export function createProcessClusters(options: ProcessClustersOptions): ProcessC
       if (ownership.owner === undefined) await journal.update(entry, { ownership: { owner: undefined } });
       return record;
     } catch (error) {
-      const kept = call.signal.aborted ? undefined : await keepFailure(paths, spec.name);
+      const kept = call.signal.aborted
+        ? undefined
+        : await keepFailedStart({ stateFolder, name: spec.name, now: now() }, async (target) => {
+            await keepLogs(paths, target);
+          });
       await removeFolder(paths.folder);
       await journal.done(entry.id);
       throw withLogs(error, kept);
@@ -361,16 +342,6 @@ export function extraFlagsOf(spec: ClusterSpec): Readonly<Record<string, readonl
 
 function isPortTaken(error: unknown): boolean {
   return isMkCiError(error) && error.details['known'] === 'port-taken';
-}
-
-function withLogs(error: unknown, folder: string | undefined): unknown {
-  if (!(error instanceof MkCiError) || folder === undefined || !error.code.startsWith('K8S_')) return error;
-  return new MkCiError(error.code, {
-    message: error.message.slice(error.message.indexOf(': ') + 2),
-    advice: `${error.advice} Logs: ${folder}`,
-    cause: error,
-    details: { ...error.details, logs: folder },
-  });
 }
 
 async function removeFolder(folder: string): Promise<void> {

@@ -1,0 +1,221 @@
+import { X509Certificate, createHash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { parse } from 'yaml';
+
+import type { Machine } from '../../../drivers/driver.js';
+import { MkCiError } from '../../../errors.js';
+import type { ExecResult } from '../../../exec.js';
+import { writeFileAtomically } from '../../../files.js';
+import { createCertificateClient, type ApiClient } from '../../api-client.js';
+import type { ClusterFolder, MachineRecord } from '../../folder.js';
+import { renderKubeconfig } from '../../kubeconfig.js';
+import type { Deadline } from '../../phases.js';
+import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
+import { START_KUBELET, WAIT_FOR_SYSTEMD, kubeletUnit, renderStartRuntime, renderWriteFiles } from './node-scripts.js';
+import { renderInit, renderJoin } from './render-kubeadm.js';
+import { CNI_LIST, renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
+import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from './render-runtimes.js';
+import { API_PORT, type KubeadmSettings } from './settings.js';
+
+/** What is done inside the nodes of one cluster while it starts. Each step is one call into a machine. */
+
+export interface ClusterNode {
+  readonly machine: Machine;
+  readonly record: MachineRecord;
+}
+
+export interface NodeWork {
+  readonly settings: KubeadmSettings;
+  readonly signal: AbortSignal;
+  readonly deadline: Deadline;
+}
+
+export interface PreparedNode extends ClusterNode {
+  readonly facts: NodeFacts;
+  readonly runtime: RuntimePlan;
+}
+
+/** Runs a script as root. Output of a failed one is in the error. */
+export async function runScript(
+  machine: Machine,
+  script: string,
+  { signal, deadline }: Pick<NodeWork, 'signal' | 'deadline'>,
+): Promise<ExecResult> {
+  return await machine.exec(['sh', '-e'], { input: script, signal, timeoutMs: Math.ceil(deadline.leftMs()) });
+}
+
+export function peersOf(nodes: readonly ClusterNode[]): PeerNode[] {
+  return nodes.map(({ machine, record: { node, isControlPlane, podSubnet } }) => ({
+    node,
+    address: machine.internalAddress,
+    isControlPlane,
+    ...(podSubnet === undefined ? {} : { podSubnet }),
+  }));
+}
+
+/**
+ * Asks a new node what it is, writes all configuration at once and starts its runtime, which then starts only once.
+ *
+ * @throws {MkCiError} `DRV_UNSUPPORTED` when the image lacks a program that is needed
+ */
+export async function prepareNode(
+  node: ClusterNode,
+  peers: readonly PeerNode[],
+  work: NodeWork,
+): Promise<PreparedNode> {
+  const { settings } = work;
+  const asked = await runScript(node.machine, NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
+  const facts = parseNodeFacts(asked.stdout);
+  const runtime = planRuntime(settings, facts);
+  const missing = ['kubeadm', 'kubelet', ...runtime.needs].filter((program) => facts.programs[program] === undefined);
+  if (missing.length > 0) {
+    throw new MkCiError('DRV_UNSUPPORTED', {
+      message: `the node image has no ${missing.join(', ')}, needed for the runtime ${settings.runtime}`,
+      advice: 'Choose another container runtime, or a node image that has it.',
+    });
+  }
+  const hostResolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+  const files: NodeFile[] = [
+    ...runtime.files,
+    ...kubeletUnit(facts, runtime.units),
+    renderResolvConf(facts, hostResolvConf),
+    { path: '/etc/crictl.yaml', content: renderCrictl(settings.runtime) },
+  ];
+  if (settings.cni === 'own' && node.record.isControlPlane) {
+    files.push({ path: CNI_LIST, content: renderCniList(firstPodSubnet(settings.podSubnet)) });
+  }
+  const script =
+    renderWriteFiles(files) +
+    renderNetworkScript(settings, node.record.node, peers) +
+    WAIT_FOR_SYSTEMD +
+    renderStartRuntime(runtime, facts);
+  await runScript(node.machine, script, work);
+  return { ...node, facts, runtime };
+}
+
+/** The controller manager gives nodes a /24 each, in the order in which they appear: the control plane has the first. */
+export function firstPodSubnet(podSubnet: string): string {
+  return podSubnet.replace(/\/\d+$/, (bits) => (Number(bits.slice(1)) > 24 ? bits : '/24'));
+}
+
+export function newToken(): string {
+  return `${randomBytes(3).toString('hex')}.${randomBytes(8).toString('hex')}`;
+}
+
+export async function initControlPlane(
+  node: PreparedNode,
+  { clusterName, token }: { readonly clusterName: string; readonly token: string },
+  work: NodeWork,
+): Promise<void> {
+  const config = renderInit({
+    settings: work.settings,
+    facts: node.facts,
+    clusterName,
+    node: node.record.node,
+    token,
+    timeoutSeconds: secondsOf(work.deadline),
+  });
+  await runKubeadm(node.machine, 'init', config, work);
+}
+
+export async function joinWorker(
+  node: PreparedNode,
+  { token, caHash }: { readonly token: string; readonly caHash: string },
+  work: NodeWork,
+): Promise<void> {
+  const config = renderJoin({
+    settings: work.settings,
+    facts: node.facts,
+    node: node.record.node,
+    token,
+    caHash,
+    timeoutSeconds: secondsOf(work.deadline),
+  });
+  await runKubeadm(node.machine, 'join', config, work);
+}
+
+async function runKubeadm(machine: Machine, verb: 'init' | 'join', config: string, work: NodeWork): Promise<void> {
+  const path = '/etc/mk-ci/kubeadm.yaml';
+  const skipPrint = verb === 'init' ? ' --skip-token-print' : '';
+  // Its checks are about hosts that people prepare by hand; ours is made, and some of them fail on restricted hosts.
+  const script =
+    renderWriteFiles([{ path, content: config, mode: 0o600 }]) +
+    `kubeadm ${verb} --config ${path} --skip-phases=preflight${skipPrint} >/var/log/kubeadm.log 2>&1 || { tail -n 30 /var/log/kubeadm.log >&2; exit 1; }\n`;
+  await runScript(machine, script, work);
+}
+
+/** Starts what runs in a node, after its machine was started again with addresses that may be others. */
+export async function restartNode(node: ClusterNode, peers: readonly PeerNode[], work: NodeWork): Promise<void> {
+  const asked = await runScript(node.machine, NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
+  const facts = parseNodeFacts(asked.stdout);
+  const runtime = planRuntime(work.settings, facts);
+  const script =
+    renderNetworkScript(work.settings, node.record.node, peers) +
+    WAIT_FOR_SYSTEMD +
+    renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
+    START_KUBELET;
+  await runScript(node.machine, script, work);
+}
+
+/** Routes to the pods of all nodes, and the network list of a worker once its subnet is known. */
+export async function connectNode(node: ClusterNode, peers: readonly PeerNode[], work: NodeWork): Promise<void> {
+  const { podSubnet } = node.record;
+  const files = podSubnet === undefined ? [] : [{ path: CNI_LIST, content: renderCniList(podSubnet) }];
+  await runScript(
+    node.machine,
+    renderNetworkScript(work.settings, node.record.node, peers) + renderWriteFiles(files),
+    work,
+  );
+}
+
+const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
+
+/** Certificates of the administrator, as files of the cluster's folder. */
+function credentialFiles(paths: ClusterFolder): {
+  readonly ca: string;
+  readonly certificate: string;
+  readonly key: string;
+} {
+  return {
+    ca: join(paths.pki, 'ca.crt'),
+    certificate: join(paths.pki, 'admin.crt'),
+    key: join(paths.pki, 'admin.key'),
+  };
+}
+
+/** Takes the administrator's credentials out of the control plane. @returns hash of the CA's key, for joining */
+export async function fetchCredentials(machine: Machine, paths: ClusterFolder, work: NodeWork): Promise<string> {
+  const { stdout } = await runScript(machine, 'cat /etc/kubernetes/admin.conf\n', work);
+  const config = parse(stdout) as {
+    readonly clusters?: readonly { readonly cluster?: Readonly<Record<string, string>> }[];
+    readonly users?: readonly { readonly user?: Readonly<Record<string, string>> }[];
+  };
+  const decode = (value: string | undefined): string => Buffer.from(value ?? '', 'base64').toString('utf8');
+  const ca = decode(config.clusters?.[0]?.cluster?.['certificate-authority-data']);
+  const user = config.users?.[0]?.user ?? {};
+  const files = credentialFiles(paths);
+  await writeFileAtomically(files.ca, ca, { mode: 0o600 });
+  await writeFileAtomically(files.certificate, decode(user['client-certificate-data']), { mode: 0o600 });
+  await writeFileAtomically(files.key, decode(user['client-key-data']), { mode: 0o600 });
+  const key = new X509Certificate(ca).publicKey.export({ type: 'spki', format: 'der' });
+  return `sha256:${createHash('sha256').update(key).digest('hex')}`;
+}
+
+/** Writes the kubeconfig for where the API server is reached now. @returns its address */
+export async function writeKubeconfig(name: string, machine: Machine, paths: ClusterFolder): Promise<string> {
+  const { host, port } = await machine.endpoint(API_PORT);
+  const server = `https://${host}:${port}`;
+  const files = credentialFiles(paths);
+  const [ca, certificate, key] = await Promise.all(
+    [files.ca, files.certificate, files.key].map((path) => readFile(path, 'utf8')),
+  );
+  const content = renderKubeconfig({ name, server, ca: ca ?? '', certificate: certificate ?? '', key: key ?? '' });
+  await writeFileAtomically(paths.kubeconfig, content, { mode: 0o600 });
+  return server;
+}
+
+export async function kubeadmClient(paths: ClusterFolder, server: string): Promise<ApiClient> {
+  return await createCertificateClient(server, credentialFiles(paths));
+}

@@ -1,0 +1,1 @@
+export { createKubeadmClusters, type KubeadmClustersOptions } from './kubeadm-clusters.js';

@@ -1,0 +1,97 @@
+import type { ApiClient } from '../../api-client.js';
+import type { ReadinessOptions } from '../../readiness.js';
+import { waitFor } from '../../../wait.js';
+
+/** Waits until CoreDNS answers: a pod of it is Ready, and the Service has its address. */
+export async function waitForDns(client: ApiClient, options: ReadinessOptions): Promise<void> {
+  await waitFor<true>(
+    async (signal) => {
+      await options.check();
+      const answer = await client.request('GET', '/apis/apps/v1/namespaces/kube-system/deployments/coredns', {
+        signal,
+      });
+      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
+      const { status } = JSON.parse(answer.body) as {
+        readonly status?: { readonly readyReplicas?: number; readonly replicas?: number };
+      };
+      const ready = status?.readyReplicas ?? 0;
+      return ready > 0
+        ? { done: true, value: true }
+        : { done: false, seen: `0 of ${status?.replicas ?? 0} pods ready` };
+    },
+    { what: 'a CoreDNS pod to be Ready', intervalMs: 100, signal: options.signal, deadlineMs: options.deadlineMs },
+  );
+}
+
+/** Subnets of pods by node, once each of these nodes has one. */
+export async function waitForPodSubnets(
+  client: ApiClient,
+  names: readonly string[],
+  options: ReadinessOptions,
+): Promise<ReadonlyMap<string, string>> {
+  return await waitFor<ReadonlyMap<string, string>>(
+    async (signal) => {
+      const answer = await client.request('GET', '/api/v1/nodes', { signal });
+      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
+      const found = podSubnetsOf(JSON.parse(answer.body));
+      const missing = names.filter((name) => !found.has(name));
+      return missing.length === 0
+        ? { done: true, value: found }
+        : { done: false, seen: `none for ${missing.join(', ')}` };
+    },
+    { what: 'the subnet of each node', intervalMs: 50, signal: options.signal, deadlineMs: options.deadlineMs },
+  );
+}
+
+export function podSubnetsOf(list: unknown): Map<string, string> {
+  const { items } = list as {
+    readonly items: readonly {
+      readonly metadata: { readonly name: string };
+      readonly spec?: { readonly podCIDR?: string };
+    }[];
+  };
+  return new Map(
+    items.flatMap(({ metadata, spec }) => (spec?.podCIDR === undefined ? [] : [[metadata.name, spec.podCIDR]])),
+  );
+}
+
+/**
+ * Waits until each kubelet has renewed its lease after `since`: right after a restart a node looks Ready because it was so
+ * before.
+ */
+export async function waitForHeartbeats(
+  client: ApiClient,
+  names: readonly string[],
+  since: Date,
+  options: ReadinessOptions,
+): Promise<void> {
+  await waitFor<true>(
+    async (signal) => {
+      const answer = await client.request('GET', '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases', {
+        signal,
+      });
+      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
+      const silent = silentNodes(JSON.parse(answer.body), names, since);
+      return silent.length === 0
+        ? { done: true, value: true }
+        : { done: false, seen: `nothing from ${silent.join(', ')}` };
+    },
+    {
+      what: 'a sign of life from each kubelet',
+      intervalMs: 100,
+      signal: options.signal,
+      deadlineMs: options.deadlineMs,
+    },
+  );
+}
+
+export function silentNodes(list: unknown, names: readonly string[], since: Date): string[] {
+  const { items } = list as {
+    readonly items: readonly {
+      readonly metadata: { readonly name: string };
+      readonly spec?: { readonly renewTime?: string };
+    }[];
+  };
+  const renewed = new Map(items.map(({ metadata, spec }) => [metadata.name, Date.parse(spec?.renewTime ?? '')]));
+  return names.filter((name) => !((renewed.get(name) ?? 0) > since.getTime()));
+}

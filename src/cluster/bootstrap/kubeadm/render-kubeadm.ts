@@ -1,0 +1,179 @@
+import { stringify } from 'yaml';
+
+import type { NodeFacts } from './node-facts.js';
+import { CRI_SOCKETS } from './render-runtimes.js';
+import { API_PORT, CONTROL_PLANE_ADDRESS, minorOf, type KubeadmSettings } from './settings.js';
+
+export interface InitInput {
+  readonly settings: KubeadmSettings;
+  readonly facts: NodeFacts;
+  readonly clusterName: string;
+  readonly node: string;
+  /** `abcdef.0123456789abcdef`, by which workers join. */
+  readonly token: string;
+  /** For every wait of kubeadm. */
+  readonly timeoutSeconds: number;
+}
+
+/** Documents for `kubeadm init`, in the newest format that the version reads. @see {@link https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/} */
+export function renderInit(input: InitInput): string {
+  const { settings, clusterName, token, timeoutSeconds } = input;
+  const args = argumentsFor(settings);
+  const gates = gateArgument(settings);
+  const init = {
+    apiVersion: apiVersion(settings),
+    kind: 'InitConfiguration',
+    bootstrapTokens: [
+      {
+        token,
+        ttl: '0s',
+        usages: ['signing', 'authentication'],
+        groups: ['system:bootstrappers:kubeadm:default-node-token'],
+      },
+    ],
+    localAPIEndpoint: { advertiseAddress: CONTROL_PLANE_ADDRESS, bindPort: API_PORT },
+    nodeRegistration: registration(input),
+    ...timeouts(settings, timeoutSeconds),
+  };
+  const cluster = {
+    apiVersion: apiVersion(settings),
+    kind: 'ClusterConfiguration',
+    clusterName,
+    kubernetesVersion: settings.kubernetesVersion,
+    controlPlaneEndpoint: `${CONTROL_PLANE_ADDRESS}:${API_PORT}`,
+    networking: { podSubnet: settings.podSubnet, serviceSubnet: settings.serviceSubnet, dnsDomain: 'cluster.local' },
+    apiServer: {
+      certSANs: ['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName],
+      ...args({ ...gates, ...settings.extraArgs['apiServer'] }),
+      ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
+    },
+    // One control plane: waiting for the lease of one that is gone only costs time.
+    controllerManager: args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['controllerManager'] }),
+    scheduler: args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['scheduler'] }),
+    // The data need not survive a power cut, so nothing waits for the disk.
+    etcd: {
+      local: { dataDir: '/var/lib/etcd', ...args({ 'unsafe-no-fsync': 'true', ...settings.extraArgs['etcd'] }) },
+    },
+  };
+  return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings)]);
+}
+
+export interface JoinInput extends Omit<InitInput, 'clusterName'> {
+  /** `sha256:…` of the public key of the cluster's CA. */
+  readonly caHash: string;
+}
+
+export function renderJoin(input: JoinInput): string {
+  const { settings, token, caHash, timeoutSeconds } = input;
+  return documents([
+    {
+      apiVersion: apiVersion(settings),
+      kind: 'JoinConfiguration',
+      discovery: {
+        bootstrapToken: { token, apiServerEndpoint: `${CONTROL_PLANE_ADDRESS}:${API_PORT}`, caCertHashes: [caHash] },
+        ...(usesOldFormat(settings) ? { timeout: `${timeoutSeconds}s` } : {}),
+      },
+      nodeRegistration: registration(input),
+      ...timeouts(settings, timeoutSeconds),
+    },
+  ]);
+}
+
+/** Settings of the kubelet, for full and for restricted hosts. */
+function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 'facts'>): object {
+  const isRestricted = !facts.hasSysResource;
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    cgroupDriver: cgroupDriverOf(facts),
+    containerRuntimeEndpoint: CRI_SOCKETS[settings.runtime],
+    failSwapOn: false,
+    ...(facts.cgroups === 'v1' && minorOf(settings.kubernetesVersion) >= 31 ? { failCgroupV1: false } : {}),
+    // Disks of CI hosts are full of other things, and nothing pulls the images again.
+    imageGCHighThresholdPercent: 100,
+    evictionHard: {
+      'nodefs.available': '0%',
+      'nodefs.inodesFree': '0%',
+      'imagefs.available': '0%',
+      'imagefs.inodesFree': '0%',
+    },
+    resolvConf: '/etc/mk-ci/resolv.conf',
+    runtimeRequestTimeout: '15m0s',
+    ...(isRestricted ? { localStorageCapacityIsolation: false } : {}),
+    featureGates: { ...(isRestricted ? { KubeletInUserNamespace: true } : {}), ...settings.featureGates },
+  };
+}
+
+function renderKubeProxy(settings: KubeadmSettings): object {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    mode: settings.proxyMode,
+    clusterCIDR: settings.podSubnet,
+    // These belong to the host and can not be written from a container.
+    conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
+    ...(Object.keys(settings.featureGates).length === 0 ? {} : { featureGates: settings.featureGates }),
+  };
+}
+
+/** Runtime, kubelet and node have to agree on it. */
+export function cgroupDriverOf({ cgroups }: Pick<NodeFacts, 'cgroups'>): 'cgroupfs' | 'systemd' {
+  return cgroups === 'v2' ? 'systemd' : 'cgroupfs';
+}
+
+function registration({ settings, node }: Pick<InitInput, 'settings' | 'node'>): object {
+  const extra = settings.extraArgs['kubelet'] ?? {};
+  const args = usesOldFormat(settings) ? extra : argumentList(extra);
+  return {
+    name: node,
+    criSocket: CRI_SOCKETS[settings.runtime],
+    taints: [],
+    imagePullPolicy: 'IfNotPresent',
+    ...(Object.keys(extra).length === 0 ? {} : { kubeletExtraArgs: args }),
+  };
+}
+
+/** v1beta4 from 1.31 on. */
+function usesOldFormat({ kubernetesVersion }: KubeadmSettings): boolean {
+  return minorOf(kubernetesVersion) < 31;
+}
+
+function apiVersion(settings: KubeadmSettings): string {
+  return `kubeadm.k8s.io/${usesOldFormat(settings) ? 'v1beta3' : 'v1beta4'}`;
+}
+
+function argumentList(args: Readonly<Record<string, string>>): { readonly name: string; readonly value: string }[] {
+  return Object.entries(args).map(([name, value]) => ({ name, value }));
+}
+
+/** v1beta3 has a map, v1beta4 a list. */
+function argumentsFor(settings: KubeadmSettings): (args: Readonly<Record<string, string>>) => object {
+  return (args) => {
+    if (Object.keys(args).length === 0) return {};
+    return { extraArgs: usesOldFormat(settings) ? args : argumentList(args) };
+  };
+}
+
+function gateArgument({ featureGates }: KubeadmSettings): Readonly<Record<string, string>> {
+  const list = Object.entries(featureGates).map(([name, isOn]) => `${name}=${isOn}`);
+  return list.length === 0 ? {} : { 'feature-gates': list.join(',') };
+}
+
+function timeouts(settings: KubeadmSettings, seconds: number): object {
+  if (usesOldFormat(settings)) return {};
+  const limit = `${seconds}s`;
+  return {
+    timeouts: {
+      controlPlaneComponentHealthCheck: limit,
+      discovery: limit,
+      etcdAPICall: limit,
+      kubeletHealthCheck: limit,
+      kubernetesAPICall: limit,
+      tlsBootstrap: limit,
+    },
+  };
+}
+
+function documents(values: readonly object[]): string {
+  return values.map((value) => `---\n${stringify(value)}`).join('');
+}

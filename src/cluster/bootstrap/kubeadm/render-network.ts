@@ -1,0 +1,84 @@
+import type { NodeFacts } from './node-facts.js';
+import type { NodeFile } from './render-runtimes.js';
+import { CONTROL_PLANE_ADDRESS, type KubeadmSettings } from './settings.js';
+
+/** A node of the cluster as the others see it now; addresses may change whenever machines are started. */
+export interface PeerNode {
+  readonly node: string;
+  readonly address: string;
+  readonly isControlPlane: boolean;
+  /** Subnet of its pods, once the controller manager has given it one. */
+  readonly podSubnet?: string;
+}
+
+/**
+ * Network list of one node: `ptp` needs no bridge and no kernel module; pods of a node are reached by a route.
+ *
+ * @see {@link https://www.cni.dev/plugins/current/main/ptp/}
+ */
+export function renderCniList(podSubnet: string): string {
+  const plugins = [
+    {
+      type: 'ptp',
+      ipMasq: false, // done once for all nodes, so that pods of other nodes see real addresses
+      ipam: {
+        type: 'host-local',
+        dataDir: '/run/cni-ipam-state',
+        ranges: [[{ subnet: podSubnet }]],
+        routes: [{ dst: '0.0.0.0/0' }],
+      },
+    },
+    { type: 'portmap', capabilities: { portMappings: true } },
+  ];
+  return `${JSON.stringify({ cniVersion: '1.0.0', name: 'mk-ci', plugins }, undefined, 2)}\n`;
+}
+
+export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
+
+/**
+ * What the network of a node needs before the kubelet starts, after every start of the machine; running it twice changes
+ * nothing.
+ *
+ * The route for Services makes connections to them fail at once for as long as kube-proxy has not written its rules.
+ * Without it CoreDNS' first connection hangs for 30 seconds. Afterwards it does no harm: kube-proxy changes the destination
+ * before routing.
+ */
+export function renderNetworkScript(settings: KubeadmSettings, self: string, peers: readonly PeerNode[]): string {
+  const own = peers.find(({ node }) => node === self);
+  const controlPlane = peers.find(({ isControlPlane }) => isControlPlane);
+  const lines = [
+    'sysctl -qw net.ipv4.ip_forward=1 || true',
+    'sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 || true',
+    `ip route replace unreachable ${settings.serviceSubnet}`,
+  ];
+  if (own?.isControlPlane === true) lines.push(`ip address replace ${CONTROL_PLANE_ADDRESS}/32 dev lo`);
+  else if (controlPlane !== undefined)
+    lines.push(`ip route replace ${CONTROL_PLANE_ADDRESS}/32 via ${controlPlane.address}`);
+  for (const { node, address, podSubnet } of peers) {
+    if (node !== self && podSubnet !== undefined && settings.cni === 'own')
+      lines.push(`ip route replace ${podSubnet} via ${address}`);
+  }
+  if (settings.cni === 'own') {
+    const rule = `POSTROUTING -s ${settings.podSubnet} ! -d ${settings.podSubnet} -j MASQUERADE`;
+    lines.push(`iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`);
+  }
+  // The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to.
+  const hosts = peers.map(({ node, address }) => `${address} ${node} # mk-ci`).join('\\n');
+  lines.push(
+    `{ grep -v '# mk-ci$' /etc/hosts; printf '${hosts}\\n'; } >/run/mk-ci-hosts && cat /run/mk-ci-hosts >/etc/hosts`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * Name servers for pods that ask outside of the cluster. The engine's own one, on the loopback, is out of their reach.
+ *
+ * @param host content of `/etc/resolv.conf` of this host
+ */
+export function renderResolvConf(facts: NodeFacts, host: string): NodeFile {
+  const ofHost = [...host.matchAll(/^nameserver\s+(\S+)/gm)].flatMap((match) => match[1] ?? []);
+  const usable = [...facts.nameservers, ...ofHost.filter((address) => !/^(127\.|::1)/.test(address))];
+  // CoreDNS does not start without any; the gateway answers where the engine's host has a resolver.
+  const servers = usable.length > 0 ? [...new Set(usable)].slice(0, 3) : [facts.gateway ?? '192.0.2.1'];
+  return { path: '/etc/mk-ci/resolv.conf', content: servers.map((address) => `nameserver ${address}\n`).join('') };
+}

@@ -1,0 +1,127 @@
+import { cidrsOverlap, parseCidr } from '../../../drivers/container/subnets.js';
+import { MkCiError } from '../../../errors.js';
+import type { ClusterSpec } from '../../cluster.js';
+
+/** Address of the API server inside every node: on `lo` of the control plane, routed to it from the workers. It is the same
+ * in all clusters, so certificates do not depend on the network and a copied node needs no new ones. */
+export const CONTROL_PLANE_ADDRESS = '10.99.0.1';
+export const API_PORT = 6443;
+
+/** Names of the nodes in Kubernetes, the same in all clusters. */
+export const CONTROL_PLANE_NODE = 'control-plane';
+
+export type RuntimeName = 'containerd' | 'docker' | 'cri-o';
+
+/** How a cluster is set up, from the options of its spec. */
+export interface KubeadmSettings {
+  readonly kubernetesVersion: string;
+  readonly runtime: RuntimeName;
+  readonly podSubnet: string;
+  readonly serviceSubnet: string;
+  readonly proxyMode: 'iptables' | 'nftables' | 'ipvs';
+  readonly featureGates: Readonly<Record<string, boolean>>;
+  /** Arguments by component: `apiServer`, `controllerManager`, `scheduler`, `etcd`, `kubelet`. */
+  readonly extraArgs: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** `own`: a list for `ptp` with routes between the nodes; `none`; or text of a manifest to be applied. */
+  readonly cni: 'own' | 'none' | { readonly manifest: string };
+  /** Mirrors by host of the registry. */
+  readonly registryMirrors: Readonly<Record<string, readonly string[]>>;
+  readonly insecureRegistries: readonly string[];
+}
+
+const COMPONENTS = ['apiServer', 'controllerManager', 'scheduler', 'etcd', 'kubelet'] as const;
+const KNOWN_OPTIONS = [
+  ...['podSubnet', 'serviceSubnet', 'proxyMode', 'featureGates', 'extraArgs', 'cni', 'registryMirrors'],
+  ...['insecureRegistries', 'nodeImage', 'cpus', 'memoryMiB'],
+];
+
+/** @throws {MkCiError} `CFG_INVALID` with every option that is not right */
+export function readSettings(spec: ClusterSpec): KubeadmSettings {
+  const options = spec.options ?? {};
+  const problems: string[] = [];
+  const bad = (key: string, want: string): void => {
+    problems.push(`options.${key}: ${want}`);
+  };
+  const cidr = (key: string, fallback: string): string => {
+    const value = options[key] ?? fallback;
+    if (typeof value === 'string' && parseCidr(value) !== undefined) return value;
+    bad(key, 'a subnet such as 10.244.0.0/16');
+    return fallback;
+  };
+  const record = <T>(key: string, isRight: (value: unknown) => value is T, want: string): Record<string, T> => {
+    const value = options[key] ?? {};
+    const entries =
+      typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
+    if (entries?.every((entry): entry is [string, T] => isRight(entry[1])) === true) return Object.fromEntries(entries);
+    bad(key, want);
+    return {};
+  };
+  const list = (key: string): readonly string[] => {
+    const value = options[key] ?? [];
+    if (isTextList(value)) return value;
+    bad(key, 'a list of texts');
+    return [];
+  };
+  for (const key of Object.keys(options))
+    if (!KNOWN_OPTIONS.includes(key)) bad(key, `not known; there are ${KNOWN_OPTIONS.join(', ')}`);
+  const podSubnet = cidr('podSubnet', '10.244.0.0/16');
+  const serviceSubnet = cidr('serviceSubnet', '10.96.0.0/16');
+  if (cidrsOverlap(podSubnet, serviceSubnet)) bad('podSubnet', `overlaps with serviceSubnet ${serviceSubnet}`);
+  for (const [key, value] of Object.entries({ podSubnet, serviceSubnet })) {
+    if (cidrsOverlap(value, `${CONTROL_PLANE_ADDRESS}/32`))
+      bad(key, `holds ${CONTROL_PLANE_ADDRESS}, the address of the API server`);
+  }
+  const proxyMode = options['proxyMode'] ?? 'iptables';
+  if (proxyMode !== 'iptables' && proxyMode !== 'nftables' && proxyMode !== 'ipvs')
+    bad('proxyMode', 'iptables, nftables or ipvs');
+  const extraArgs = record('extraArgs', isTextRecord, 'arguments by component, each a text');
+  for (const key of Object.keys(extraArgs)) {
+    if (!COMPONENTS.some((component) => component === key)) bad(`extraArgs.${key}`, `one of ${COMPONENTS.join(', ')}`);
+  }
+  const cni = options['cni'] ?? 'own';
+  if (cni !== 'own' && cni !== 'none' && !isManifest(cni)) bad('cni', 'own, none or { manifest: text }');
+  const settings: KubeadmSettings = {
+    kubernetesVersion: spec.kubernetesVersion,
+    runtime: runtimeOf(spec),
+    podSubnet,
+    serviceSubnet,
+    proxyMode: proxyMode === 'nftables' || proxyMode === 'ipvs' ? proxyMode : 'iptables',
+    featureGates: record('featureGates', (value) => typeof value === 'boolean', 'true or false by feature gate'),
+    extraArgs,
+    cni: cni === 'none' || isManifest(cni) ? cni : 'own',
+    registryMirrors: record('registryMirrors', isTextList, 'a list of addresses by host of the registry'),
+    insecureRegistries: list('insecureRegistries'),
+  };
+  if (problems.length > 0) {
+    throw new MkCiError('CFG_INVALID', {
+      message: `cluster ${spec.name}: ${problems.join('; ')}`,
+      advice: 'Correct the options of the environment.',
+      details: { problems },
+    });
+  }
+  return settings;
+}
+
+/** @throws {MkCiError} `DRV_UNSUPPORTED` */
+function runtimeOf({ containerRuntime = 'containerd' }: ClusterSpec): RuntimeName {
+  if (containerRuntime === 'containerd' || containerRuntime === 'docker' || containerRuntime === 'cri-o')
+    return containerRuntime;
+  throw new MkCiError('DRV_UNSUPPORTED', { message: `container runtime ${containerRuntime}` });
+}
+
+/** `[major, minor]` of `v1.36.3`. */
+export function minorOf(version: string): number {
+  return Number(/^v1\.(\d+)\./.exec(version)?.[1] ?? 0);
+}
+
+function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function isTextRecord(value: unknown): value is Readonly<Record<string, string>> {
+  return typeof value === 'object' && value !== null && Object.values(value).every((item) => typeof item === 'string');
+}
+
+function isManifest(value: unknown): value is { readonly manifest: string } {
+  return typeof value === 'object' && value !== null && 'manifest' in value && typeof value.manifest === 'string';
+}

@@ -1,0 +1,41 @@
+/** In what the engines differ, as data. Everything else in this folder is the same for all of them. */
+export interface EngineTraits {
+  /** Program, and name of the driver. */
+  readonly name: 'docker' | 'podman';
+  readonly summary: string;
+  /** Oldest version with private cgroup namespaces and all flags used here. */
+  readonly minVersion: readonly [number, number];
+  /** `--privileged` gives what the host has, in place of failing when a capability is missing. */
+  readonly privilegedIsBounded: boolean;
+  /** Its default limits may lie above the hard limits of the host, and a container then does not start. */
+  readonly setsOwnLimits: boolean;
+  /** It prepares containers for systemd in its own way, which is switched off: the entry script does it for all engines. */
+  readonly systemdFlag?: string;
+  /** OCI runtimes that can not make containers on version 1 of cgroups, and what to use in their place. */
+  readonly cgroupV1Runtime?: string;
+  /** It has a daemon that may not run. */
+  readonly hasDaemon: boolean;
+  readonly installUrl: string;
+}
+
+export const DOCKER: EngineTraits = {
+  name: 'docker',
+  summary: 'nodes are containers of Docker, with systemd, kubelet and a container runtime inside',
+  minVersion: [20, 10],
+  privilegedIsBounded: false,
+  setsOwnLimits: false,
+  hasDaemon: true,
+  installUrl: 'https://docs.docker.com/engine/install/',
+};
+
+export const PODMAN: EngineTraits = {
+  name: 'podman',
+  summary: 'nodes are containers of Podman, with systemd, kubelet and a container runtime inside',
+  minVersion: [4, 0],
+  privilegedIsBounded: true,
+  setsOwnLimits: true,
+  systemdFlag: '--systemd=false',
+  cgroupV1Runtime: 'runc',
+  hasDaemon: false,
+  installUrl: 'https://podman.io/docs/installation',
+};

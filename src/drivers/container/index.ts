@@ -1,0 +1,2 @@
+export { createContainerDriver, type ContainerDriverOptions } from './container-driver.js';
+export { DOCKER, PODMAN, type EngineTraits } from './engines.js';
