@@ -8,7 +8,7 @@ import type { Logger } from '../../../log.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
 import type { BundleStore } from '../../bundle/bundle.js';
-import type { ClusterSpec, ClusterState } from '../../cluster.js';
+import type { ClusterOwner, ClusterSpec, ClusterState } from '../../cluster.js';
 import { keepFailedStart, withLogs } from '../../failed-starts.js';
 import {
   readClusterRecord,
@@ -335,7 +335,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         await waitForNodes(client, names, ready());
       });
       await phases.run('dns', async () => {
-        await waitForDns(client, ready());
+        await waitForDns(client, { ...ready(), since });
       });
     }
     const running: ClusterRecord = { ...record, server, wanted: 'running' };
@@ -399,7 +399,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         if (state === 'running') return have;
         if (state === 'paused') return await unpause(have, call);
         try {
-          return await startAgain(have, call);
+          return await startAgain(ownedBy(have, owner), call);
         } catch (error) {
           throw await explain(error, have, call);
         }
@@ -516,6 +516,12 @@ function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly me
   const number = (key: 'cpus' | 'memoryMiB'): object =>
     typeof options?.[key] === 'number' ? { [key]: options[key] } : {};
   return { ...number('cpus'), ...number('memoryMiB') };
+}
+
+/** The same cluster with another owner, or none: one that a run keeps belongs to nobody. */
+function ownedBy(record: ClusterRecord, owner: ClusterOwner | undefined): ClusterRecord {
+  const { owner: _owner, runId: _runId, ...rest } = record;
+  return { ...rest, ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }) };
 }
 
 function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {
