@@ -111,7 +111,7 @@ describe('workloads', () => {
     });
   });
 
-  it('come back when their container ends', async () => {
+  it('are made again when one is deleted', async () => {
     const name = (await get('pods', here, '--selector=app=web')).items[0].metadata.name;
     await kubectl('delete', 'pod', name, here, '--wait=true');
     await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');

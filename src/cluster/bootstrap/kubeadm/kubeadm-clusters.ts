@@ -98,9 +98,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     const found = await listMachines(record.spec, paths, signal);
     await all(found.map(({ name }) => operations.remove(name, signal)));
     await all(
-      (record.machines ?? []).map(async ({ journalId }) =>
-        journalId === undefined ? undefined : await journal.done(journalId),
-      ),
+      (record.machines ?? []).map(async ({ journalId }) => {
+        if (journalId !== undefined) await journal.done(journalId);
+      }),
     );
   };
 
@@ -149,7 +149,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
               {
                 name: entry.name,
                 labels,
-                network: `${spec.name}`,
+                network: spec.name,
                 image,
                 ...size,
                 ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
