@@ -54,7 +54,14 @@ export interface KubeadmClustersOptions {
   readonly log: Logger;
   readonly now: () => Date;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly nodeImage?: NodeImageProvider;
 }
+
+/** Gives a driver the node image of a version, made when it is not there. @returns the name by which the driver knows it */
+export type NodeImageProvider = (
+  request: { readonly kubernetesVersion: string; readonly driver: string },
+  signal: AbortSignal,
+) => Promise<string>;
 
 /** Removing what a failed or interrupted start made has its own limit. */
 const REMOVE_MS = 90_000;
@@ -117,10 +124,13 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   /** The image of the nodes. @throws {MkCiError} `BND_NO_SOURCE` with the names that were tried */
   const findImage = async (spec: ClusterSpec, driver: Driver, signal: AbortSignal): Promise<string> => {
     const wished = spec.options?.['nodeImage'] ?? env['MK_CI_NODE_IMAGE'];
-    const names =
-      typeof wished === 'string' && wished !== ''
-        ? [wished]
-        : [`mk-ci-node:${spec.kubernetesVersion}`, `mk-ci-node:dev-${spec.kubernetesVersion}`];
+    const isWished = typeof wished === 'string' && wished !== '';
+    if (!isWished && options.nodeImage !== undefined) {
+      return await options.nodeImage({ kubernetesVersion: spec.kubernetesVersion, driver: driver.info.name }, signal);
+    }
+    const names = isWished
+      ? [wished]
+      : [`mk-ci-node:${spec.kubernetesVersion}`, `mk-ci-node:dev-${spec.kubernetesVersion}`];
     for (const name of names) {
       if ((await driver.images?.identify(name, signal)) !== undefined) return name;
     }
