@@ -8,7 +8,7 @@ import type { Logger } from '../log.js';
 import { identifySelf } from '../process.js';
 import type { ClusterBackend } from './backend.js';
 import { createAttachBackend } from './bootstrap/attach-backend.js';
-import { createKubeadmClusters } from './bootstrap/kubeadm/index.js';
+import { createKubeadmClusters, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
 import { createProcessBackend } from './bootstrap/process-backend.js';
 import type { ClusterSeed } from './bootstrap/processes.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
@@ -46,6 +46,8 @@ export interface ClusterManagerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** @default () => new Date() */
   readonly now?: () => Date;
+  /** @default the images that the driver has by the names of this Kubernetes version */
+  readonly nodeImage?: NodeImageProvider;
   /** Compiled supervisor. @default the one beside this file */
   readonly supervisorEntry?: string;
 }
@@ -85,7 +87,12 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
   const shared = { stateFolder, bundles, journal, log, now };
   const backends: Readonly<Record<Driver['info']['bootstrap'], ClusterBackend>> = {
     processes: createProcessBackend({ ...shared, supervisorEntry: options.supervisorEntry ?? SUPERVISOR_ENTRY }),
-    kubeadm: createKubeadmClusters({ ...shared, drivers, env }),
+    kubeadm: createKubeadmClusters({
+      ...shared,
+      drivers,
+      env,
+      ...(options.nodeImage === undefined ? {} : { nodeImage: options.nodeImage }),
+    }),
     attach: createAttachBackend({ env, now }),
   };
   /** A folder without a record holds at most processes: all others write the record before they make anything. */

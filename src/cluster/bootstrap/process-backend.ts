@@ -9,11 +9,11 @@ export function createProcessBackend(options: ProcessClustersOptions): ClusterBa
   const processes = createProcessClusters(options);
   return {
     startMs: 120_000,
-    start: processes.start,
-    stop: processes.stop,
-    pause: processes.pause,
-    unpause: processes.unpause,
-    remove: processes.remove,
+    start: async (spec, call, have, startOptions) => await processes.start(spec, call, have, startOptions),
+    stop: async (record, call) => await processes.stop(record, call),
+    pause: async (record, call) => await processes.pause(record, call),
+    unpause: async (record, call) => await processes.unpause(record, call),
+    remove: async (record, call) => await processes.remove(record, call),
     status: async (name, paths) => statusOf(name, paths, await processes.facts(paths)),
     saveLogs: async (request) => {
       const { record, paths } = request;

@@ -4,7 +4,7 @@ import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { Architecture, Driver, DriverHealth, Machine, MachineSpec, MachineSummary } from '../driver.js';
 import { createContainerMachine } from './container-machine.js';
-import { NOT_THERE, createEngine } from './engine.js';
+import { NOT_THERE, createEngine, outputOf } from './engine.js';
 import type { EngineTraits } from './engines.js';
 import { readContainerHostFacts, type ContainerHostFacts } from './host-facts.js';
 import { stateOfContainer, type ContainerFacts } from './inspect.js';
@@ -72,19 +72,19 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       throw new MkCiError('DRV_MACHINE_EXISTS', { message: `network ${name} of ${traits.name}` });
     }
     const taken = [...readHost().routes, ...all.flatMap((network) => network.subnets)];
-    let last: unknown;
+    let last = new MkCiError('DRV_FAILED', { message: 'no free subnet for a network' });
     for (const subnet of candidateSubnets(name, taken).slice(0, SUBNET_ATTEMPTS)) {
       try {
         await engine.createNetwork(name, subnet, engineLabels(spec), signal);
         return;
       } catch (error) {
-        const said = isMkCiError(error) ? String(error.details['output'] ?? '') : '';
+        const said = outputOf(error);
         if (/already exists|already used by|name .* is used/i.test(said) && !/subnet|overlap|pool/i.test(said)) return; // by another machine of the cluster
         if (!/overlap|already (?:used|in use|being used)|conflict|pool/i.test(said)) throw error;
-        last = error;
+        if (isMkCiError(error)) last = error;
       }
     }
-    throw last ?? new MkCiError('DRV_FAILED', { message: 'no free subnet for a network' });
+    throw last;
   };
   const removeNetwork = async (name: string, signal: AbortSignal): Promise<void> => {
     // In use by another machine of the cluster: the last one removes it.
@@ -135,7 +135,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
         return;
       } catch (error) {
         signal.throwIfAborted();
-        const said = isMkCiError(error) ? String(error.details['output'] ?? '') : '';
+        const said = outputOf(error);
         const unknown = rejectedCapability(said);
         if (unknown !== undefined && plan.mode.capabilities.includes(unknown) && attempt < CAPABILITY_ATTEMPTS) {
           rejected.add(unknown); // another machine may have learned it meanwhile: then it is only tried again

@@ -25,9 +25,9 @@ export function createContainerMachine({ engine, exec, container, network }: Con
   const program = engine.traits.name;
 
   const inside = async (argv: Argv, options: ExecOptions = {}) => {
-    const { cwd, env, labels: _, ...rest } = options;
+    const { cwd, env, labels: _labels, ...rest } = options;
     const call = randomBytes(8).toString('hex');
-    const variables = { ...env, [CALL_VARIABLE]: call };
+    const variables: Readonly<Record<string, string | undefined>> = { ...env, [CALL_VARIABLE]: call };
     const command: Argv = [
       program,
       'exec',

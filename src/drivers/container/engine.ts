@@ -116,7 +116,7 @@ export function createEngine({ traits, exec }: EngineOptions): Engine {
         await inspect(
           ['image', 'inspect'],
           [reference],
-          (value) => String(value['Id'] ?? '').replace(/^sha256:/, ''),
+          (value) => textOf(value['Id']).replace(/^sha256:/, ''),
           signal,
         )
       )[0],
@@ -130,7 +130,7 @@ export function createEngine({ traits, exec }: EngineOptions): Engine {
       try {
         await act(args, signal);
       } catch (error) {
-        if (!isMkCiError(error) || !done.test(String(error.details['output'] ?? ''))) throw error;
+        if (!done.test(outputOf(error))) throw error;
       }
     },
   };
@@ -143,6 +143,15 @@ async function isInstalled(exec: Exec, program: string, signal: AbortSignal): Pr
     if (isMkCiError(error, 'HOST_MISSING_TOOL')) return false;
     throw error;
   }
+}
+
+/** What the engine said when it refused; '' for errors of other origin. */
+export function outputOf(error: unknown): string {
+  return isMkCiError(error) ? textOf(error.details['output']) : '';
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 /** How engines say that something is not there. */
@@ -176,24 +185,23 @@ export function readFacts(
         typeof object === 'object' && object !== null ? (object as Record<string, unknown>)[key] : undefined,
       value,
     );
-  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   if (traits.hasDaemon) {
     const security = at(info, 'SecurityOptions');
     return {
-      version: text(at(version, 'Server', 'Version')) || text(info['ServerVersion']),
+      version: textOf(at(version, 'Server', 'Version')) || textOf(info['ServerVersion']),
       isRootless: Array.isArray(security) && security.some((item) => String(item).includes('rootless')),
-      cgroupVersion: text(info['CgroupVersion']),
-      storageDriver: text(info['Driver']),
-      defaultRuntime: text(info['DefaultRuntime']),
-      runtimes: Object.keys((at(info, 'Runtimes') ?? {}) as object),
+      cgroupVersion: textOf(info['CgroupVersion']),
+      storageDriver: textOf(info['Driver']),
+      defaultRuntime: textOf(info['DefaultRuntime']),
+      runtimes: Object.keys(at(info, 'Runtimes') ?? {}),
     };
   }
-  const runtime = text(at(info, 'host', 'ociRuntime', 'name'));
+  const runtime = textOf(at(info, 'host', 'ociRuntime', 'name'));
   return {
-    version: text(at(version, 'Client', 'Version')) || text(at(info, 'version', 'Version')),
+    version: textOf(at(version, 'Client', 'Version')) || textOf(at(info, 'version', 'Version')),
     isRootless: at(info, 'host', 'security', 'rootless') === true,
-    cgroupVersion: text(at(info, 'host', 'cgroupVersion')).replace('v', ''),
-    storageDriver: text(at(info, 'store', 'graphDriverName')),
+    cgroupVersion: textOf(at(info, 'host', 'cgroupVersion')).replace('v', ''),
+    storageDriver: textOf(at(info, 'store', 'graphDriverName')),
     defaultRuntime: runtime,
     runtimes: [runtime],
   };

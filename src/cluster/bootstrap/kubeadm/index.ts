@@ -1,1 +1,1 @@
-export { createKubeadmClusters, type KubeadmClustersOptions } from './kubeadm-clusters.js';
+export { createKubeadmClusters, type KubeadmClustersOptions, type NodeImageProvider } from './kubeadm-clusters.js';

@@ -8,7 +8,7 @@ import type { Logger } from '../../../log.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
 import type { BundleStore } from '../../bundle/bundle.js';
-import type { ClusterSpec, ClusterState } from '../../cluster.js';
+import type { ClusterOwner, ClusterSpec, ClusterState } from '../../cluster.js';
 import { keepFailedStart, withLogs } from '../../failed-starts.js';
 import {
   readClusterRecord,
@@ -54,7 +54,14 @@ export interface KubeadmClustersOptions {
   readonly log: Logger;
   readonly now: () => Date;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly nodeImage?: NodeImageProvider;
 }
+
+/** Gives a driver the node image of a version, made when it is not there. @returns the name by which the driver knows it */
+export type NodeImageProvider = (
+  request: { readonly kubernetesVersion: string; readonly driver: string },
+  signal: AbortSignal,
+) => Promise<string>;
 
 /** Removing what a failed or interrupted start made has its own limit. */
 const REMOVE_MS = 90_000;
@@ -98,9 +105,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     const found = await listMachines(record.spec, paths, signal);
     await all(found.map(({ name }) => operations.remove(name, signal)));
     await all(
-      (record.machines ?? []).map(async ({ journalId }) =>
-        journalId === undefined ? undefined : await journal.done(journalId),
-      ),
+      (record.machines ?? []).map(async ({ journalId }) => {
+        if (journalId !== undefined) await journal.done(journalId);
+      }),
     );
   };
 
@@ -117,10 +124,13 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   /** The image of the nodes. @throws {MkCiError} `BND_NO_SOURCE` with the names that were tried */
   const findImage = async (spec: ClusterSpec, driver: Driver, signal: AbortSignal): Promise<string> => {
     const wished = spec.options?.['nodeImage'] ?? env['MK_CI_NODE_IMAGE'];
-    const names =
-      typeof wished === 'string' && wished !== ''
-        ? [wished]
-        : [`mk-ci-node:${spec.kubernetesVersion}`, `mk-ci-node:dev-${spec.kubernetesVersion}`];
+    const isWished = typeof wished === 'string' && wished !== '';
+    if (!isWished && options.nodeImage !== undefined) {
+      return await options.nodeImage({ kubernetesVersion: spec.kubernetesVersion, driver: driver.info.name }, signal);
+    }
+    const names = isWished
+      ? [wished]
+      : [`mk-ci-node:${spec.kubernetesVersion}`, `mk-ci-node:dev-${spec.kubernetesVersion}`];
     for (const name of names) {
       if ((await driver.images?.identify(name, signal)) !== undefined) return name;
     }
@@ -149,7 +159,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
               {
                 name: entry.name,
                 labels,
-                network: `${spec.name}`,
+                network: spec.name,
                 image,
                 ...size,
                 ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
@@ -335,7 +345,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         await waitForNodes(client, names, ready());
       });
       await phases.run('dns', async () => {
-        await waitForDns(client, ready());
+        await waitForDns(client, { ...ready(), since });
       });
     }
     const running: ClusterRecord = { ...record, server, wanted: 'running' };
@@ -399,7 +409,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         if (state === 'running') return have;
         if (state === 'paused') return await unpause(have, call);
         try {
-          return await startAgain(have, call);
+          return await startAgain(ownedBy(have, owner), call);
         } catch (error) {
           throw await explain(error, have, call);
         }
@@ -516,6 +526,12 @@ function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly me
   const number = (key: 'cpus' | 'memoryMiB'): object =>
     typeof options?.[key] === 'number' ? { [key]: options[key] } : {};
   return { ...number('cpus'), ...number('memoryMiB') };
+}
+
+/** The same cluster with another owner, or none: one that a run keeps belongs to nobody. */
+function ownedBy(record: ClusterRecord, owner: ClusterOwner | undefined): ClusterRecord {
+  const { owner: _owner, runId: _runId, ...rest } = record;
+  return { ...rest, ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }) };
 }
 
 function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {

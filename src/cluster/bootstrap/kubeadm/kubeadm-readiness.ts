@@ -2,25 +2,51 @@ import type { ApiClient } from '../../api-client.js';
 import type { ReadinessOptions } from '../../readiness.js';
 import { waitFor } from '../../../wait.js';
 
-/** Waits until CoreDNS answers: a pod of it is Ready, and the Service has its address. */
-export async function waitForDns(client: ApiClient, options: ReadinessOptions): Promise<void> {
+/**
+ * Waits until CoreDNS answers: a pod of it is Ready.
+ *
+ * @param since only containers started after it count: right after a restart of nodes, the API tells what was before
+ */
+export async function waitForDns(
+  client: ApiClient,
+  options: ReadinessOptions & { readonly since?: Date },
+): Promise<void> {
+  const path = '/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns';
   await waitFor<true>(
     async (signal) => {
       await options.check();
-      const answer = await client.request('GET', '/apis/apps/v1/namespaces/kube-system/deployments/coredns', {
-        signal,
-      });
+      const answer = await client.request('GET', path, { signal });
       if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
-      const { status } = JSON.parse(answer.body) as {
-        readonly status?: { readonly readyReplicas?: number; readonly replicas?: number };
-      };
-      const ready = status?.readyReplicas ?? 0;
-      return ready > 0
-        ? { done: true, value: true }
-        : { done: false, seen: `0 of ${status?.replicas ?? 0} pods ready` };
+      const { ready, all } = readyDnsPods(JSON.parse(answer.body), options.since);
+      return ready > 0 ? { done: true, value: true } : { done: false, seen: `0 of ${all} pods ready` };
     },
     { what: 'a CoreDNS pod to be Ready', intervalMs: 100, signal: options.signal, deadlineMs: options.deadlineMs },
   );
+}
+
+interface DnsPods {
+  readonly items: readonly {
+    readonly status?: {
+      readonly containerStatuses?: readonly {
+        readonly ready: boolean;
+        readonly state?: { readonly running?: { readonly startedAt?: string } };
+      }[];
+    };
+  }[];
+}
+
+export function readyDnsPods(list: unknown, since: Date | undefined): { readonly ready: number; readonly all: number } {
+  const { items } = list as DnsPods;
+  // The API gives whole seconds.
+  const earliest = since === undefined ? -Infinity : Math.floor(since.getTime() / 1000) * 1000;
+  const ready = items.filter(({ status }) => {
+    const containers = status?.containerStatuses ?? [];
+    return (
+      containers.length > 0 &&
+      containers.every(({ ready, state }) => ready && Date.parse(state?.running?.startedAt ?? '') >= earliest)
+    );
+  });
+  return { ready: ready.length, all: items.length };
 }
 
 /** Subnets of pods by node, once each of these nodes has one. */

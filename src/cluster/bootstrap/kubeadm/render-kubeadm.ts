@@ -100,7 +100,15 @@ function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 'facts'
     resolvConf: '/etc/mk-ci/resolv.conf',
     runtimeRequestTimeout: '15m0s',
     ...(isRestricted ? { localStorageCapacityIsolation: false } : {}),
-    featureGates: { ...(isRestricted ? { KubeletInUserNamespace: true } : {}), ...settings.featureGates },
+    featureGates: {
+      ...(isRestricted ? { KubeletInUserNamespace: true } : {}),
+      // cri-dockerd gives addresses without a scheme, which this path takes for https: kubectl exec would fail.
+      // https://github.com/Mirantis/cri-dockerd/issues/569
+      ...(settings.runtime === 'docker' && minorOf(settings.kubernetesVersion) >= 36
+        ? { ExtendWebSocketsToKubelet: false }
+        : {}),
+      ...settings.featureGates,
+    },
   };
 }
 

@@ -50,9 +50,10 @@ export function readSettings(spec: ClusterSpec): KubeadmSettings {
   };
   const record = <T>(key: string, isRight: (value: unknown) => value is T, want: string): Record<string, T> => {
     const value = options[key] ?? {};
-    const entries =
-      typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
-    if (entries?.every((entry): entry is [string, T] => isRight(entry[1])) === true) return Object.fromEntries(entries);
+    const entries: [string, unknown][] | undefined =
+      typeof value === 'object' && !Array.isArray(value) ? Object.entries(value) : undefined;
+    const right = entries?.filter((entry): entry is [string, T] => isRight(entry[1]));
+    if (right !== undefined && right.length === entries?.length) return Object.fromEntries(right);
     bad(key, want);
     return {};
   };

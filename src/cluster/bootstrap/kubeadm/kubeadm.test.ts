@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+
+import { podSubnetsOf, readyDnsPods, silentNodes } from './kubeadm-readiness.js';
+import { judgeMachines, planMachines } from './kubeadm-clusters.js';
+import { podComponents } from './kubeadm-status.js';
+import { readNodeFailure, renderFailureScript, renderWriteFiles } from './node-scripts.js';
+
+describe('state of a cluster of machines', () => {
+  const machines = planMachines({ name: 'c1', nodes: 2 });
+  const judge = (
+    wanted: 'running' | 'paused' | 'stopped' | 'starting',
+    ...states: ('running' | 'paused' | 'stopped' | 'broken')[]
+  ) =>
+    judgeMachines(
+      { wanted, machines },
+      states.map((state, index) => ({ name: machines[index]?.name ?? '', state, labels: {} })),
+    );
+
+  it('is that of its machines when they agree', () => {
+    expect(judge('running', 'running', 'running')).toBe('running');
+    expect(judge('running', 'stopped', 'stopped')).toBe('stopped');
+    expect(judge('paused', 'paused', 'paused')).toBe('paused');
+  });
+
+  it('is broken when one is gone, stopped beside others or was never finished', () => {
+    expect(judge('running', 'running')).toBe('broken');
+    expect(judge('running', 'running', 'stopped')).toBe('broken');
+    expect(judge('starting', 'running', 'running')).toBe('broken');
+    expect(judgeMachines({ wanted: 'running' }, [])).toBe('broken');
+  });
+
+  it('is paused when a pause was interrupted', () => {
+    expect(judge('paused', 'running', 'paused')).toBe('paused');
+  });
+
+  it('has a control plane first and always, and names of nodes without the name of the cluster', () => {
+    expect(planMachines({ name: 'c1', nodes: 0 })).toEqual([
+      { name: 'c1-control-plane', node: 'control-plane', isControlPlane: true },
+    ]);
+    expect(planMachines({ name: 'c1', nodes: 3 }).map(({ node }) => node)).toEqual([
+      'control-plane',
+      'worker-1',
+      'worker-2',
+    ]);
+  });
+});
+
+describe('readiness', () => {
+  it('does not take DNS pods of before a restart for ready', () => {
+    const pod = (startedAt: string, ready = true) => ({
+      status: { containerStatuses: [{ ready, state: { running: { startedAt } } }] },
+    });
+    const list = {
+      items: [pod('2026-11-21T15:00:00Z'), pod('2026-11-21T16:00:00Z'), pod('2026-11-21T16:00:00Z', false)],
+    };
+    expect(readyDnsPods(list, undefined)).toEqual({ ready: 2, all: 3 });
+    expect(readyDnsPods(list, new Date('2026-11-21T15:30:00Z'))).toEqual({ ready: 1, all: 3 });
+    expect(readyDnsPods({ items: [{}] }, undefined)).toEqual({ ready: 0, all: 1 });
+  });
+
+  it('waits for a lease renewed after the restart, from each node', () => {
+    const leases = {
+      items: [{ metadata: { name: 'a' }, spec: { renewTime: '2026-11-21T16:00:00.5Z' } }, { metadata: { name: 'b' } }],
+    };
+    expect(silentNodes(leases, ['a', 'b', 'c'], new Date('2026-11-21T16:00:00Z'))).toEqual(['b', 'c']);
+    expect(silentNodes(leases, ['a'], new Date('2026-11-21T16:00:01Z'))).toEqual(['a']);
+  });
+
+  it('knows the subnets of nodes that have one', () => {
+    const list = {
+      items: [{ metadata: { name: 'a' }, spec: { podCIDR: '10.244.0.0/24' } }, { metadata: { name: 'b' } }],
+    };
+    expect([...podSubnetsOf(list)]).toEqual([['a', '10.244.0.0/24']]);
+  });
+
+  it('shows a pod that does not get ready with its reason', () => {
+    const waiting = { ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } } };
+    expect(
+      podComponents({
+        items: [{ metadata: { name: 'x' }, status: { phase: 'Running', containerStatuses: [waiting] } }],
+      }),
+    ).toEqual([{ name: 'x', state: 'failed', restarts: 3, message: 'CrashLoopBackOff' }]);
+  });
+});
+
+describe('who is to blame for a start that failed', () => {
+  it('is the runtime before the kubelet, which only waits for it', () => {
+    const text =
+      '== unit kubelet.service activating 9\nE0101 no runtime\n== unit containerd.service failed 5\nlevel=fatal msg="bad config"\n';
+    expect(readNodeFailure(text)).toEqual({ component: 'containerd', lines: ['level=fatal msg="bad config"'] });
+  });
+
+  it('is a kubelet that keeps ending, with its error lines', () => {
+    const text =
+      '== unit kubelet.service activating 12\nI0101 starting\nE1121 15:00:00 run.go:72] "command failed" err="unknown flag: --nope"\n== unit containerd.service active 0\n';
+    expect(readNodeFailure(text)).toMatchObject({
+      component: 'kubelet',
+      lines: [expect.stringContaining('unknown flag: --nope')],
+    });
+  });
+
+  it('is a container of the control plane that was started again', () => {
+    const text =
+      '== unit kubelet.service active 0\nI0101 ok\n== unit containerd.service active 0\n== container etcd 0\n{"level":"info"}\n== container kube-apiserver 2\nError: unknown flag: --x\n';
+    expect(readNodeFailure(text)).toEqual({ component: 'kube-apiserver', lines: ['Error: unknown flag: --x'] });
+  });
+
+  it('is nobody when the node says nothing', () => {
+    expect(readNodeFailure('')).toEqual({ component: 'node', lines: [] });
+    expect(renderFailureScript(['crio.service'])).toContain('kubelet.service crio.service');
+  });
+});
+
+describe('files of a node', () => {
+  it('are written beside and renamed, whatever is in them', () => {
+    const script = renderWriteFiles([{ path: '/etc/a/b.conf', content: "it's\n$x", mode: 0o600 }]);
+    expect(script).toContain(Buffer.from("it's\n$x").toString('base64'));
+    expect(script).toContain("chmod 600 '/etc/a/b.conf.mk-ci' && mv -f '/etc/a/b.conf.mk-ci' '/etc/a/b.conf'");
+  });
+});
