@@ -97,7 +97,7 @@ export function createDashboard(options: DashboardOptions): Hono {
     app.get(route.path, async (context) => {
       const query = queryOf(context, route.query);
       const version = await store.dataVersion();
-      const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString()}`;
+      const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
       const body = await cache.get(key, version, async () => await route.read(store, query));
       return await answer(context, body, route.contentType);
     });
