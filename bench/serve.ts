@@ -3,15 +3,15 @@
  *
  *   npx tsx bench/serve.ts [results] [readers] [folder]     # default 10,000,000 results, 50 readers; after npm run build
  *
- * 400 tests in 20 environments as in bench/flake.ts. The server is another process. Each reader asks for one page after the
- * other without a pause: of tests mostly, some more often than others, environments, commits and the overview, half of them
+ * 400 tests in 20 environments as in bench/flake.ts. The server is another process. Each reader opens a page, looks at it for
+ * a second (PAUSE_MS; 0 saturates the server) and opens the next: of tests mostly, some more often than others, environments, commits and the overview, half of them
  * with the tag of the answer they had. Three rounds: nothing kept yet, kept, and while another process records runs.
  * `cpuMsPerRequest` does not depend on what else the host does; the latencies do.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openFlakeStore } from '../src/flake/index.js';
@@ -26,6 +26,7 @@ const FIRST_DAY = Date.UTC(2025, 0, 1);
 const total = Number(process.argv[2] ?? 10_000_000);
 const readers = Number(process.argv[3] ?? 50);
 const given = process.argv[4];
+const pauseMs = Number(process.env['PAUSE_MS'] ?? 1_000);
 const folder = given ?? mkdtempSync(join(tmpdir(), 'mk-ci-bench-'));
 const path = join(folder, 'flake.db');
 const runCount = Math.ceil(total / TESTS);
@@ -123,12 +124,17 @@ async function round(base: string, seconds: number, seed: number): Promise<Sampl
       const random = createRandom(seed * 1000 + reader);
       for (let warm = 0; warm < 10; warm += 1) random();
       const tags = new Map<string, string>();
+      const pause = async (): Promise<void> => {
+        if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * (0.5 + random())));
+      };
+      await pause();
       while (performance.now() < until) {
         const address = addressOf(random);
         const since = performance.now();
         const { status, etag } = await get(base, address, random() < 0.5 ? tags.get(address) : undefined);
         if (etag !== undefined) tags.set(address, etag);
         samples.push({ ms: performance.now() - since, status, kind: /pages\/(\w+)/.exec(address)?.[1] ?? '' });
+        await pause();
       }
     }),
   );
@@ -207,7 +213,7 @@ try {
   let recording = true;
   // A run every two seconds: 400 results each, more than a fleet of 20 environments records.
   const writing = (async () => {
-    for (const run of runs(runCount + 100_000, runCount + 101_000)) {
+    for (const run of runs(runCount, runCount + 1_000)) {
       if (!recording) break;
       await store.write([{ ...run, uid: `${run.uid}/${String(Date.now())}` }]);
       recorded += 1;
@@ -226,6 +232,8 @@ try {
         results: runCount * TESTS,
         databaseMB: Math.round(statSync(path).size / 1e6),
         readers,
+        pauseMs,
+        loadAverage: loadavg().map((load) => Math.round(load * 10) / 10),
         aloneMs: alone,
         first,
         kept,

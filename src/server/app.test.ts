@@ -332,7 +332,7 @@ describe('parts of the server', () => {
   });
 
   it('keeps answers while they are true, makes each once, and forgets the oldest', async () => {
-    const cache = new ResponseCache(400);
+    const cache = new ResponseCache({ maxBytes: 400 });
     let made = 0;
     const make = async (): Promise<string> => {
       made += 1;
@@ -349,6 +349,13 @@ describe('parts of the server', () => {
     expect(made).toBe(6);
     await cache.get('a', '2', make);
     expect(made).toBe(7);
+  });
+
+  it('gives an answer of a moment ago when the database changes all the time', async () => {
+    const cache = new ResponseCache({ staleMs: 60_000 });
+    const textOf = async (version: string): Promise<string> =>
+      new TextDecoder().decode((await cache.get('a', version, async () => version)).body);
+    expect([await textOf('1'), await textOf('2')]).toEqual(['1', '1']);
   });
 
   it('does not keep an error', async () => {

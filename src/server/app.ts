@@ -21,6 +21,8 @@ export interface DashboardOptions {
   readonly assets: PageAssets;
   readonly toolVersion: string;
   readonly log: Logger;
+  /** How old an answer may be when the database has changed since. @default 0 */
+  readonly staleMs?: number;
   /** Absent: the server takes nothing in. */
   readonly writes?: WriteOptions;
 }
@@ -62,7 +64,7 @@ const STATUS_OF: Partial<Record<ErrorCode, 400 | 401 | 403 | 404 | 413 | 503 | 5
 export function createDashboard(options: DashboardOptions): Hono {
   const { store, assets, toolVersion, log, writes } = options;
   const app = new Hono();
-  const cache = new ResponseCache();
+  const cache = new ResponseCache({ staleMs: options.staleMs ?? 0 });
   const shell = renderShell({ mode: 'live', toolVersion }, assets);
   const page = cachedBody(shell.html);
   const document = cachedBody(`${JSON.stringify(openApiDocument(toolVersion), null, 2)}\n`);
