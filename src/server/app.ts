@@ -21,6 +21,8 @@ export interface DashboardOptions {
   readonly assets: PageAssets;
   readonly toolVersion: string;
   readonly log: Logger;
+  /** How old an answer may be when the database has changed since. @default 0 */
+  readonly staleMs?: number;
   /** Absent: the server takes nothing in. */
   readonly writes?: WriteOptions;
 }
@@ -62,7 +64,7 @@ const STATUS_OF: Partial<Record<ErrorCode, 400 | 401 | 403 | 404 | 413 | 503 | 5
 export function createDashboard(options: DashboardOptions): Hono {
   const { store, assets, toolVersion, log, writes } = options;
   const app = new Hono();
-  const cache = new ResponseCache();
+  const cache = new ResponseCache({ staleMs: options.staleMs ?? 0 });
   const shell = renderShell({ mode: 'live', toolVersion }, assets);
   const page = cachedBody(shell.html);
   const document = cachedBody(`${JSON.stringify(openApiDocument(toolVersion), null, 2)}\n`);
@@ -97,7 +99,7 @@ export function createDashboard(options: DashboardOptions): Hono {
     app.get(route.path, async (context) => {
       const query = queryOf(context, route.query);
       const version = await store.dataVersion();
-      const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString()}`;
+      const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
       const body = await cache.get(key, version, async () => await route.read(store, query));
       return await answer(context, body, route.contentType);
     });

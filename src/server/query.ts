@@ -2,7 +2,14 @@ import { z } from 'zod';
 
 /** Parameters of the API, all in the query; unknown ones are refused, so that a misspelt filter is not a missing one. */
 
-const name = z.string().min(1).max(2_000);
+/** No database takes NUL in a text. */
+const text = (min: number, max: number) =>
+  z
+    .string()
+    .min(min)
+    .max(max)
+    .refine((value) => !value.includes('\0'), 'holds a NUL character');
+const name = text(1, 2_000);
 
 export const viewQuery = z.strictObject({
   repository: name.optional().describe('exact name, owner/name'),
@@ -11,7 +18,7 @@ export const viewQuery = z.strictObject({
   until: z
     .string()
     .regex(/^\d{4}-\d\d-\d\d$/)
-    .refine((text) => !Number.isNaN(Date.parse(text)))
+    .refine((value) => !Number.isNaN(Date.parse(value)))
     .optional()
     .describe('last day of the window; that of the newest run when left out'),
 });
@@ -21,13 +28,13 @@ export const environmentQuery = viewQuery.extend({ environment: name });
 export const testQuery = viewQuery.extend({
   environment: name,
   // '' is a package: that of tests without one.
-  package: z.string().max(2_000).optional().describe('exact; any package when left out'),
+  package: text(0, 2_000).optional().describe('exact; any package when left out'),
   test: name,
 });
 
 export const commitQuery = z.strictObject({
   repository: name.optional(),
-  commit: z.string().min(4).max(200).describe('whole or its beginning'),
+  commit: text(4, 200).describe('whole or its beginning'),
   // Pages pass their view on; it means nothing here.
   runs: viewQuery.shape.runs,
   days: viewQuery.shape.days,
@@ -41,7 +48,7 @@ const paging = {
 export const testsQuery = z.strictObject({
   repository: name.optional(),
   environment: name.optional(),
-  search: z.string().max(200).default('').describe('part of the name, in any case'),
+  search: text(0, 200).default('').describe('part of the name, in any case'),
   ...paging,
 });
 
@@ -53,7 +60,7 @@ export const commitsQuery = viewQuery.extend({ environment: name.optional(), ...
 export const badgeQuery = z.strictObject({
   repository: name.optional(),
   environment: name,
-  package: z.string().max(2_000).optional(),
+  package: text(0, 2_000).optional(),
   test: name.optional().describe('badge of this test; of the environment when left out'),
   days: viewQuery.shape.days,
 });

@@ -12,7 +12,18 @@ export interface CachedBody {
 
 interface Entry {
   readonly version: string;
+  readonly madeAtMs: number;
   readonly body: CachedBody;
+}
+
+export interface ResponseCacheOptions {
+  /** Of bodies kept; the least recently used go first. @default 64 MiB */
+  readonly maxBytes?: number;
+  /**
+   * How long an answer may be given after the database has changed. Where results come in all the time, every write would
+   * otherwise make every page anew. @default 0
+   */
+  readonly staleMs?: number;
 }
 
 /**
@@ -23,17 +34,18 @@ export class ResponseCache {
   readonly #entries = new Map<string, Entry>();
   readonly #running = new Map<string, Promise<CachedBody>>();
   readonly #maxBytes: number;
+  readonly #staleMs: number;
   #bytes = 0;
 
-  /** @param maxBytes of bodies kept; the least recently used go first. @default 64 MiB */
-  constructor(maxBytes = 64 * 1024 * 1024) {
+  constructor({ maxBytes = 64 * 1024 * 1024, staleMs = 0 }: ResponseCacheOptions = {}) {
     this.#maxBytes = maxBytes;
+    this.#staleMs = staleMs;
   }
 
   /** @param version of the database: an answer made at another one is made again */
   async get(key: string, version: string, make: () => Promise<string>): Promise<CachedBody> {
     const entry = this.#entries.get(key);
-    if (entry?.version === version) {
+    if (entry !== undefined && (entry.version === version || performance.now() - entry.madeAtMs < this.#staleMs)) {
       // Last in the order of a Map: most recently used.
       this.#entries.delete(key);
       this.#entries.set(key, entry);
@@ -42,10 +54,12 @@ export class ResponseCache {
     const job = `${version}\0${key}`;
     const running = this.#running.get(job);
     if (running !== undefined) return await running;
+    // From before the read: what came in while it ran may be missing from it.
+    const madeAtMs = performance.now();
     const started = make()
       .then((text) => {
         const body = cachedBody(text);
-        this.#keep(key, { version, body });
+        this.#keep(key, { version, body, madeAtMs });
         return body;
       })
       .finally(() => this.#running.delete(job));
@@ -81,7 +95,7 @@ export function cachedBody(text: string): CachedBody {
   return {
     etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`,
     body,
-    gzipped: () => (gzipped ??= compress(body, { level: 5 }).then((packed) => new Uint8Array(packed))),
+    gzipped: () => (gzipped ??= compress(body, { level: 1 }).then((packed) => new Uint8Array(packed))),
   };
 }
 

@@ -1,5 +1,5 @@
 import { dispersionOf, effectiveCounts } from '../statistics/dispersion.js';
-import { jeffreysInterval } from '../statistics/intervals.js';
+import { jeffreysInterval, type Interval } from '../statistics/intervals.js';
 import { formatDay } from '../store/record.js';
 import type { Point, Rate } from './schemas.js';
 
@@ -22,10 +22,26 @@ export function rateOf(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): Rat
   return rateOfCounts(failed, attempts, dispersion);
 }
 
-/** @param dispersion at least 1 */
+/** Most intervals that {@link rateOfCounts} remembers. */
+const MOST_INTERVALS = 20_000;
+const intervals = new Map<string, Interval>();
+
+/**
+ * An interval costs some 50 µs, a page has a hundred of them, and most of its days have the same counts: a function of three
+ * numbers that remembers what it gave.
+ *
+ * @param dispersion at least 1
+ */
 export function rateOfCounts(failed: number, attempts: number, dispersion: number): Rate {
-  const { k, n } = effectiveCounts(failed, attempts, dispersion);
-  const { low, high } = jeffreysInterval(k, n);
+  const key = `${String(failed)} ${String(attempts)} ${String(dispersion)}`;
+  let interval = intervals.get(key);
+  if (interval === undefined) {
+    const { k, n } = effectiveCounts(failed, attempts, dispersion);
+    interval = jeffreysInterval(k, n);
+    if (intervals.size >= MOST_INTERVALS) intervals.clear();
+    intervals.set(key, interval);
+  }
+  const { low, high } = interval;
   return { failed, attempts, ...(attempts === 0 ? {} : { rate: failed / attempts }), low, high };
 }
 

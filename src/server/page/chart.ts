@@ -18,6 +18,7 @@ import {
 } from 'chart.js';
 
 import { element } from '../../report/page/dom.js';
+import { visibleText } from '../../report/shared/visible.js';
 import { formatDate, scaleOf, ticksOf, tidyTick } from '../shared/chart-data.js';
 
 Chart.register(Filler, Legend, LinearScale, LineController, LineElement, PointElement, ScatterController, Tooltip);
@@ -237,7 +238,7 @@ function datasetsOf(curve: Curve): ChartDataset<'line', Dot[]>[] {
   return [
     ...bands,
     {
-      label: shorten(label, 70),
+      label: shorten(visibleText(label), 70),
       data: [...dots],
       showLine: !dotsOnly,
       borderColor: stroke,

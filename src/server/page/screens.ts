@@ -210,7 +210,7 @@ interface DaysOf {
 function failuresChart(environments: readonly DaysOf[], by: 'day' | 'week'): HTMLElement {
   return chartFigure({
     title: `Failed tests a run, by ${by}`,
-    formatY: (value) => formatCount(Math.round(value * 10) / 10),
+    formatY: (value) => formatCount(Math.round(value * 100) / 100),
     formatX: periodOf(by),
     curves: curvesOf(environments, by, (day) =>
       day.runs === 0
