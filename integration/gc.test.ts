@@ -4,15 +4,24 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { createJournal } from '../src/cluster/journal.js';
 import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
-import { formatLabels, isAlive, listLabelledProcesses, type LabelledProcess } from '../src/process.js';
+import {
+  formatLabels,
+  identifyProcess,
+  identifySelf,
+  isAlive,
+  listLabelledProcesses,
+  type LabelledProcess,
+  type ProcessIdentity,
+} from '../src/process.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const CLI = join(ROOT, 'dist', 'cli.js');
@@ -75,8 +84,8 @@ describe.skipIf(!existsSync(join(binaries, 'etcd')))('gc', () => {
     }
   });
 
-  it('takes down a run whose clusters are up and frozen, with its state folder or without', async () => {
-    for (const lost of ['none', 'state folder'] as const) {
+  it('takes down a run whose clusters are up and frozen, with its journal and state folder or without', async () => {
+    for (const lost of ['none', 'journal', 'state folder'] as const) {
       const owner = launch(['--import', 'tsx', OWNER, state, binaries, SUPERVISOR, 'r1']);
       await new Promise((resolve) => owner.stdout?.once('data', resolve));
       const before = ours();
@@ -88,6 +97,7 @@ describe.skipIf(!existsSync(join(binaries, 'etcd')))('gc', () => {
       for (const { pid, labels } of before) if (labels['role'] === 'supervisor') process.kill(pid, 'SIGKILL');
       await kill(owner);
       if (lost === 'state folder') await rm(state, { recursive: true, force: true });
+      if (lost === 'journal') await rm(join(state, 'journal'), { recursive: true });
       await gc();
       await expectNothingLeft();
     }
@@ -108,6 +118,30 @@ describe.skipIf(!existsSync(join(binaries, 'etcd')))('gc', () => {
     expect(ours().length).toBeGreaterThan(3);
     await gc();
     await expectNothingLeft();
+  });
+
+  it('ends a process that lost its labels and is in the journal, and not one of a living owner or with a reused number', async () => {
+    const journal = createJournal({ folder: join(state, 'journal') });
+    const dead = { pid: 4_194_303, startedAt: '1@00000000' };
+    const start = async (owner: ProcessIdentity, startedAt?: string): Promise<ChildProcess> => {
+      // A program that cleans its environment, as sudo and su do.
+      const child = spawn('env', ['-i', '/bin/sleep', '300'], { detached: true, stdio: 'ignore' });
+      children.push(child);
+      const pid = child.pid ?? 0;
+      await expect.poll(async () => await readFile(`/proc/${pid}/cmdline`, 'utf8')).toMatch(/^\/bin\/sleep/);
+      const identity = { pid, startedAt: startedAt ?? identifyProcess(pid)?.startedAt ?? '' };
+      await journal.intend({ kind: 'process', command: '/bin/sleep 300', identity }, { runId: 'r1', owner });
+      return child;
+    };
+    const left = await start(dead);
+    const living = await start(identifySelf());
+    const reused = await start(dead, '2@00000000');
+    expect(listLabelledProcesses().map(({ pid }) => pid)).not.toContain(left.pid);
+    const ended = new Promise((resolve) => left.once('exit', resolve));
+    await gc();
+    await ended;
+    expect([living.exitCode, living.signalCode, reused.exitCode, reused.signalCode]).toEqual([null, null, null, null]);
+    expect(await list('journal')).toHaveLength(1);
   });
 
   it('ends a daemon that a suite left behind, and no process without our labels or of a living owner', async () => {

@@ -109,7 +109,7 @@ export const ERROR_CATALOGUE = {
   HOST_PERMISSION: {
     summary: 'The host refuses access',
     exitCode: 37,
-    advice: 'Check owner and mode of the path named.',
+    advice: 'Check owner and mode of the path named, or choose another folder with --out or MK_CI_HOME.',
   },
   HOST_NO_PORT: {
     summary: 'No free port was found',

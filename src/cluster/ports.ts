@@ -102,7 +102,7 @@ export async function replacePort(lease: PortLease, options: PortOptions): Promi
 export async function listPortLeases(folder: string): Promise<PortLeaseFile[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
+    throw hostErrorOf(error, folder) ?? error;
   });
   return names.flatMap((name) => parseLeaseName(folder, name) ?? []);
 }

@@ -23,6 +23,15 @@ describe('splitCommand', () => {
     expect(splitCommand('GOFLAGS=-mod=mod go test ./...')).toEqual(['env', 'GOFLAGS=-mod=mod', 'go', 'test', './...']);
   });
 
+  it('takes variables that mk-ci sets without quotes too, and leaves those of others to the shell', () => {
+    const words = splitCommand('pytest --junit-xml=$ARTIFACTS/a.xml ${MK_CI_SHARD}of$MK_CI_SHARDS');
+    const env = { ARTIFACTS: '/r/a b', MK_CI_SHARD: '1', MK_CI_SHARDS: '2' };
+    expect(words && expandVariables(words, env)).toEqual(['pytest', '--junit-xml=/r/a b/a.xml', '1of2']);
+    for (const text of ['a $ARTIFACTS_OF_OTHERS', 'a ${ARTIFACTS:-x}', 'a $PATH', 'a $', 'a ${ARTIFACTS']) {
+      expect([text, splitCommand(text)]).toEqual([text, undefined]);
+    }
+  });
+
   it.each([
     'a | b',
     'a && b',

@@ -1,12 +1,15 @@
 /** Stands on both sides of the name of a variable in a word; no command holds it. */
 const MARK = '\u0001';
 
+const OWN_VARIABLE = /^\$(?:\{(ARTIFACTS|KUBECONFIG|MK_CI_\w+)\}|(ARTIFACTS|KUBECONFIG|MK_CI_\w+)(?!\w))/;
+
 /**
  * Words of a command that needs no shell, so that arguments can be added to it. Variables in double quotes (`"$ARTIFACTS/x"`)
- * stay open until {@link expandVariables}, because every attempt has its own values.
+ * stay open until {@link expandVariables}, because every attempt has its own values. So do those that mk-ci itself sets
+ * without quotes: a shell would split their values at blanks, which nobody who writes them wants.
  *
  * @returns `undefined` when the text uses anything that only a shell understands: pipes, lists, redirections, variables
- *   without quotes, substitutions, globs, comments, or quotes that do not close. Assignments in front (`A=1 go test`) become `env A=1 …`.
+ *   of others without quotes, substitutions, globs, comments, or quotes that do not close. Assignments in front (`A=1 go test`) become `env A=1 …`.
  */
 export function splitCommand(text: string): readonly [string, ...string[]] | undefined {
   if (text.includes(MARK)) return undefined;
@@ -37,6 +40,10 @@ export function splitCommand(text: string): readonly [string, ...string[]] | und
       if (/[\\$`]/.test(inside)) return undefined;
       word = (word ?? '') + inside;
       at = end;
+    } else if (char === '$' && OWN_VARIABLE.test(text.slice(at))) {
+      const [whole = '', braced, bare] = OWN_VARIABLE.exec(text.slice(at)) ?? [];
+      word = `${word ?? ''}${MARK}${braced ?? bare ?? ''}${MARK}`;
+      at += whole.length - 1;
     } else if (char === '\\') {
       const next = text.charAt(at + 1);
       if (next === '' || next === '\n') return undefined;

@@ -243,9 +243,15 @@ async function failureOf(paths: ClusterFolder, state: SupervisorState): Promise<
   const tail = await readLogTail(paths, component, 100);
   const known = await explain(paths, tail);
   const panic = tail.findIndex((line) => line.startsWith('panic: '));
-  const lines = panic === -1 ? tail.slice(-15) : tail.slice(Math.max(0, panic - 2), panic + 13);
+  const lines =
+    known?.kind === 'disk-full'
+      ? tail.filter((line) => known.pattern.test(line)).slice(0, 2)
+      : panic === -1
+        ? tail.slice(-15)
+        : tail.slice(Math.max(0, panic - 2), panic + 13);
+  const where = known?.kind === 'disk-full' ? `${paths.folder}: ` : '';
   return new MkCiError(codeOfFailure(known, kind === 'exited' ? 'K8S_COMPONENT_FAILED' : 'K8S_START_TIMEOUT'), {
-    message: kind === 'exited' ? `${component} (${seen})` : `${component}; seen last: ${seen}`,
+    message: kind === 'exited' ? `${where}${component} (${seen})` : `${where}${component}; seen last: ${seen}`,
     ...(known === undefined ? {} : { advice: known.advice }),
     details: { component, known: known?.kind, output: lines.join('\n') },
   });

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Driver } from '../../drivers/driver.js';
-import { systemErrorCode } from '../../errors.js';
+import { hostErrorOf, systemErrorCode } from '../../errors.js';
 import { isAlive, listLabelledProcesses } from '../../process.js';
 import { placeOfProcesses, type Journal } from '../journal.js';
 import { readOwnership, type Ownership } from '../ownership.js';
@@ -63,7 +63,7 @@ export async function lookAround(options: LookOptions): Promise<Seen> {
 async function readClusterFolders(folder: string, readFolder: LookOptions['readFolder']): Promise<SeenFolder[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
+    throw hostErrorOf(error, folder) ?? error;
   });
   return await Promise.all(
     entries

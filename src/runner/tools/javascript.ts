@@ -42,7 +42,8 @@ export const jestTool: TestTool = {
 };
 
 /**
- * `playwright test`. A test is named by `file:line` when its place is known, else by `--grep`.
+ * `playwright test`. A test is named by `--grep`, and by `file:line` too when its place is known. What `--grep` is matched
+ * against is project, file, suites, test and tags, with blanks between.
  *
  * @see {@link https://playwright.dev/docs/test-cli}
  */
@@ -56,8 +57,9 @@ export const playwrightTool: TestTool = {
     const places = failed.map(({ file, line }) =>
       file === undefined || line === undefined ? undefined : `${file}:${line}`,
     );
-    if (places.every((place) => place !== undefined)) return [[...kept, ...new Set(places)]];
-    return [[...kept, '--grep', failed.map((test) => namePattern(test, '')).join('|')]];
+    // A place alone is not enough: tests that a loop makes share a line, and every project has a test there.
+    const grep = [...new Set(failed.map(grepPattern))].join('|');
+    return [[...kept, '--grep', grep, ...(places.every((place) => place !== undefined) ? new Set(places) : [])]];
   },
   select: (args, pattern) => [...withoutValues(args, ['-g', '--grep']), '--grep', pattern],
   shard: (args, { index, total }) => [...args, `--shard=${index}/${total}`],
@@ -90,8 +92,15 @@ function byFile(
   return [...files].map(([file, tests]) => call([file], pattern(tests)));
 }
 
+/** Results of a project other than the nameless one say `file [project]` for the package. */
+function grepPattern(test: TestResult): string {
+  const project = /^.* \[([^\]]+)\]$/s.exec(test.id.package)?.[1];
+  const front = project === undefined ? '(?:^| )' : `^ ?${escapeRegExp(project)} (?:.* )?`;
+  return `${front}${namePattern(test)}(?: @.*)?$`;
+}
+
 /** Names are joined by ` > ` in results and by a blank in the patterns of the tools. */
-function namePattern({ id }: TestResult, _anchor = ''): string {
+function namePattern({ id }: TestResult): string {
   return id.name.split(' > ').map(escapeRegExp).join('(?: > | )');
 }
 

@@ -51,6 +51,7 @@ describe('findTool', () => {
     ['npx -y vitest', 'vitest', ['npx', '-y', 'vitest']],
     ['pnpm exec playwright test', 'playwright', ['pnpm', 'exec', 'playwright', 'test']],
     ['node_modules/.bin/jest --ci', 'jest', ['node_modules/.bin/jest']],
+    ['python3 -m pytest --junit-xml=$ARTIFACTS/junit.xml', 'pytest', ['python3', '-m', 'pytest']],
     ['python3 -m pytest -q', 'pytest', ['python3', '-m', 'pytest']],
     ['uv run pytest tests', 'pytest', ['uv', 'run', 'pytest']],
   ])('finds the tool in %j', (command, tool, front) => {
@@ -126,13 +127,17 @@ describe('planRerun', () => {
     ]);
   });
 
-  it('names playwright tests by place, else by name', () => {
+  it('names playwright tests by project and name, and by place where it is known', () => {
     const placed = test('opens', 'failed', { file: 'e2e/a.spec.ts', line: 7 });
     expect(rerun('npx playwright test e2e/a.spec.ts', [placed], { files: ['e2e/a.spec.ts'] }).steps).toEqual([
-      ['npx', 'playwright', 'test', 'e2e/a.spec.ts:7'],
+      ['npx', 'playwright', 'test', '--grep', '(?:^| )opens(?: @.*)?$', 'e2e/a.spec.ts:7'],
+    ]);
+    const [one] = [test('page > opens', 'failed', { id: { package: 'a.spec.ts [web kit]', name: 'page > opens' } })];
+    expect(rerun('npx playwright test', [one]).steps).toEqual([
+      ['npx', 'playwright', 'test', '--grep', '^ ?web kit (?:.* )?page(?: > | )opens(?: @.*)?$'],
     ]);
     expect(rerun('npx playwright test', [test('page > opens', 'failed')]).steps).toEqual([
-      ['npx', 'playwright', 'test', '--grep', 'page(?: > | )opens'],
+      ['npx', 'playwright', 'test', '--grep', '(?:^| )page(?: > | )opens(?: @.*)?$'],
     ]);
   });
 
