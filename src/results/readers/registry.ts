@@ -6,6 +6,7 @@ import { sniffGoText } from './go-text/sniff.js';
 import { sniffGopoghSummary } from './gopogh-summary/sniff.js';
 import { sniffJestJson, sniffMochaJson, sniffPlaywrightJson, sniffVitestJson } from './javascript/sniff.js';
 import { sniffJunit } from './junit/sniff.js';
+import { HEAD_LENGTH } from './head.js';
 import { sniffTap } from './tap/sniff.js';
 
 /** How a format is recognised and read. Sniffers are loaded at once and stay small; a reader is loaded when it is used. */
@@ -48,8 +49,7 @@ export const READERS: Partial<Record<Format, ReaderEntry>> = {
   trx: { sniff: sniffTrx, load: async () => (await import('./dotnet/index.js')).createTrxReader },
 };
 
-/** Characters of the beginning that are enough to recognise a format. */
-export const HEAD_LENGTH = 64 * 1024;
+export { HEAD_LENGTH };
 
 export interface Detection {
   readonly format: Format;

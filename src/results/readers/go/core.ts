@@ -15,8 +15,8 @@ export interface GoCore {
   event(event: GoEvent): void;
   /** A package whose build or setup failed, told in plain text in place of events. */
   failedPackage(line: PackageLine): void;
-  /** A line that belongs to no event: what another program wrote into the stream. */
-  strayLine(line: string): void;
+  /** A line that belongs to no event: what another program wrote into the stream; `partial`: more of it follows. */
+  strayLine(line: string, partial?: boolean): void;
   /** Counts a repair; the same kind for the same test is folded and given out at the end. */
   repair(repair: Repair): void;
   /** The input is complete or cut off: ends what is open. */
@@ -99,8 +99,8 @@ export function createGoCore(emit: Emit, options: ReaderOptions = {}): GoCore {
     failedPackage(line) {
       packageOf(line.package).fails(line);
     },
-    strayLine(line) {
-      stray.write(`${line}\n`);
+    strayLine(line, partial = false) {
+      stray.write(partial ? line : `${line}\n`);
     },
     repair,
     end() {

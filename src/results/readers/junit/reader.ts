@@ -29,6 +29,8 @@ import {
  *   `status` decide nothing, but `disabled` is said (`disabled-counted-as-passed`).
  * - `flakyFailure`, `flakyError`, `rerunFailure`, `rerunError` are attempts of their own; so is a repeated testcase.
  * - A `<failure>` or `<error>` directly in a suite is the package's.
+ * - pytest-rerunfailures writes an empty case for each failure that it ran again, as if it had passed: in a suite `pytest` an
+ *   empty case before one of the same test has failed (`rerun-without-result`), pytest runs nothing again that passed.
  *
  * @see {@link https://maven.apache.org/surefire/maven-surefire-plugin/xsd/surefire-test-report-3.0.xsd} for the reruns
  * @see {@link https://github.com/testmoapp/junitxml} for the dialects
@@ -82,6 +84,8 @@ class JunitReader implements Reader, XmlHandler {
   readonly #xml: XmlParser;
   readonly #repairs = new RepairNotes();
   readonly #suites: Suite[] = [];
+  /** A case of pytest without a result, ended when the next case is known. */
+  #held: Case | undefined;
   #case: Case | undefined;
   #result: Result | undefined;
   #output: LineCutter | undefined;
@@ -101,6 +105,7 @@ class JunitReader implements Reader, XmlHandler {
   }
 
   end(): void {
+    this.#settleHeld(undefined);
     // Closing what a cut left open must not look like an end that was read.
     const repairs = this.#repairs;
     this.#xml.end();
@@ -186,6 +191,7 @@ class JunitReader implements Reader, XmlHandler {
     if (this.#case !== undefined) this.#closeCase();
     const facts = caseFacts(attributes, this.#suites.at(-1)?.path ?? '');
     const { test } = facts;
+    this.#settleHeld(test);
     if (facts.time === 'negative') this.#repairs.add('negative-time', 'a negative time is ignored', { line, test });
     if (test.name === '(unnamed)') this.#repairs.add('unnamed-test', 'a test case has no name', { line, test });
     this.#case = {
@@ -301,7 +307,8 @@ class JunitReader implements Reader, XmlHandler {
         if (!onlyReruns) this.#endAttempt(testCase, this.#unfinished);
       } else {
         this.#startAttempt(testCase);
-        this.#endAttempt(testCase, 'passed', undefined, facts.time);
+        if (this.#suites.at(-1)?.path === 'pytest' && testCase.reruns === 0) this.#held = testCase;
+        else this.#endAttempt(testCase, 'passed', undefined, facts.time);
         if (facts.status === 'disabled') {
           this.#repairs.add('disabled-counted-as-passed', 'status="disabled" without <skipped> counts as passed', {
             test: facts.test,
@@ -310,6 +317,31 @@ class JunitReader implements Reader, XmlHandler {
       }
     }
     this.#count(testCase);
+  }
+
+  /** Ends a case of pytest that seems to have passed, now that the next one is known. */
+  #settleHeld(next: TestId | undefined): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    const { test, time } = held.facts;
+    if (next?.name !== test.name || next.package !== test.package) {
+      this.#endAttempt(held, 'passed', undefined, time);
+      return;
+    }
+    this.#endAttempt(
+      held,
+      'failed',
+      { message: 'failed and was run again; pytest does not say why', kind: 'other' },
+      time,
+    );
+    this.#repairs.add('rerun-without-result', 'an empty case of pytest before another of the same test failed', {
+      test,
+    });
+    const suite = this.#suites.at(-1);
+    if (suite === undefined) return;
+    suite.own.cases -= 1;
+    suite.own.reruns += 1;
   }
 
   #count(testCase: Case): void {
@@ -327,6 +359,7 @@ class JunitReader implements Reader, XmlHandler {
   }
 
   #closeSuite(): void {
+    this.#settleHeld(undefined);
     const suite = this.#suites.pop();
     if (suite === undefined) return;
     addTally(suite.all, suite.own);
