@@ -155,6 +155,33 @@ export const ERROR_CATALOGUE = {
     advice: 'Read the compiler output in the log named.',
   },
 
+  // IMG: node images
+  IMG_NO_MIRROR: {
+    summary: 'No Debian mirror is known',
+    exitCode: 38,
+    advice: 'Put one into /etc/apt/sources.list.d, or give a root file system with --rootfs FILE or --base IMAGE.',
+  },
+  IMG_ROOTFS_FAILED: {
+    summary: 'The root file system of nodes could not be made',
+    exitCode: 30,
+    advice: 'Read the message of mmdebstrap, or give a root file system with --rootfs FILE or --base IMAGE.',
+  },
+  IMG_BAD_ROOTFS: {
+    summary: 'The root file system can not be used for nodes',
+    exitCode: 38,
+    advice: 'Give the tar of a Linux root file system that has systemd, runc and iptables.',
+  },
+  IMG_NO_ENGINE: {
+    summary: 'No container engine can take the image',
+    exitCode: 59,
+    advice: 'Start docker or podman (mk-ci doctor says how), or leave the image in the cache with --engine none.',
+  },
+  IMG_LOAD_FAILED: {
+    summary: 'The container engine did not take the image',
+    exitCode: 50,
+    advice: 'Read the message of the engine; a full disk below its storage is the usual reason.',
+  },
+
   // DRV: drivers
   DRV_UNKNOWN: { summary: 'There is no such driver', exitCode: 54, advice: 'Run mk-ci doctor for the list.' },
   DRV_UNUSABLE: {

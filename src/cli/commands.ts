@@ -7,6 +7,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
+  {
+    name: 'node-image',
+    summary: 'image of cluster nodes for docker and podman: build, list',
+    load: () => import('./node-image.js'),
+  },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
   { name: 'init', summary: 'write a commented mk-ci.yaml for this project', load: () => import('./init.js') },

@@ -8,10 +8,22 @@ export {
   type EnsureBundleOptions,
 } from './bundle.js';
 export type { BundleProblem, CachedBundle, CacheEntry } from './cached-bundles.js';
-export { BUNDLE_PARTS, DEFAULT_PARTS, formatPlatform, NODE_PARTS, parseKubernetesVersion } from './catalogue.js';
+export {
+  BUNDLE_PARTS,
+  DEFAULT_PARTS,
+  formatPlatform,
+  NODE_PARTS,
+  parseKubernetesVersion,
+  platformOf,
+  programsOf,
+  type Platform,
+} from './catalogue.js';
+export { hashFile } from './hash-file.js';
+export { acquireLock, type LockHolder } from './lock.js';
 export type { BundleManifest, ManifestFile } from './manifest.js';
 export type { BundlePlan, PlannedProgram } from './plan.js';
 export type { Removal } from './removal.js';
+export { createWorkFolder, listFolder, type BundleFolders } from './workspace.js';
 export {
   createBundleStore,
   type BundleStoreOptions,
