@@ -32,7 +32,8 @@ export interface RootLayer extends WrittenTar {
 
 /**
  * Copies the tar of a root file system without what is not reproducible, times clamped, and reads on the way what
- * kube-proxy's image needs of it.
+ * kube-proxy's image needs of it. File capabilities are left out: they only matter to users other than root, of whom a
+ * node has none, and tar-stream can not carry their bytes.
  *
  * @param from `.tar`, or gzip'ed
  * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`; {Error} when it is not a tar
@@ -87,23 +88,19 @@ export function cleanPath(name: string): string {
 }
 
 function normalise(header: Header, path: string): EntryHeader {
-  const seconds = Math.min(Math.floor((header.mtime?.getTime() ?? 0) / 1000), FIXED_TIME_SECONDS);
-  // Only what is content: extended attributes such as file capabilities.
-  const attributes = Object.entries(header.pax ?? {}).filter(([key]) => key.startsWith('SCHILY.xattr.'));
+  const seconds = Math.min(Math.floor(header.mtime.getTime() / 1000), FIXED_TIME_SECONDS);
   return {
     name: header.type === 'directory' ? `${path}/` : path,
-    type: header.type ?? 'file',
-    mode: header.mode ?? 0o644,
-    uid: header.uid ?? 0,
-    gid: header.gid ?? 0,
-    size: header.size ?? 0,
+    type: header.type,
+    mode: header.mode,
+    uid: header.uid,
+    gid: header.gid,
+    size: header.size,
     mtime: new Date(Math.max(0, seconds) * 1000),
     uname: '',
     gname: '',
-    ...(header.linkname == null
-      ? {}
-      : { linkname: header.type === 'link' ? cleanPath(header.linkname) : header.linkname }),
-    ...(attributes.length === 0 ? {} : { pax: Object.fromEntries(attributes) }),
+    ...(header.type === 'link' ? { linkname: cleanPath(header.linkname) } : {}),
+    ...(header.type === 'symlink' ? { linkname: header.linkname } : {}),
   };
 }
 

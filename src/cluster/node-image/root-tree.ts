@@ -43,10 +43,9 @@ export function proxyFiles(tree: RootTree): TarEntry[] {
   };
   const paths = [...tree.files.keys(), ...tree.links.keys()];
   for (const path of paths.filter((candidate) => PROXY_PROGRAM.test(candidate))) take(path);
-  if (taken.size > 0) {
-    for (const path of paths.filter((candidate) => XTABLES_EXTENSION.test(candidate))) take(path);
-    for (const [path, target] of tree.links) if (TOP_LINK.test(path)) taken.set(path, { kind: 'link', path, target });
-  }
+  if (![...taken.values()].some(({ kind }) => kind === 'file')) return [];
+  for (const path of paths.filter((candidate) => XTABLES_EXTENSION.test(candidate))) take(path);
+  for (const [path, target] of tree.links) if (TOP_LINK.test(path)) taken.set(path, { kind: 'link', path, target });
   return [...taken.values()];
 }
 
