@@ -6,6 +6,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'cluster', summary: 'start, stop and look at named clusters', load: () => import('./cluster.js') },
   { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
+  { name: 'github', summary: 'comment, issues, check and summary on GitHub', load: () => import('./github.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
