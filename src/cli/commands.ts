@@ -7,6 +7,9 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'report', summary: 'read run folders and test outputs, write reports', load: () => import('./report.js') },
   { name: 'flake', summary: 'history of every test: rates, evidence, verdicts', load: () => import('./flake.js') },
   { name: 'serve', summary: 'dashboard and API of the flake database', load: () => import('./serve.js') },
+  { name: 'matrix', summary: 'spread the cells of a run over machines', load: () => import('./matrix.js') },
+  { name: 'merge', summary: 'join the run folders of several machines', load: () => import('./merge.js') },
+  { name: 'github', summary: 'comment, issues, check and summary on GitHub', load: () => import('./github.js') },
   { name: 'bundle', summary: 'programs that clusters run from: get, list, check', load: () => import('./bundle.js') },
   {
     name: 'node-image',

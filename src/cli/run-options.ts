@@ -13,6 +13,7 @@ export interface RunFlags {
   readonly environment?: readonly string[];
   readonly jobs?: number;
   readonly shard?: string;
+  readonly cell?: readonly string[];
   readonly retries?: number;
   readonly timeout?: number;
   readonly out?: string;
@@ -33,6 +34,7 @@ export function addRunFlags(command: Command): Command {
     .option('--environment <globs>', 'only environments with these names', list)
     .option('--jobs <n>', 'cells at a time (default: by processors and memory)', positive)
     .option('--shard <i/n>', 'run the i-th of n parts of all cells')
+    .option('--cell <ids>', 'exactly these cells, as mk-ci matrix gives them', list)
     .option('--retries <n>', 'how often failed tests run again, for every suite', count)
     .option('--timeout <duration>', 'time limit of every suite, such as 90s, 20m or 2h', duration)
     .option('--out <dir>', 'where the folder of the run is made (default: .mk-ci/runs beside the configuration)')
@@ -57,6 +59,7 @@ export function planFilters(suites: readonly string[], flags: RunFlags): PlanFil
   return {
     suites: suites.flatMap(list),
     ...(flags.shard === undefined ? {} : { shard: parseShard(flags.shard) }),
+    ...(flags.cell === undefined ? {} : { cells: flags.cell }),
     ...(flags.retries === undefined ? {} : { retries: flags.retries }),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(flags.select === undefined ? {} : { select: flags.select }),

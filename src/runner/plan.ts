@@ -16,6 +16,8 @@ export interface PlanFilters {
   readonly suites?: readonly string[];
   /** The part of all cells that this machine runs. */
   readonly shard?: ShardInfo;
+  /** Exactly these cells, by id; absent or empty means all. What `mk-ci matrix` gives a machine. */
+  readonly cells?: readonly string[];
   /** Overrides `retries` of every suite. */
   readonly retries?: number;
   /** Overrides `timeoutMinutes` of every suite. */
@@ -75,7 +77,7 @@ export function planRun(
     }
     return environments.flatMap((environment) => cellsOf(suite, environment, filters, durations));
   });
-  const mine = takeShard(all, filters.shard);
+  const mine = takeShard(takeCells(all, filters.cells ?? []), filters.shard);
   if (mine.length === 0) {
     throw new MkCiError('CFG_NOTHING_SELECTED', {
       ...(filters.shard === undefined || all.length === 0
@@ -133,6 +135,18 @@ function cellsOf(
       ...(expectedMs === undefined ? {} : { expectedMs: expectedMs / suite.shards }),
     };
   });
+}
+
+function takeCells(all: readonly PlannedCell[], wanted: readonly string[]): readonly PlannedCell[] {
+  if (wanted.length === 0) return all;
+  const unknown = wanted.filter((id) => !all.some((cell) => cell.id === id));
+  if (unknown.length > 0) {
+    throw new MkCiError('CLI_USAGE', {
+      message: `there is no cell ${unknown.join(', ')}`,
+      advice: 'mk-ci run --dry-run lists the cells.',
+    });
+  }
+  return all.filter((cell) => wanted.includes(cell.id));
 }
 
 function takeShard(cells: readonly PlannedCell[], shard: ShardInfo | undefined): readonly PlannedCell[] {

@@ -1,0 +1,262 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { Command } from 'commander';
+import { z } from 'zod';
+
+import { loadConfig, type Config } from '../../config/index.js';
+import { MkCiError, isMkCiError, systemErrorCode } from '../../errors.js';
+import { openFlakeStore, parseQuarantine, type FlakeStore, type QuarantineFile } from '../../flake/index.js';
+import { authOf, createGitHub, readEvidence, sectionOf, type CommentSection, type GitHub } from '../../github/index.js';
+import { mergeRuns, type RunResult } from '../../results/index.js';
+import { VERSION } from '../../version.js';
+import type { CliContext } from '../command.js';
+import { databaseOf, databaseOption, isDatabaseUrl } from '../flake/options.js';
+import { readReport } from '../report/read-report.js';
+
+/** Options that the commands about one run share. */
+export interface RunOptions {
+  readonly database?: string;
+  readonly repository?: string;
+  readonly sha?: string;
+  readonly pullRequest?: number;
+  readonly key: string;
+  readonly expect?: string;
+  readonly environment: string;
+  readonly reportUrl?: string;
+  readonly chartUrl?: string;
+  readonly quarantine?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+export function withRunOptions(command: Command): Command {
+  return command
+    .argument('<input...>', 'run folders, test outputs of any format, folders or globs')
+    .addOption(databaseOption())
+    .option('--repository <owner/name>', 'default: GITHUB_REPOSITORY')
+    .option('--sha <commit>', 'commit that was tested (default: from the run, the event or GITHUB_SHA)')
+    .option(
+      '--pull-request <number>',
+      'default: from the event, the run, or the open pull request of the commit',
+      wholeNumber,
+    )
+    .option('--key <name>', 'names this job among those that report on one commit', 'mk-ci')
+    .option('--expect <environments>', 'environments that must be there, with commas')
+    .option('--environment <name>', 'environment of files that name none', 'default')
+    .option('--report-url <url>', 'where report.html is published; failures link into it')
+    .option('--chart-url <url>', 'where the charts are published (mk-ci flake chart, mk-ci serve)')
+    .option('--quarantine <file>', 'quarantine file')
+    .option('--dry-run', 'print every action in place of acting')
+    .option('--json', 'print actions as JSON');
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new MkCiError('CLI_USAGE', { message: `${text} is not a whole number above 0` });
+  return value;
+}
+
+/** What a run is about, from flags, then the event of GitHub Actions, then the run itself. */
+export interface Subject {
+  readonly repository: string;
+  readonly sha: string;
+  readonly pullRequest?: number;
+}
+
+const eventSchema = z.object({
+  pull_request: z.object({ number: z.number(), head: z.object({ sha: z.string() }) }).optional(),
+  issue: z.object({ number: z.number(), pull_request: z.unknown() }).optional(),
+  workflow_run: z.object({ head_sha: z.string() }).optional(),
+});
+
+/** Of `GITHUB_EVENT_PATH`; empty outside of GitHub Actions. */
+export async function readEvent(env: CliContext['env']): Promise<z.infer<typeof eventSchema>> {
+  const path = env['GITHUB_EVENT_PATH'];
+  if (!path) return {};
+  try {
+    return eventSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    throw new MkCiError('GH_USAGE', { message: `the event file ${path} can not be read`, cause: error });
+  }
+}
+
+export async function readInputs(
+  inputs: readonly string[],
+  options: Pick<RunOptions, 'environment'>,
+  context: CliContext,
+): Promise<RunResult> {
+  const { run, errors } = await readReport({
+    inputs,
+    format: undefined,
+    environment: options.environment,
+    outputs: [],
+    stdin: emptyStdin(),
+    signal: context.signal,
+    toolVersion: VERSION,
+    runId:
+      context.env['GITHUB_RUN_ID'] === undefined
+        ? 'files'
+        : `${context.env['GITHUB_RUN_ID']}.${context.env['GITHUB_RUN_ATTEMPT'] ?? '1'}`,
+    now: new Date(),
+    onError: (path, error) => {
+      context.log.warn('an input was left out', { path, code: error.code, message: error.message });
+    },
+  });
+  if (errors[0] !== undefined && run.cells.length === 0) throw errors[0];
+  return mergeRuns([run]);
+}
+
+async function* emptyStdin(): AsyncGenerator<Uint8Array> {
+  // Results come from files: what comes through a pipe into a bot is not what was tested.
+}
+
+/** @throws {MkCiError} `GH_USAGE` when repository or commit stay unknown */
+export async function subjectOf(run: RunResult, options: RunOptions, context: CliContext): Promise<Subject> {
+  const event = await readEvent(context.env);
+  const repository = options.repository ?? context.env['GITHUB_REPOSITORY'] ?? run.source.repository;
+  // On pull_request events GITHUB_SHA is a merge commit that the pull request does not know.
+  const sha =
+    options.sha ??
+    event.workflow_run?.head_sha ??
+    event.pull_request?.head.sha ??
+    run.source.commit ??
+    context.env['GITHUB_SHA'];
+  if (!repository)
+    throw new MkCiError('GH_USAGE', { message: 'no repository', advice: 'Give --repository owner/name.' });
+  if (!sha) throw new MkCiError('GH_USAGE', { message: 'no commit', advice: 'Give --sha.' });
+  // The number that a run folder names is not believed in a workflow_run: a fork wrote it.
+  const fromRun = event.workflow_run === undefined ? run.source.pullRequest : undefined;
+  const pullRequest = options.pullRequest ?? event.pull_request?.number ?? fromRun;
+  return { repository, sha, ...(pullRequest === undefined ? {} : { pullRequest }) };
+}
+
+export function connect(repository: string, context: CliContext): GitHub {
+  return createGitHub({
+    repository,
+    auth: authOf(context.env),
+    baseUrl: context.env['GITHUB_API_URL'] ?? 'https://api.github.com',
+    isActions: context.env['GITHUB_ACTIONS'] === 'true',
+    log: context.log,
+    signal: context.signal,
+    // A tenth of a second in tests, which talk to a server of their own.
+    secondMs: Number(context.env['MK_CI_GITHUB_SECOND_MS'] ?? 1_000),
+  });
+}
+
+export function repositoryUrlOf(repository: string, env: CliContext['env']): string {
+  return `${(env['GITHUB_SERVER_URL'] ?? 'https://github.com').replace(/\/+$/, '')}/${repository}`;
+}
+
+export function jobUrlOf(repository: string, env: CliContext['env']): string | undefined {
+  const id = env['GITHUB_RUN_ID'];
+  return id === undefined ? undefined : `${repositoryUrlOf(repository, env)}/actions/runs/${encodeURIComponent(id)}`;
+}
+
+export async function configOf(context: CliContext): Promise<Config | undefined> {
+  try {
+    return await loadConfig({ cwd: context.cwd });
+  } catch (error) {
+    if (isMkCiError(error, 'CFG_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+/** Opens the database for reading; without one there is no history, which is no error on the first day. */
+export async function openHistory(
+  options: { readonly database?: string },
+  context: CliContext,
+): Promise<FlakeStore | undefined> {
+  const location = await databaseOf(options, context);
+  try {
+    if (!isDatabaseUrl(location)) await readFile(location).catch((error: unknown) => Promise.reject(asMissing(error)));
+    return await openFlakeStore(location, { readonly: true });
+  } catch (error) {
+    if (!(error instanceof MissingDatabase)) throw error;
+    context.log.warn('there is no database yet: verdicts have no history', { database: location });
+    return undefined;
+  }
+}
+
+class MissingDatabase extends Error {
+  override readonly name = 'MissingDatabase';
+}
+
+function asMissing(error: unknown): Error {
+  return systemErrorCode(error) === 'ENOENT' ? new MissingDatabase() : new MkCiError('DB_OPEN', { cause: error });
+}
+
+/** The section that the comment, the check and the summary are made from. */
+export async function buildSection(
+  run: RunResult,
+  subject: Subject,
+  options: RunOptions,
+  context: CliContext,
+  changedFiles?: readonly string[],
+): Promise<CommentSection> {
+  const store = await openHistory(options, context);
+  const quarantine = await readQuarantine(options.quarantine, context);
+  try {
+    const evidence = await readEvidence(run, store, {
+      repository: subject.repository,
+      sha: subject.sha,
+      nowMs: Date.now(),
+      signal: context.signal,
+      ...(subject.pullRequest === undefined ? {} : { pullRequest: subject.pullRequest }),
+      ...(changedFiles === undefined ? {} : { changedFiles }),
+      ...(quarantine === undefined ? {} : { quarantine }),
+    });
+    const { testAnchor } = await import('../../report/index.js');
+    const { reportUrl, chartUrl } = options;
+    const jobUrl = jobUrlOf(subject.repository, context.env);
+    return sectionOf(run, {
+      key: options.key,
+      sha: subject.sha,
+      evidence,
+      ...(options.expect === undefined
+        ? {}
+        : {
+            expectedEnvironments: options.expect
+              .split(',')
+              .map((name) => name.trim())
+              .filter((name) => name !== ''),
+          }),
+      links: {
+        ...(jobUrl === undefined ? {} : { run: jobUrl }),
+        ...(reportUrl === undefined ? {} : { report: ({ id }) => `${reportUrl}#${testAnchor(id)}` }),
+        ...(chartUrl === undefined
+          ? {}
+          : {
+              chart: ({ id, environment }) => chartAddress(chartUrl, environment, id.name),
+              environment: (name) => chartAddress(chartUrl, name),
+            }),
+      },
+    });
+  } finally {
+    await store?.close();
+  }
+}
+
+export function chartAddress(base: string, environment: string, test?: string): string {
+  const query = new URLSearchParams({ env: environment, ...(test === undefined ? {} : { test }) });
+  return `${base}${base.includes('?') ? '&' : '?'}${query.toString()}`;
+}
+
+async function readQuarantine(path: string | undefined, context: CliContext): Promise<QuarantineFile | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return parseQuarantine(await readFile(join(context.cwd, path), 'utf8'), path);
+  } catch (error) {
+    if (isMkCiError(error)) throw error;
+    throw new MkCiError('CLI_NO_INPUT', { message: path, cause: error });
+  }
+}
+
+export async function printActions(
+  actions: readonly { readonly type: string }[],
+  { json, text }: { readonly json: boolean; readonly text: readonly string[] },
+  context: CliContext,
+): Promise<void> {
+  await context.stdout(json ? `${JSON.stringify(actions, null, 2)}\n` : text.map((line) => `${line}\n`).join(''));
+}
