@@ -2,9 +2,10 @@ import { Command } from 'commander';
 
 import type { CliContext } from './command.js';
 import { chartCommand } from './flake/chart.js';
+import { backtestCommand } from './flake/backtest.js';
 import { historyCommand, incidentsCommand, showCommand, topCommand } from './flake/history.js';
 import { importCommand } from './flake/import.js';
-import { exportCommand, lintCommand, mergeCommand, pruneCommand } from './flake/maintain.js';
+import { checkCommand, exportCommand, lintCommand, mergeCommand, pruneCommand } from './flake/maintain.js';
 import { ratesCommand } from './flake/rates.js';
 import { recordCommand } from './flake/record.js';
 
@@ -29,6 +30,8 @@ export function build(context: CliContext): Command {
     pruneCommand,
     mergeCommand,
     lintCommand,
+    backtestCommand,
+    checkCommand,
   ];
   for (const command of commands) flake.addCommand(command(context));
   return flake;

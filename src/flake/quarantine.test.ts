@@ -21,7 +21,9 @@ describe('quarantine', () => {
     expect(lintQuarantine(file, '2026-01-01')).toEqual([
       'TestOld in *: expired on 2025-12-31 (@b, https://host/o/r/issues/2)',
     ]);
-    expect(lintQuarantine({ quarantine: [], aliases: { a: 'b', b: 'a', c: 'c' } }, '2026-01-01')).toHaveLength(3);
+    expect(
+      lintQuarantine({ quarantine: [], owners: [], aliases: { a: 'b', b: 'a', c: 'c' } }, '2026-01-01'),
+    ).toHaveLength(3);
     expect(resolveAlias('TestA', file.aliases)).toBe('TestC');
   });
 
@@ -32,7 +34,7 @@ describe('quarantine', () => {
         details: { problems: expect.arrayContaining([expect.stringContaining('quarantine.0.issue')]) as unknown },
       }) as Error,
     );
-    expect(parseQuarantine('')).toEqual({ quarantine: [], aliases: {} });
+    expect(parseQuarantine('')).toEqual({ quarantine: [], owners: [], aliases: {} });
   });
 
   it('takes only the star for a pattern', () => {

@@ -19,7 +19,17 @@ const schema = z.strictObject({
       }),
     )
     .default([]),
-  /** Old name to new name of renamed tests. */
+  /** Owners by patterns with `*`; the first that fits decides, before CODEOWNERS. */
+  owners: z
+    .array(
+      z.strictObject({
+        test: z.string().min(1).optional(),
+        package: z.string().min(1).optional(),
+        owner: z.string().min(1),
+      }),
+    )
+    .default([]),
+  /** Old name to new name of renamed tests; both may end in `*`, which stands for the same text. */
   aliases: z.record(z.string().min(1), z.string().min(1)).default({}),
 });
 
@@ -64,6 +74,8 @@ export function lintQuarantine({ quarantine, aliases }: QuarantineFile, today: s
   }
   for (const [old, name] of Object.entries(aliases)) {
     if (old === name) problems.push(`alias ${old}: is itself`);
+    else if (old.includes('*') && !(isPrefix(old) && isPrefix(name)))
+      problems.push(`alias ${old}: a * may stand at the end only, in both names`);
     else if (resolveAlias(old, aliases) === undefined) problems.push(`alias ${old}: leads back to itself`);
   }
   return problems;
@@ -90,6 +102,10 @@ export function resolveAlias(name: string, aliases: Readonly<Record<string, stri
     current = next;
   }
   return current;
+}
+
+function isPrefix(pattern: string): boolean {
+  return pattern.indexOf('*') === pattern.length - 1;
 }
 
 /** `*` stands for any text, everything else for itself. */

@@ -7,6 +7,7 @@ import {
   filterOptions,
   positive,
   printJson,
+  readOwners,
   wantsColor,
   windowOf,
   windowOptions,
@@ -82,8 +83,16 @@ export function topCommand(context: CliContext): Command {
       .filter(({ failed }) => failed > 0)
       .sort((left, right) => right.interval.low - left.interval.low)
       .slice(0, options.limit);
-    if (options.json === true) await printJson(context, top);
-    else await context.stdout(ratesTable(top, { color: wantsColor(context), all: true, window: window.text }));
+    const ownerOf = await readOwners(context);
+    if (options.json === true) {
+      await printJson(
+        context,
+        top.map((rate) => ({ ...rate, owner: ownerOf(rate) })),
+      );
+    } else {
+      const table = { color: wantsColor(context), all: true, window: window.text, ownerOf };
+      await context.stdout(ratesTable(top, table));
+    }
   });
 }
 

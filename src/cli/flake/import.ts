@@ -7,10 +7,10 @@ import { Command, Option } from 'commander';
 import { MkCiError, messageOf } from '../../errors.js';
 import type { ImportedRecords } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
-import { databaseOption, printJson, withStore, type DatabaseOptions } from './options.js';
+import { databaseOption, isDatabaseUrl, printJson, withStore, type DatabaseOptions } from './options.js';
 
 interface ImportOptions extends DatabaseOptions {
-  readonly format: 'minikube-csv';
+  readonly format: 'minikube-csv' | 'gopogh-db' | 'ndjson';
   readonly repository?: string;
   readonly json?: boolean;
 }
@@ -18,9 +18,13 @@ interface ImportOptions extends DatabaseOptions {
 export function importCommand(context: CliContext): Command {
   return new Command('import')
     .description('take in the history of another program')
-    .argument('<input>', 'file; - is standard input')
+    .argument('<input>', 'file, - for standard input, or the postgres:// URL of gopogh')
     .addOption(databaseOption())
-    .addOption(new Option('--format <format>', 'what the input is').choices(['minikube-csv']).makeOptionMandatory())
+    .addOption(
+      new Option('--format <format>', 'what the input is')
+        .choices(['minikube-csv', 'gopogh-db', 'ndjson'])
+        .makeOptionMandatory(),
+    )
     .option('--repository <name>', 'repository that the tests belong to')
     .option('--json', 'print the summary as JSON')
     .addHelpText(
@@ -28,6 +32,10 @@ export function importCommand(context: CliContext): Command {
       '\nExample:\n  mk-ci flake import data.csv --format minikube-csv --repository kubernetes/minikube',
     )
     .action(async (input: string, options: ImportOptions) => {
+      if (options.format !== 'minikube-csv') {
+        await importRuns(input, options, context);
+        return;
+      }
       const imported = await readInput(input, options, context);
       const summary = await withStore(
         options,
@@ -61,15 +69,40 @@ export function importCommand(context: CliContext): Command {
     });
 }
 
+/** Formats that give whole runs, one after the other. */
+async function importRuns(input: string, options: ImportOptions, context: CliContext): Promise<void> {
+  const { parseNdjson, readGopoghDatabase } = await import('../../flake/index.js');
+  const summary = await withStore(options, context, 'write', async (store) => {
+    if (options.format === 'ndjson') {
+      const { lines, failed } = linesOf(input, context);
+      return await Promise.race([store.write(parseNdjson(lines), { signal: context.signal }), failed]);
+    }
+    const source = isDatabaseUrl(input) ? input : resolve(context.cwd, input);
+    const meta = options.repository === undefined ? {} : { repository: options.repository };
+    return await store.write(readGopoghDatabase(source, meta), { signal: context.signal });
+  });
+  const { runs, results, known, replaced } = summary;
+  if (options.json === true) await printJson(context, { runs, results, known, replaced });
+  else context.stderr(`${results} results of ${runs + replaced} runs stored, ${known} runs known before\n`);
+}
+
 async function readInput(input: string, options: ImportOptions, context: CliContext): Promise<ImportedRecords> {
   const { parseMinikubeCsv } = await import('../../flake/index.js');
-  const stream: NodeJS.ReadableStream = input === '-' ? context.stdin : createReadStream(resolve(context.cwd, input));
   const meta = options.repository === undefined ? {} : { repository: options.repository };
-  // readline does not hand a read error on to its iterator.
+  const { lines, failed } = linesOf(input, context);
+  return await Promise.race([parseMinikubeCsv(lines, meta), failed]);
+}
+
+/** readline does not hand a read error on to its iterator: `failed` rejects in its place. */
+function linesOf(
+  input: string,
+  context: CliContext,
+): { readonly lines: AsyncIterable<string>; readonly failed: Promise<never> } {
+  const stream: NodeJS.ReadableStream = input === '-' ? context.stdin : createReadStream(resolve(context.cwd, input));
   const failed = new Promise<never>((_resolve, reject) => {
     stream.once('error', (error: unknown) => {
       reject(new MkCiError('CLI_NO_INPUT', { message: `${input}: ${messageOf(error)}`, cause: error }));
     });
   });
-  return await Promise.race([parseMinikubeCsv(createInterface({ input: stream, crlfDelay: Infinity }), meta), failed]);
+  return { lines: createInterface({ input: stream, crlfDelay: Infinity }), failed };
 }

@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { createWriteStream, existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 import { Command, Option } from 'commander';
 
 import { MkCiError, messageOf } from '../../errors.js';
+import type { RunRecord } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 import {
   databaseOption,
@@ -18,30 +20,68 @@ import {
 
 const DAY_MS = 86_400_000;
 
-/** `flake export`: one line a run, or one line a result. */
+const EXPORTS = ['ndjson', 'csv', 'parquet', 'ctrf'] as const;
+
+interface ExportOptions extends DatabaseOptions, WindowOptions {
+  readonly format: (typeof EXPORTS)[number];
+  readonly out?: string;
+}
+
+/** `flake export`: the history in forms that other programs read. */
 export function exportCommand(context: CliContext): Command {
   const command = new Command('export')
-    .description('print the history: ndjson has one run a line and can be imported again, csv one attempt a line')
+    .description(
+      'print the history: ndjson has one run a line and can be imported again, csv and parquet one attempt a row, ctrf all tests of the window in one document',
+    )
     .addOption(databaseOption())
-    .addOption(new Option('--format <format>', 'form of the output').choices(['ndjson', 'csv']).default('ndjson'));
+    .addOption(new Option('--format <format>', 'form of the output').choices([...EXPORTS]).default('ndjson'))
+    .option('--out <file>', 'write to this file (parquet needs one)')
+    .addHelpText('after', '\nExample:\n  mk-ci flake export --format parquet --days 30 --out history.parquet');
   for (const option of windowOptions()) command.addOption(option);
-  return command.action(async (options: DatabaseOptions & WindowOptions & { readonly format: 'ndjson' | 'csv' }) => {
-    const { RESULT_COLUMNS, csvLine, resultRows } = await import('../../flake/index.js');
+  return command.action(async (options: ExportOptions) => {
     const sinceMs = options.days === undefined ? undefined : windowOf(options, options.days).sinceMs;
+    const path = options.out === undefined ? undefined : resolve(context.cwd, options.out);
     await withStore(options, context, 'read', async (store) => {
-      if (options.format === 'csv') await context.stdout(`${csvLine(RESULT_COLUMNS)}\n`);
-      for await (const run of store.readRuns(sinceMs === undefined ? {} : { sinceMs })) {
-        context.signal.throwIfAborted();
-        const text =
-          options.format === 'ndjson'
-            ? `${JSON.stringify(run)}\n`
-            : resultRows(run)
-                .map((row) => `${csvLine(row)}\n`)
-                .join('');
-        await context.stdout(text);
+      const runs = store.readRuns(sinceMs === undefined ? {} : { sinceMs });
+      if (options.format === 'parquet') {
+        if (path === undefined) throw new MkCiError('CLI_USAGE', { message: '--format parquet needs --out FILE' });
+        const { writeParquet } = await import('../../flake/index.js');
+        await writeParquet(path, runs, context.signal);
+        return;
+      }
+      const pieces = exportText(options.format, runs);
+      if (path === undefined) {
+        for await (const piece of pieces) {
+          context.signal.throwIfAborted();
+          await context.stdout(piece);
+        }
+      } else {
+        await pipeline(pieces, createWriteStream(path), { signal: context.signal });
       }
     });
   });
+}
+
+async function* exportText(
+  format: Exclude<ExportOptions['format'], 'parquet'>,
+  runs: AsyncIterable<RunRecord>,
+): AsyncGenerator<string> {
+  const { RESULT_COLUMNS, csvLine, resultRows, runOfRecords } = await import('../../flake/index.js');
+  if (format === 'ctrf') {
+    const { renderCtrf } = await import('../../results/writers/index.js');
+    const records: RunRecord[] = [];
+    for await (const run of runs) records.push(run);
+    yield* renderCtrf(runOfRecords(records));
+    return;
+  }
+  if (format === 'csv') yield `${csvLine(RESULT_COLUMNS)}\n`;
+  for await (const run of runs) {
+    if (format === 'ndjson') yield `${JSON.stringify(run)}\n`;
+    else
+      yield resultRows(run)
+        .map((row) => `${csvLine(row)}\n`)
+        .join('');
+  }
 }
 
 /** `flake merge`: runs of other databases into this one. */
@@ -108,6 +148,20 @@ export function lintCommand(context: CliContext): Command {
       const problems = lintQuarantine(parseQuarantine(text, path), new Date().toISOString().slice(0, 10));
       if (options.json === true) await printJson(context, { problems });
       else for (const problem of problems) context.stderr(`${problem}\n`);
+      if (problems.length > 0) context.exit(1);
+    });
+}
+
+/** `flake check`: damage and sums that do not add up. */
+export function checkCommand(context: CliContext): Command {
+  return new Command('check')
+    .description('look for damage in the database; exit code 1 when there is any')
+    .addOption(databaseOption())
+    .option('--json', 'print the problems as JSON')
+    .action(async (options: DatabaseOptions & { readonly json?: boolean }) => {
+      const problems = await withStore(options, context, 'read', async (store) => await store.check());
+      if (options.json === true) await printJson(context, { problems });
+      else context.stderr(problems.length === 0 ? 'nothing is wrong\n' : `${problems.join('\n')}\n`);
       if (problems.length > 0) context.exit(1);
     });
 }

@@ -1,10 +1,11 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { Option } from 'commander';
 
 import { loadConfig } from '../../config/index.js';
 import { MkCiError, isMkCiError } from '../../errors.js';
-import type { Filter, FlakeStore } from '../../flake/index.js';
+import type { Filter, FlakeStore, OwnedTest, QuarantineFile } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 
 const DAY_MS = 86_400_000;
@@ -38,7 +39,7 @@ export function isDatabaseUrl(database: string): boolean {
   return /^postgres(ql)?:\/\//.test(database);
 }
 
-/** Opens the database, hands it on and closes it, whatever happens. */
+/** Opens the database, hands it on and closes it, whatever happens. Renamed tests of the quarantine file are one. */
 export async function withStore<T>(
   options: DatabaseOptions,
   context: CliContext,
@@ -46,11 +47,52 @@ export async function withStore<T>(
   body: (store: FlakeStore) => Promise<T>,
 ): Promise<T> {
   const { openFlakeStore } = await import('../../flake/index.js');
-  const store = await openFlakeStore(await databaseOf(options, context), { readonly: mode === 'read' });
+  const database = await databaseOf(options, context);
+  const { aliases } = await readQuarantine(context);
+  if (mode === 'read' && !(await carriesAliases(database, aliases))) {
+    await using writer = await openFlakeStore(database);
+    await writer.setAliases(aliases);
+  }
+  await using store = await openFlakeStore(database, { readonly: mode === 'read' });
+  const result = await body(store);
+  // Tests that the body added may be old names.
+  if (mode === 'write' && (Object.keys(aliases).length > 0 || !(await store.hasAliases(aliases)))) {
+    await store.setAliases(aliases);
+  }
+  return result;
+}
+
+async function carriesAliases(database: string, aliases: Readonly<Record<string, string>>): Promise<boolean> {
+  const { openFlakeStore } = await import('../../flake/index.js');
+  await using store = await openFlakeStore(database, { readonly: true });
+  return await store.hasAliases(aliases);
+}
+
+/** Quarantine, owners and aliases of `.mk-ci/quarantine.yaml` beside the configuration; empty without the file. */
+export async function readQuarantine(context: Pick<CliContext, 'cwd'>): Promise<QuarantineFile> {
+  const { parseQuarantine } = await import('../../flake/index.js');
+  const path = join(await projectFolder(context), '.mk-ci', 'quarantine.yaml');
+  return parseQuarantine(existsSync(path) ? readFileSync(path, 'utf8') : '', path);
+}
+
+/** Owner of a test by the quarantine file and the repository's CODEOWNERS. */
+export async function readOwners(context: Pick<CliContext, 'cwd'>): Promise<(test: OwnedTest) => string | undefined> {
+  const { ownerOf, parseCodeOwners } = await import('../../flake/index.js');
+  const { owners } = await readQuarantine(context);
+  const folder = await projectFolder(context);
+  const path = ['.github/CODEOWNERS', 'CODEOWNERS', 'docs/CODEOWNERS', '.gitlab/CODEOWNERS']
+    .map((name) => join(folder, name))
+    .find((candidate) => existsSync(candidate));
+  const codeOwners = path === undefined ? [] : parseCodeOwners(readFileSync(path, 'utf8'));
+  return (test) => ownerOf(test, { owners, codeOwners });
+}
+
+async function projectFolder({ cwd }: Pick<CliContext, 'cwd'>): Promise<string> {
   try {
-    return await body(store);
-  } finally {
-    await store.close();
+    return (await loadConfig({ cwd })).folder;
+  } catch (error) {
+    if (isMkCiError(error, 'CFG_NOT_FOUND')) return cwd;
+    throw error;
   }
 }
 

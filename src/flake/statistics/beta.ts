@@ -100,12 +100,12 @@ function solve(probability: number, a: number, b: number): number {
     if (value < probability) low = u;
     else high = u;
     // d ln F / du = x·f(x) / F(x), and x·f(x) = xᵃ·yᵇ / (B(a, b)·y)
-    let next = u - ((Math.log(value) - target) * value * y) / power;
-    if (!(next > low && next < high)) next = (low + high) / 2;
-    const moved = Math.abs(next - u);
-    u = next;
-    // Newton doubles the digits with each step: after one of 1e-9 there are none left to gain.
-    if (moved <= 1e-9 * Math.max(1e-3, Math.abs(u))) break;
+    const newton = ((Math.log(value) - target) * value * y) / power;
+    // Newton doubles the digits with each step: after one of 1e-9 there are none left to gain, only rounding to chase.
+    if (Math.abs(newton) <= 1e-9 * Math.max(1e-3, Math.abs(u))) return Math.exp(Math.min(0, u - newton));
+    const next = u - newton;
+    u = next > low && next < high ? next : (low + high) / 2;
+    if (high - low <= 1e-15 * Math.abs(low)) break;
   }
   return Math.exp(u);
 }

@@ -15,7 +15,7 @@ export interface EffectiveCounts {
 /** Median of 50 flaky tests with 4,000 ordered runs each (Lam 2020): what is believed before there is evidence. */
 export const PRIOR_DISPERSION = 1.5;
 /** How many clusters of evidence that belief is worth. */
-export const PRIOR_WEIGHT = 10;
+export const PRIOR_WEIGHT = 5;
 
 /**
  * How much more the failures of a test vary between clusters than independent attempts would: real flakes come in bursts

@@ -19,6 +19,8 @@ import {
   readSignatures,
 } from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
+import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { checkRules } from './check.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
@@ -243,6 +245,24 @@ class PostgresStore implements FlakeStore {
         await delay(pauseMs, undefined, signal === undefined ? {} : { signal });
       }
     }
+  }
+
+  async setAliases(aliases: Readonly<Record<string, string>>): Promise<void> {
+    await this.#inTransaction(async (transaction) => {
+      await applyAliases(transaction, aliases);
+    });
+  }
+
+  async hasAliases(aliases: Readonly<Record<string, string>>): Promise<boolean> {
+    return await this.#read(async () => (await readAliasText(this.#db)) === aliasText(aliases));
+  }
+
+  async check(): Promise<string[]> {
+    return await this.#read(() => this.#check());
+  }
+
+  async #check(): Promise<string[]> {
+    return await checkRules(this.#db);
   }
 
   async counts(filter: Filter = {}): Promise<CountRow[]> {

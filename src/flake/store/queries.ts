@@ -23,6 +23,9 @@ import type {
 /** Sums of integers are `bigint` in Postgres, sums of those `numeric`; both engines give a JavaScript number this way. */
 const total = (column: string) => sql<number>`cast(coalesce(sum(${sql.ref(column)}), 0) as double precision)`;
 
+/** A renamed test is counted as what it is called now. For queries that have joined it as `own_test`. */
+const currentTest = sql<number>`coalesce(own_test.alias_of, own_test.id)`;
+
 export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promise<CountRow[]> {
   // Names are read once a series and not once a day.
   const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
@@ -60,20 +63,59 @@ export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promi
     .orderBy('series.id')
     .execute();
   const commits = await readFailingCommits(db, filter);
-  return rows.flatMap((row) => {
-    const name = names.get(row.seriesId);
-    if (name === undefined) return [];
-    const { passed, failed, skipped, error, timedout, notrun, ...rest } = row;
-    return [
-      {
-        ...name,
-        ...rest,
-        counts: { passed, failed, skipped, error, timedout, notrun },
-        failingCommits: commits.get(row.seriesId)?.failing ?? 0,
-        mixedCommits: commits.get(row.seriesId)?.mixed ?? 0,
-      },
-    ];
-  });
+  return joinAliases(
+    rows.flatMap((row) => {
+      const name = names.get(row.seriesId);
+      if (name === undefined) return [];
+      const { passed, failed, skipped, error, timedout, notrun, ...rest } = row;
+      return [
+        {
+          ...name,
+          ...rest,
+          counts: { passed, failed, skipped, error, timedout, notrun },
+          failingCommits: commits.get(row.seriesId)?.failing ?? 0,
+          mixedCommits: commits.get(row.seriesId)?.mixed ?? 0,
+        },
+      ];
+    }),
+  );
+}
+
+/** Rows of one test under several names become one; its series is the newest. */
+function joinAliases(rows: readonly CountRow[]): CountRow[] {
+  const joined = new Map<string, CountRow>();
+  for (const row of rows) {
+    const key = [row.repository, row.environment, row.package, row.test].join('\0');
+    const other = joined.get(key);
+    joined.set(key, other === undefined ? row : sumOf(other, row));
+  }
+  return joined.size === rows.length ? [...rows] : [...joined.values()];
+}
+
+function sumOf(left: CountRow, right: CountRow): CountRow {
+  const add = (member: keyof typeof left.counts): number => left.counts[member] + right.counts[member];
+  return {
+    ...right,
+    counts: {
+      passed: add('passed'),
+      failed: add('failed'),
+      skipped: add('skipped'),
+      error: add('error'),
+      timedout: add('timedout'),
+      notrun: add('notrun'),
+    },
+    runs: left.runs + right.runs,
+    failedRuns: left.failedRuns + right.failedRuns,
+    mixedRuns: left.mixedRuns + right.mixedRuns,
+    failingCommits: left.failingCommits + right.failingCommits,
+    mixedCommits: left.mixedCommits + right.mixedCommits,
+    passedMs: left.passedMs + right.passedMs,
+    failedMs: left.failedMs + right.failedMs,
+    clusters: left.clusters + right.clusters,
+    clusterSquares: left.clusterSquares + right.clusterSquares,
+    firstDay: Math.min(left.firstDay, right.firstDay),
+    lastDay: Math.max(left.lastDay, right.lastDay),
+  };
 }
 
 function isByName({ repository, environment, package: pkg, test }: Filter): boolean {
@@ -118,11 +160,16 @@ async function readFailingCommits(
 /** Days of the series that failed at least once in the window; without these, a spotless history would be most of the rows. */
 export async function readFailingDays(db: Kysely<Schema>, filter: Filter = {}): Promise<DayRow[]> {
   const failing = inWindow(named(db, filter).innerJoin('daily', 'daily.series_id', 'series.id'), filter)
-    .groupBy('series.id')
+    .groupBy(['test.id', 'series.environment_id'])
     .having(sql<boolean>`sum(daily.failed + daily.timedout) > 0`)
-    .select('series.id');
-  return await inWindow(
-    db.selectFrom('series').innerJoin('daily', 'daily.series_id', 'series.id').where('series.id', 'in', failing),
+    .select(['test.id as test_id', 'series.environment_id as environment_id'])
+    .as('failing');
+  const rows = await inWindow(
+    named(db, filter)
+      .innerJoin(failing, (join) =>
+        join.onRef('failing.test_id', '=', 'test.id').onRef('failing.environment_id', '=', 'series.environment_id'),
+      )
+      .innerJoin('daily', 'daily.series_id', 'series.id'),
     filter,
   )
     .groupBy(['series.id', 'daily.day'])
@@ -135,6 +182,31 @@ export async function readFailingDays(db: Kysely<Schema>, filter: Filter = {}): 
     .orderBy('series.id')
     .orderBy('daily.day')
     .execute();
+  return joinDays(rows, await readNames(db, filter));
+}
+
+/** Days of a renamed test belong to its newest series, as in {@link readCounts}. */
+function joinDays(rows: readonly DayRow[], names: Awaited<ReturnType<typeof readNames>>): DayRow[] {
+  const keys = new Map(
+    names.map(({ seriesId, ...name }) => [
+      seriesId,
+      [name.repository, name.environment, name.package, name.test].join('\0'),
+    ]),
+  );
+  const newest = new Map<string, number>();
+  for (const [series, key] of keys) newest.set(key, Math.max(series, newest.get(key) ?? 0));
+  const days = new Map<string, DayRow>();
+  for (const row of rows) {
+    const seriesId = newest.get(keys.get(row.seriesId) ?? '') ?? row.seriesId;
+    const other = days.get(`${seriesId} ${row.day}`);
+    days.set(`${seriesId} ${row.day}`, {
+      seriesId,
+      day: row.day,
+      failures: row.failures + (other?.failures ?? 0),
+      attempts: row.attempts + (other?.attempts ?? 0),
+    });
+  }
+  return [...days.values()].sort((left, right) => left.seriesId - right.seriesId || left.day - right.day);
 }
 
 export async function readDurations(db: Kysely<Schema>, environment?: string): Promise<DurationRow[]> {
@@ -172,16 +244,17 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
   const rows = await db
     .selectFrom('run')
     // Fixed order on SQLite: from the newest run back, each test by the key of `result`, until the limit is reached.
-    .crossJoin('test')
+    .crossJoin('test as own_test')
     .crossJoin('result')
+    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
     .innerJoin('repository', 'repository.id', 'test.repository_id')
     .innerJoin('environment', 'environment.id', 'run.environment_id')
     .innerJoin('suite', 'suite.id', 'run.suite_id')
     .innerJoin('revision', 'revision.id', 'run.revision_id')
     .leftJoin('failure', 'failure.id', 'result.failure_id')
     .whereRef('result.run_id', '=', 'run.id')
-    .whereRef('result.test_id', '=', 'test.id')
-    .where('test.id', 'in', testsNamed(db, filter))
+    .whereRef('result.test_id', '=', 'own_test.id')
+    .where('own_test.id', 'in', testsNamed(db, filter))
     .$call((query) => matching(query, filter))
     .$call((query) => runsInWindow(query, filter))
     .select([
@@ -226,7 +299,8 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
 /** Found once and not for every run. */
 function testsNamed(db: Kysely<Schema>, { repository, package: pkg, test }: Filter) {
   return db
-    .selectFrom('test')
+    .selectFrom('test as own_test')
+    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
     .innerJoin('repository', 'repository.id', 'test.repository_id')
     .$call((query) =>
       narrowed(query, [
@@ -235,14 +309,15 @@ function testsNamed(db: Kysely<Schema>, { repository, package: pkg, test }: Filt
         ['test.name', test],
       ]),
     )
-    .select('test.id');
+    .select('own_test.id');
 }
 
 export async function readSignatures(db: Kysely<Schema>, filter: Filter = {}): Promise<SignatureRow[]> {
   const rows = await db
     .selectFrom('result')
     .innerJoin('run', 'run.id', 'result.run_id')
-    .innerJoin('test', 'test.id', 'result.test_id')
+    .innerJoin('test as own_test', 'own_test.id', 'result.test_id')
+    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
     .innerJoin('repository', 'repository.id', 'test.repository_id')
     .innerJoin('environment', 'environment.id', 'run.environment_id')
     .innerJoin('failure', 'failure.id', 'result.failure_id')
@@ -283,7 +358,8 @@ export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Pro
       db
         .selectFrom('run')
         .innerJoin('result', 'result.run_id', 'run.id')
-        .innerJoin('test', 'test.id', 'result.test_id')
+        .innerJoin('test as own_test', 'own_test.id', 'result.test_id')
+        .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
         .innerJoin('repository', 'repository.id', 'test.repository_id')
         .innerJoin('environment', 'environment.id', 'run.environment_id'),
       filter,
@@ -467,7 +543,8 @@ function isNarrow(filter: Filter): boolean {
 function named(db: Kysely<Schema>, filter: Filter) {
   return db
     .selectFrom('series')
-    .innerJoin('test', 'test.id', 'series.test_id')
+    .innerJoin('test as own_test', 'own_test.id', 'series.test_id')
+    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
     .innerJoin('repository', 'repository.id', 'test.repository_id')
     .innerJoin('environment', 'environment.id', 'series.environment_id')
     .$call((query) => matching(query, filter));

@@ -3,6 +3,8 @@ import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
 import { SIGNATURE_VERSION } from '../signatures/normalise.js';
+import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { checkRules } from './check.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import {
@@ -163,6 +165,29 @@ class SqliteStore implements FlakeStore {
       writer.forget();
       throw sqliteError(error, this.location);
     }
+  }
+
+  async setAliases(aliases: Readonly<Record<string, string>>): Promise<void> {
+    await this.#read(async () => {
+      await this.#kysely.transaction().execute(async (transaction) => {
+        await applyAliases(transaction, aliases);
+      });
+    });
+    this.#writer?.forget();
+  }
+
+  async hasAliases(aliases: Readonly<Record<string, string>>): Promise<boolean> {
+    return await this.#read(async () => (await readAliasText(this.#kysely)) === aliasText(aliases));
+  }
+
+  async check(): Promise<string[]> {
+    return await this.#read(() => this.#check());
+  }
+
+  async #check(): Promise<string[]> {
+    const lines = this.#db.pragma('integrity_check(20)') as { readonly integrity_check: string }[];
+    const damage = lines.map((line) => line.integrity_check).filter((line) => line !== 'ok');
+    return damage.length > 0 ? damage : await checkRules(this.#kysely);
   }
 
   async counts(filter: Filter = {}): Promise<CountRow[]> {

@@ -275,6 +275,50 @@ export function describeStoreContract(engine: string, open: () => Promise<FlakeS
       expect(c).toMatchObject({ firstAtMs: Date.UTC(2026, 0, 3, 12), bornAtMs: Date.UTC(2026, 0, 1, 12) });
     });
 
+    it('takes a renamed test for what it is called now in every read, and lets go of it again', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ day: 1, results: results('Old:F', 'Old/sub:P', 'B:P') }),
+        runRecord({ day: 2, results: results('Older:P') }),
+        runRecord({ day: 3, results: results('New:FP', 'New/sub:P') }),
+      ]);
+      const aliases = { Older: 'Old', Old: 'New', 'Old/*': 'New/*' };
+      expect(await store.hasAliases(aliases)).toBe(false);
+      await store.setAliases(aliases);
+      expect(await store.hasAliases({ Old: 'New', 'Old/*': 'New/*', Older: 'Old' })).toBe(true);
+      const rows = await store.counts();
+      expect(rows.map(({ test }) => test).sort()).toEqual(['B', 'New', 'New/sub']);
+      const renamed = rows.find(({ test }) => test === 'New');
+      expect(renamed).toMatchObject({
+        counts: { passed: 2, failed: 2 },
+        runs: 3,
+        failingCommits: 2,
+        mixedCommits: 1,
+        firstDay: 20454,
+        lastDay: 20456,
+      });
+      expect((await store.failingDays()).map(({ seriesId, failures }) => [seriesId, failures])).toEqual(
+        [1, 0, 1].map((failures) => [renamed?.seriesId, failures]),
+      );
+      expect(await store.counts({ test: 'New' })).toHaveLength(1);
+      expect(await store.counts({ test: 'Old' })).toEqual([]);
+      expect((await store.history({ test: 'New' })).map(({ test }) => test)).toEqual(['New', 'New', 'New', 'New']);
+      expect((await store.signatures({ test: 'New' })).reduce((sum, { failures }) => sum + failures, 0)).toBe(2);
+      expect((await store.attempts({ test: 'New/sub' })).length).toBe(2);
+      await store.setAliases({});
+      expect((await store.counts()).map(({ test }) => test)).toContain('Old');
+    });
+
+    it('finds nothing wrong with itself', async () => {
+      await using store = await open();
+      await store.write([
+        runRecord({ results: results('A:FP', 'B:S') }),
+        runRecord({ day: 9, results: results('A:P') }),
+      ]);
+      await store.prune(Date.UTC(2026, 0, 5));
+      expect(await store.check()).toEqual([]);
+    });
+
     it('records a run of the model, cell by cell', async () => {
       await using store = await open();
       const summary = await store.recordRun(runResult(), { pullRequest: 12 });

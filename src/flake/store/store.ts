@@ -29,6 +29,17 @@ export interface FlakeStore extends AsyncDisposable {
   rebuildRollup(): Promise<void>;
 
   /**
+   * Makes renamed tests one with what they are called now, in every read but {@link readRuns}: old name to new name, both
+   * may end in `*`. Replaces the aliases set before; {@link hasAliases} tells whether that is needed.
+   */
+  setAliases(aliases: Readonly<Record<string, string>>): Promise<void>;
+  /** Whether the database carries exactly these aliases; new tests may still lack theirs after a write. */
+  hasAliases(aliases: Readonly<Record<string, string>>): Promise<boolean>;
+
+  /** Looks for damage. @returns what is wrong, one line each; empty for a sound database */
+  check(): Promise<string[]>;
+
+  /**
    * Drops raw results of runs that began before a time, rounded down to a UTC day; their daily sums stay.
    *
    * @returns runs whose results are gone

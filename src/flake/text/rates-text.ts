@@ -5,7 +5,13 @@ import { duration, formatTable, percent, type Column } from './table.js';
 /** Rates as a table; tests that never failed are counted in the last line unless `all`. */
 export function ratesTable(
   rates: readonly FlakeRate[],
-  options: { readonly color: boolean; readonly all: boolean; readonly window: string },
+  options: {
+    readonly color: boolean;
+    readonly all: boolean;
+    readonly window: string;
+    /** Adds a column when anybody owns one of the tests. */
+    readonly ownerOf?: (rate: FlakeRate) => string | undefined;
+  },
 ): string {
   const shown = options.all ? rates : rates.filter(({ failed }) => failed > 0);
   const several = (member: 'repository' | 'package'): boolean => new Set(rates.map((rate) => rate[member])).size > 1;
@@ -34,6 +40,9 @@ export function ratesTable(
     },
     { title: 'runs', align: 'right', value: ({ runs }) => String(runs) },
     { title: 'mean time', align: 'right', value: ({ durationMs }) => duration(durationMs) },
+    ...(shown.some((rate) => options.ownerOf?.(rate) !== undefined)
+      ? [{ title: 'owner', value: (rate: FlakeRate) => options.ownerOf?.(rate) ?? '–', maxWidth: 32 }]
+      : []),
   ];
   const clean = rates.length - rates.filter(({ failed }) => failed > 0).length;
   const summary = `${rates.length} tests × environments ${options.window}; ${clean} never failed${options.all || clean === 0 ? '' : ' and are not listed (--all)'}.`;

@@ -1,0 +1,122 @@
+import { MkCiError, messageOf } from '../../errors.js';
+import type { ResultRecord, RunRecord } from '../store/record.js';
+
+/** A row of gopogh's table `db_test_cases`; names in lower case, as Postgres has them. */
+interface GopoghRow {
+  readonly pr: string | null;
+  readonly commitid: string;
+  readonly envname: string;
+  readonly testname: string;
+  readonly result: string;
+  readonly duration: number | null;
+  /** Go's `time.Time.String()` in SQLite, a timestamp in Postgres. */
+  readonly testtime: string | Date | null;
+}
+
+const QUERY = `SELECT PR AS pr, CommitId AS commitid, EnvName AS envname, TestName AS testname, Result AS result,
+  Duration AS duration, TestTime AS testtime FROM db_test_cases ORDER BY EnvName, CommitId, TestOrder`;
+
+const STATUSES = new Map([
+  ['pass', 'passed'],
+  ['fail', 'failed'],
+  ['skip', 'skipped'],
+] as const);
+
+/**
+ * Reads gopogh's database, the SQLite file or the Postgres server. Rows of one commit and environment are one run; minikube
+ * writes `commit:date:job` for the commit, so its reruns are runs of their own.
+ *
+ * @param source path or `postgres://` URL
+ * @throws {MkCiError} `DB_OPEN`, `DB_FOREIGN` when the tables are not gopogh's
+ * @see {@link https://github.com/medyagh/gopogh/blob/master/pkg/db/sqlite.go}
+ */
+export async function* readGopoghDatabase(
+  source: string,
+  { repository = '' }: { readonly repository?: string } = {},
+): AsyncGenerator<RunRecord> {
+  let rows: GopoghRow[] = [];
+  for await (const row of readRows(source)) {
+    const first = rows[0];
+    if (first !== undefined && (first.commitid !== row.commitid || first.envname !== row.envname)) {
+      yield recordOf(rows, repository);
+      rows = [];
+    }
+    rows.push(row);
+  }
+  if (rows.length > 0) yield recordOf(rows, repository);
+}
+
+async function* readRows(source: string): AsyncGenerator<GopoghRow> {
+  try {
+    if (/^postgres(ql)?:\/\//.test(source)) {
+      const { default: pg } = await import('pg');
+      const client = new pg.Client({ connectionString: source });
+      await client.connect();
+      try {
+        yield* (await client.query<GopoghRow>(QUERY)).rows;
+      } finally {
+        await client.end();
+      }
+    } else {
+      const { default: Database } = await import('better-sqlite3');
+      const db = new Database(source, { readonly: true, fileMustExist: true });
+      try {
+        yield* db.prepare<[], GopoghRow>(QUERY).iterate();
+      } finally {
+        db.close();
+      }
+    }
+  } catch (error) {
+    const message = messageOf(error);
+    const isForeign = /no such table|no such column|does not exist|not a database/.test(message);
+    throw new MkCiError(isForeign ? 'DB_FOREIGN' : 'DB_OPEN', {
+      message: `no gopogh database: ${message}`,
+      cause: error,
+      ...(isForeign
+        ? { advice: 'Name a database that gopogh wrote (tables db_test_cases, db_environment_tests).' }
+        : {}),
+    });
+  }
+}
+
+function recordOf(rows: readonly GopoghRow[], repository: string): RunRecord {
+  const [first] = rows;
+  if (first === undefined) throw new RangeError('a run has rows');
+  const [sha = ''] = first.commitid.split(':');
+  const pull = /^(?:PR-?|#)?(\d+)$/i.exec(first.pr?.trim() ?? '')?.[1];
+  return {
+    uid: `gopogh:${repository}#${first.envname}/${first.commitid}`,
+    repository,
+    environment: first.envname,
+    suite: 'gopogh',
+    ...(sha === '' ? {} : { commit: { sha } }),
+    ...(pull === undefined || Number(pull) === 0 ? {} : { pullRequest: Number(pull) }),
+    startedAtMs: timeOf(first.testtime),
+    complete: true,
+    origin: 'gopogh',
+    results: rows.map(resultOf),
+  };
+}
+
+function resultOf({ testname, result, duration }: GopoghRow): ResultRecord {
+  return {
+    package: '',
+    name: testname,
+    attempt: 1,
+    status: STATUSES.get(result.toLowerCase() as 'pass' | 'fail' | 'skip') ?? 'notrun',
+    ...(duration === null ? {} : { durationMs: Math.max(0, duration * 1000) }),
+  };
+}
+
+/** `2023-06-01 12:00:00 +0000 UTC` of Go; 0 for what is no time. */
+function timeOf(value: string | Date | null): number {
+  if (value === null) return 0;
+  if (value instanceof Date) return value.getTime();
+  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)? ([+-]\d\d)(\d\d)/.exec(value);
+  const time = Date.parse(
+    match === null
+      ? value
+      : `${match[1] ?? ''}T${match[2] ?? ''}${(match[3] ?? '').slice(0, 4)}${match[4] ?? ''}:${match[5] ?? ''}`,
+  );
+  return Number.isNaN(time) ? 0 : time;
+}
