@@ -15,7 +15,7 @@ const mayImport = {
   cluster: [...base, 'drivers'],
   runner: [...base, 'cluster', 'drivers', 'results', 'config'],
   flake: ['errors', 'log', 'version', 'results'],
-  report: ['errors', 'log', 'version', 'results', 'flake'],
+  report: ['errors', 'files', 'log', 'version', 'results', 'flake'],
   github: [...base, 'results', 'flake', 'report'],
   server: [...base, 'flake', 'report', 'results'],
 };

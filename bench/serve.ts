@@ -214,6 +214,7 @@ try {
   // A run every two seconds: 400 results each, more than a fleet of 20 environments records.
   const writing = (async () => {
     for (const run of runs(runCount, runCount + 1_000)) {
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- changed by the measurement below
       if (!recording) break;
       await store.write([{ ...run, uid: `${run.uid}/${String(Date.now())}` }]);
       recorded += 1;

@@ -15,6 +15,7 @@ describe('the catalogue', () => {
       RES: [10],
       HOST: [30],
       BND: [10, 30],
+      IMG: [30, 50],
       DRV: [50],
       NET: [70],
       K8S: [80, 90, 100],

@@ -21,7 +21,11 @@ describe('makeFolder', () => {
   it('makes what is missing with its mode, and leaves what is there', async () => {
     await using folder = await createTemporaryFolder();
     const path = join(folder.path, 'a', 'b', 'c');
-    await Promise.all([1, 2, 3].map(async () => await makeFolder(path, { mode: 0o700 })));
+    await Promise.all(
+      [1, 2, 3].map(async () => {
+        await makeFolder(path, { mode: 0o700 });
+      }),
+    );
     expect((await stat(path)).mode & 0o777).toBe(0o700);
     await writeFile(join(path, 'kept'), '');
     await makeFolder(path);

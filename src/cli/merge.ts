@@ -71,7 +71,6 @@ async function writeRun(
   const log = openEventLog(folder.events);
   try {
     for (const event of merged.events) log.append(event);
-    log.sync();
   } finally {
     log.close();
   }

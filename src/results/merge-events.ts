@@ -56,7 +56,7 @@ export function mergeEvents(shards: readonly ShardRun[]): MergedRun {
   let endedAt = whole.endedAt;
   for (const { run, events, folder } of distinct) {
     const rename = new Map<string, string>();
-    const told = new Set(events.flatMap((event) => ('cell' in event && event.cell !== undefined ? [event.cell] : [])));
+    const told = new Set(events.flatMap((event) => ('cell' in event ? [event.cell] : [])));
     for (const { id, environment, suite, shard } of run.cells) {
       const info = { id, environment, suite, ...(shard === undefined ? {} : { shard }) };
       // A run that only planned the cell says nothing about it.
@@ -125,7 +125,7 @@ function startedOf({ events }: ShardRun): Started | undefined {
 }
 
 function renamed(event: RunEvent, names: ReadonlyMap<string, string>): RunEvent {
-  if (!('cell' in event) || event.cell === undefined) return event;
+  if (!('cell' in event)) return event;
   const cell = names.get(event.cell) ?? event.cell;
   if (cell === event.cell) return event;
   return event.type === 'attempt-started' && event.folder !== undefined

@@ -213,7 +213,7 @@ describe('the dashboard over a history', () => {
       ...store,
       dataVersion: async () =>
         await Promise.reject(new MkCiError('DB_CORRUPT', { message: '/home/somebody/flake.db' })),
-    } as FlakeStore);
+    });
     const response = await broken.request('/api/pages/overview');
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain('somebody');

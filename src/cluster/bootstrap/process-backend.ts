@@ -10,10 +10,16 @@ export function createProcessBackend(options: ProcessClustersOptions): ClusterBa
   return {
     startMs: 120_000,
     start: async (spec, call, have, startOptions) => await processes.start(spec, call, have, startOptions),
-    stop: async (record, call) => await processes.stop(record, call),
-    pause: async (record, call) => await processes.pause(record, call),
+    stop: async (record, call) => {
+      await processes.stop(record, call);
+    },
+    pause: async (record, call) => {
+      await processes.pause(record, call);
+    },
     unpause: async (record, call) => await processes.unpause(record, call),
-    remove: async (record, call) => await processes.remove(record, call),
+    remove: async (record, call) => {
+      await processes.remove(record, call);
+    },
     status: async (name, paths) => statusOf(name, paths, await processes.facts(paths)),
     saveLogs: async (request) => {
       const { record, paths } = request;

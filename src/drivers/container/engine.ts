@@ -113,12 +113,7 @@ export function createEngine({ traits, exec }: EngineOptions): Engine {
     volume: async (name, signal) => (await inspect(['volume', 'inspect'], [name], readVolume, signal))[0],
     imageId: async (reference, signal) =>
       (
-        await inspect(
-          ['image', 'inspect'],
-          [reference],
-          (value) => textOf(value['Id']).replace(/^sha256:/, ''),
-          signal,
-        )
+        await inspect(['image', 'inspect'], [reference], (value) => textOf(value['Id']).replace(/^sha256:/, ''), signal)
       )[0],
     createVolume: async (name, labels, signal) => {
       await act(['volume', 'create', ...labelFlags(labels), name], signal);

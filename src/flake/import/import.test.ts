@@ -111,7 +111,7 @@ describe('writeParquet', () => {
     const path = join(folder, 'history.parquet');
     expect(await writeParquet(path, records)).toBe(4);
     expect(readFileSync(path).subarray(0, 4).toString()).toBe('PAR1');
-    const rows = await parquetReadObjects({ file: await asyncBufferFromFile(path) });
+    const rows: Record<string, unknown>[] = await parquetReadObjects({ file: await asyncBufferFromFile(path) });
     expect(rows.map(({ test, attempt, status }) => [test, attempt, status])).toEqual([
       ['A', 1, 'failed'],
       ['A', 2, 'passed'],

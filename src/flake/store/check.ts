@@ -39,7 +39,7 @@ export async function checkRules(db: Kysely<Schema>): Promise<string[]> {
   const problems: string[] = [];
   for (const [what, query] of RULES) {
     const { rows } = await sql.raw<{ n: number }>(query).execute(db);
-    const count = Number(rows[0]?.n ?? 0);
+    const count = rows[0]?.n ?? 0;
     if (count > 0) problems.push(`${what}: ${count}`);
   }
   return problems;
