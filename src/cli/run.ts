@@ -13,6 +13,7 @@ import { exec } from '../exec.js';
 import { identifySelf } from '../process.js';
 import { countTests } from '../results/counts.js';
 import type { RunResult } from '../results/model.js';
+import { plural } from '../results/text.js';
 import { runFolderAt, runIdOf, type RunFolder } from '../results/run-folder.js';
 import {
   createRunTerminal,
@@ -100,7 +101,9 @@ export async function runCommand(
   const out = resolve(context.cwd, flags.out ?? join(config.folder, '.mk-ci', 'runs'));
   const folder = runFolderAt(join(out, runId));
   const git = await readGitFacts(exec, config.folder, context.signal);
-  context.log.info(`run ${runId}: ${plan.cells.length} cells in ${plan.environments.length} environments`);
+  context.log.info(
+    `run ${runId}: ${plural(plan.cells.length, 'cell')} in ${plural(plan.environments.length, 'environment')}`,
+  );
   const clusters = await deps.createClusters({ runId, plan });
   const terminal = createRunTerminal({
     write: context.stderr,

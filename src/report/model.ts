@@ -16,6 +16,7 @@ import { compareRuns } from '../results/compare-runs.js';
 import { ancestorOf, failsWithoutReason } from '../results/family.js';
 import { pageComparison } from './compare.js';
 import { linksOf } from './links.js';
+import { plural } from './shared/format.js';
 import { cut } from './shared/visible.js';
 import type {
   PageAttempt,
@@ -153,10 +154,6 @@ export function verdictOf(run: RunResult): Verdict {
     word: 'passed',
     sentence: `All ${plural(tests, 'test')} passed${counts.skipped > 0 ? ` or were skipped` : ''}.`,
   };
-}
-
-function plural(count: number, word: string): string {
-  return `${count.toLocaleString('en-US')} ${word}${count === 1 ? '' : 's'}`;
 }
 
 function times(count: number): string {

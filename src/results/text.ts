@@ -19,3 +19,8 @@ export function isLowSurrogate(code: number): boolean {
 export function toWellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd');
 }
+
+/** `1 test`, `1,200 tests`. */
+export function plural(count: number, word: string, many = `${word}s`): string {
+  return `${count.toLocaleString('en-US')} ${count === 1 ? word : many}`;
+}

@@ -1,4 +1,5 @@
-import { plural, safeCode, safeFence, safeLink, safeText } from '../text/safe.js';
+import { plural } from '../../results/text.js';
+import { safeCode, safeFence, safeLink, safeText } from '../text/safe.js';
 import {
   commentMarker,
   encodeState,

@@ -105,7 +105,3 @@ export function cutText(text: string, most: number): string {
   const head = Math.ceil((most - 1) * 0.6);
   return `${characters.slice(0, head).join('')}…${characters.slice(characters.length - (most - 1 - head)).join('')}`;
 }
-
-export function plural(count: number, word: string, many = `${word}s`): string {
-  return `${count.toLocaleString('en-US')} ${count === 1 ? word : many}`;
-}
