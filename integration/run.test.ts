@@ -197,7 +197,7 @@ describe('signals', () => {
     await using slow = await startFakeApiServer(folder.path, 4000);
     await project({ a: { script: JSON_PASS('TestA') } });
     const program = startMkCi(runArgs(), { cwd: folder.path, env: { ...env, KUBECONFIG: slow.kubeconfig } });
-    await program.sees('1 cells');
+    await program.sees('1 cell');
     await until(() => existsSync(out()));
     program.signal('SIGINT');
     expect((await program.ended).exitCode).toBe(130);

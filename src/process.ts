@@ -165,6 +165,13 @@ export function exitCodeOfSignal(signal: NodeJS.Signals): number {
   return 128 + constants.signals[signal];
 }
 
+/** The signal that an exit code means by the same rule; only those that end a process by a fault or from outside. */
+export function signalOfExitCode(exitCode: number): NodeJS.Signals | undefined {
+  return ENDING_SIGNALS.find((signal) => exitCodeOfSignal(signal) === exitCode);
+}
+
+const ENDING_SIGNALS = ['SIGINT', 'SIGILL', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGKILL', 'SIGSEGV', 'SIGTERM'] as const;
+
 function isNoSuchProcess(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ESRCH';
 }

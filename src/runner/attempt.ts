@@ -7,6 +7,7 @@ import { lastLines, startProcess, type Argv, type ProcessEnd } from '../exec.js'
 import type { Labels } from '../process.js';
 import { outputError } from '../results/event-log.js';
 import type { TestId } from '../results/model.js';
+import { plural } from '../results/text.js';
 import type { Emit, Format } from '../results/reader.js';
 import type { AttemptFolder } from '../results/run-folder.js';
 import { endLabelledProcesses } from './leftovers.js';
@@ -106,7 +107,7 @@ export async function runAttempt(spec: AttemptSpec): Promise<AttemptEnd> {
   const left = await endLabelledProcesses(spec.labels);
   if (left.length > 0) {
     const names = left.slice(0, 5).map((process) => `${process.pid} ${process.command.slice(0, 80)}`);
-    const message = `the suite left ${left.length} processes running, which were ended: ${names.join(', ')}${left.length > 5 ? ' …' : ''}`;
+    const message = `the suite left ${plural(left.length, 'process', 'processes')} running, ended then: ${names.join(', ')}${left.length > 5 ? ' …' : ''}`;
     emit({ type: 'repair', kind: 'left-processes', message, count: left.length });
   }
 

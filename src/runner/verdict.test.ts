@@ -37,7 +37,7 @@ describe('problemsOf', () => {
       'RUN_SUITE_EXIT: the suite was ended by SIGSEGV though all tests passed',
     ]);
     expect(codes({ exitCode: 2, tests: ['passed', 'notrun'], packages: [{ status: 'notrun' }] })).toEqual([
-      'RUN_SUITE_EXIT: the suite exited 2 with 1 tests unfinished',
+      'RUN_SUITE_EXIT: the suite exited 2 with 1 test unfinished',
     ]);
     expect(codes({ tests: [], format: undefined })).toEqual([
       'RUN_NO_TESTS: the suite exited 0 and reported no test, its output has no known format',
@@ -46,9 +46,22 @@ describe('problemsOf', () => {
       'RUN_NO_TESTS: the suite exited 0 and reported no test',
     ]);
     expect(codes({ timedOut: true, exitCode: undefined, signal: 'SIGTERM', tests: ['passed', 'timedout'] })).toEqual([
-      'RUN_SUITE_TIMEOUT: the suite was ended after 1 min, 1 tests unfinished',
+      'RUN_SUITE_TIMEOUT: the suite was ended after 1 min, 1 test unfinished',
     ]);
     expect(codes({ startProblem: 'x (not found)', tests: [] })).toEqual(['RUN_SUITE_START: x (not found)']);
+  });
+
+  it('names the signal that ended a suite, also when a test failed before, and behind a shell', () => {
+    expect(codes({ exitCode: undefined, signal: 'SIGKILL', tests: ['failed', 'passed'] })).toEqual([
+      'RUN_SUITE_EXIT: the suite was ended by SIGKILL',
+    ]);
+    expect(codes({ exitCode: 139, packages: [{ status: 'failed' }] })).toEqual([
+      'RUN_SUITE_EXIT: the suite exited 139 (128 + SIGSEGV)',
+    ]);
+    expect(codes({ exitCode: 137, tests: ['notrun'] })).toEqual([
+      'RUN_SUITE_EXIT: the suite exited 137 (128 + SIGKILL) with 1 test unfinished',
+    ]);
+    expect(codes({ exitCode: 250, tests: ['failed'] })).toEqual([]);
   });
 });
 

@@ -1,5 +1,7 @@
+import { signalOfExitCode } from '../process.js';
 import { worstStatus } from '../results/counts.js';
 import { isBad, type PackageResult, type RunError, type Status, type TestResult } from '../results/model.js';
+import { plural } from '../results/text.js';
 
 /** How the process of a suite ended, and what was seen of tests in its output. */
 export interface AttemptFacts {
@@ -38,8 +40,7 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
   }
   if (facts.aborted) return [];
   const problems: AttemptProblem[] = [];
-  const ending =
-    facts.signal === undefined ? `exited ${facts.exitCode ?? 'without a code'}` : `was ended by ${facts.signal}`;
+  const ending = howItEnded(facts);
   const all = [...facts.tests, ...facts.packages.map(({ status }) => status)];
   // What never ended is a victim of the bad end, not its reason.
   const explained = all.some((status) => isBad(status) && status !== 'notrun');
@@ -48,7 +49,7 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
     const unfinished = facts.tests.filter((status) => status === 'timedout').length;
     problems.push({
       code: 'RUN_SUITE_TIMEOUT',
-      message: `the suite was ended after ${minutes >= 1 ? `${round(minutes)} min` : `${round(facts.timeoutMs / 1000)} s`}, ${unfinished} tests unfinished`,
+      message: `the suite was ended after ${minutes >= 1 ? `${round(minutes)} min` : `${round(facts.timeoutMs / 1000)} s`}, ${plural(unfinished, 'test')} unfinished`,
       infrastructure: false,
       ...output,
     });
@@ -60,10 +61,10 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
       infrastructure: false,
       ...output,
     });
-  } else if ((facts.exitCode !== 0 || facts.signal !== undefined) && !explained) {
+  } else if (isKilled(facts) || (facts.exitCode !== 0 && !explained)) {
     problems.push({
       code: 'RUN_SUITE_EXIT',
-      message: `the suite ${ending} ${howTestsEnded(facts.tests)}`,
+      message: `the suite ${ending}${explained ? '' : ` ${howTestsEnded(facts.tests)}`}`,
       infrastructure: false,
       ...output,
     });
@@ -90,9 +91,21 @@ export function cellStatus(
   return tests.length === 0 ? 'notrun' : worstStatus(tests.map(({ status }) => status));
 }
 
+/** By a signal, also behind a shell: failed tests do not explain it, and tests that should have come after it are missing. */
+function isKilled({ exitCode, signal }: AttemptFacts): boolean {
+  return signal !== undefined || signalOfExitCode(exitCode ?? 0) !== undefined;
+}
+
+function howItEnded({ exitCode, signal }: AttemptFacts): string {
+  if (signal !== undefined) return `was ended by ${signal}`;
+  if (exitCode === undefined) return 'exited without a code';
+  const behind = signalOfExitCode(exitCode);
+  return behind === undefined ? `exited ${exitCode}` : `exited ${exitCode} (128 + ${behind})`;
+}
+
 function howTestsEnded(tests: readonly Status[]): string {
   const unfinished = tests.filter((status) => status === 'notrun').length;
-  if (unfinished > 0) return `with ${unfinished} tests unfinished`;
+  if (unfinished > 0) return `with ${plural(unfinished, 'test')} unfinished`;
   return `though all tests ${tests.includes('passed') ? 'passed' : 'were skipped'}`;
 }
 

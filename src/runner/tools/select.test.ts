@@ -81,7 +81,7 @@ describe('planRerun', () => {
     ]);
     expect(plan.steps).toEqual([['go', 'test', '-json', '-count=1', '-run', '^TestB$', 'p']]);
     expect(plan.selection).toEqual([{ package: 'p', name: 'TestB' }]);
-    expect(plan.note).toContain('1 failed tests run again');
+    expect(plan.note).toContain('rerun of 1 failed test:');
   });
 
   it('runs a Go package in whole when it ended before its tests did, or failed by itself', () => {

@@ -2,6 +2,7 @@ import { exec, formatArgv, type Argv } from '../../exec.js';
 import { messageOf } from '../../errors.js';
 import type { Labels } from '../../process.js';
 import { isBad, type PackageResult, type TestId, type TestResult } from '../../results/model.js';
+import { plural } from '../../results/text.js';
 import { argvOf, expandVariables, nameVariables, splitCommand } from '../command-words.js';
 import type { PlannedCell } from '../plan.js';
 import { assignShards } from '../shards.js';
@@ -198,6 +199,6 @@ export function planRerun(cell: PlannedCell, facts: RerunFacts): RerunPlan {
   return {
     steps: calls.map((args): Argv => [...found.front, ...args]),
     selection: [...failed, ...others.filter(({ id }) => inWhole.has(id.package))].map(({ id }) => id),
-    note: `${failed.length} failed tests run again: ${calls.map((args) => formatArgv(nameVariables([...found.front, ...args])).slice(0, 300)).join('; ')}`,
+    note: `rerun of ${failed.length === 0 ? plural(wholePackages.length, 'package') : plural(failed.length, 'failed test')}: ${calls.map((args) => formatArgv(nameVariables([...found.front, ...args])).slice(0, 300)).join('; ')}`,
   };
 }

@@ -1,7 +1,7 @@
 import type { Environment } from '../../config/index.js';
 import type { Limits, Load } from '../admission.js';
 import type { PlannedCell, RunPlan } from '../plan.js';
-import { seconds } from './run-view.js';
+import { seconds } from './line-text.js';
 import { formatTable } from './summary.js';
 
 /** The plan for people; ends with a line feed. */

@@ -1,6 +1,8 @@
 import { isFlaky } from '../../results/counts.js';
 import type { RunEvent } from '../../results/events.js';
 import { isBad, testKey, type Status, type TestId } from '../../results/model.js';
+import { failureText } from './failure-text.js';
+import { oneLine, seconds } from './line-text.js';
 
 /** What the terminal knows of a run; changed only by {@link addToView}. */
 export interface ViewState {
@@ -81,7 +83,7 @@ export function addToView(view: ViewState, event: RunEvent): readonly ViewLine[]
       return endTest(view, event);
     case 'package-ended': {
       if (!isBad(event.status) || event.failure === undefined) return [];
-      return [{ tone: 'bad', text: `✗ ${event.cell}: ${event.package}: ${oneLine(event.failure.message)}` }];
+      return [{ tone: 'bad', text: `✗ ${event.cell}: ${failureText(event.package, event.status, event.failure)}` }];
     }
     case 'repair':
       return event.kind.startsWith('left-') || event.kind === 'rerun' || event.kind === 'selection'
@@ -123,9 +125,9 @@ function endTest(view: ViewState, event: Extract<RunEvent, { type: 'test-ended' 
   if (!isBad(event.status)) return [];
   view.failures += 1;
   if (view.failures > MAX_NAMED_FAILURES) return [];
-  const reason = event.failure === undefined ? '' : `: ${oneLine(event.failure.message)}`;
   const more = view.failures === MAX_NAMED_FAILURES ? ' (further failures are in the report)' : '';
-  return [{ tone: 'bad', text: `✗ ${event.cell}: ${event.test.name} ${event.status}${reason}${more}` }];
+  const text = failureText(event.test.name, event.status, event.failure);
+  return [{ tone: 'bad', text: `✗ ${event.cell}: ${text}${more}` }];
 }
 
 /** The lines below the ones that stay: what runs now and how far it is. Each is cut to the width. */
@@ -190,24 +192,6 @@ function progressBar(done: number, total: number): string {
   const width = 20;
   const full = total === 0 ? 0 : Math.round((done / total) * width);
   return `[${'='.repeat(full)}${' '.repeat(width - full)}]`;
-}
-
-/** `0.4 s`, `12 s`, `3 min 5 s`. */
-export function seconds(durationMs: number): string {
-  const total = Math.max(0, durationMs) / 1000;
-  if (total < 10) return `${total.toFixed(1)} s`;
-  const whole = Math.round(total);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
-/** Text from outside on one line, without control characters that a terminal would act on. */
-export function oneLine(text: string): string {
-  const line = text
-    // eslint-disable-next-line no-control-regex -- escape sequences are what is taken out
-    .replaceAll(/\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g, '')
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .trim();
-  return line.length > 300 ? `${line.slice(0, 299)}…` : line;
 }
 
 function cut(line: string, columns: number): string {

@@ -1,6 +1,7 @@
 import { countTests, totalOf } from '../../results/counts.js';
-import { isBad, type RunResult } from '../../results/model.js';
-import { oneLine, seconds } from './run-view.js';
+import { isBad, type CellResult, type RunResult } from '../../results/model.js';
+import { failureText } from './failure-text.js';
+import { oneLine, seconds } from './line-text.js';
 
 const MAX_FAILURES = 20;
 
@@ -21,14 +22,7 @@ export function runSummary(run: RunResult): string {
     ];
   });
   const lines = [...formatTable(['cell', 'status', 'tests', 'passed', 'failed', 'flaky', 'skipped', 'time'], rows)];
-  const failures = run.cells.flatMap((cell) =>
-    cell.tests
-      .filter((test) => isBad(test.status))
-      .map((test) => {
-        const reason = test.attempts.findLast(({ failure }) => failure !== undefined)?.failure?.message;
-        return `${cell.id}: ${test.id.name} ${test.status}${reason === undefined ? '' : `: ${oneLine(reason)}`}`;
-      }),
-  );
+  const failures = run.cells.flatMap((cell) => failuresOf(cell).map((text) => `${cell.id}: ${text}`));
   const flaky = run.cells.flatMap((cell) =>
     cell.tests.filter((test) => test.flaky && !isBad(test.status)).map((test) => `${cell.id}: ${test.id.name}`),
   );
@@ -36,6 +30,21 @@ export function runSummary(run: RunResult): string {
   section(lines, 'Flaky, passed in a rerun', flaky);
   section(lines, 'Errors', [...errorLines(run)]);
   return `${lines.join('\n')}\n`;
+}
+
+/** Failed tests, then packages that failed by themselves: for the others their tests say why. */
+function failuresOf({ tests, packages }: CellResult): string[] {
+  const bad = tests.filter(({ status }) => isBad(status));
+  const explained = new Set(bad.map(({ id }) => id.package));
+  return [
+    ...bad.map((test) => {
+      const failure = test.attempts.findLast((attempt) => attempt.failure !== undefined)?.failure;
+      return failureText(test.id.name, test.status, failure);
+    }),
+    ...packages
+      .filter((item) => isBad(item.status) && !explained.has(item.package))
+      .map((item) => failureText(item.package, item.status, item.failure)),
+  ];
 }
 
 /** One line for each message, however many cells have it. */
