@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -134,6 +134,37 @@ describe('mk-ci report', () => {
     const junit = join(folder, 'out/junit.xml');
     await call([path, '--junit', junit]);
     expect(await readFile(junit, 'utf8')).toContain('<testcase');
+  });
+
+  it('puts the logs into the page or beside it, as it is told', async () => {
+    const path = await write('go.jsonl', GO + '{"Action":"output","Package":"p","Output":"a line\\n"}\n');
+    const logs = () =>
+      readdir(join(folder, 'out/log/r')).then(
+        (files) => files.length,
+        () => 0,
+      );
+    const html = join(folder, 'out/r.html');
+    await call([path, '--html', html]);
+    expect(await logs()).toBe(0);
+    await call([path, '--html', html, '--no-single-file']);
+    expect(await logs()).toBe(2);
+    await call([path, '--html', html, '--single-file']);
+    expect(await logs()).toBe(0);
+    expect(await readFile(html, 'utf8')).toContain('id="block-0-0"');
+  });
+
+  it('calls a report by its files when nobody names it', async () => {
+    const path = await write('nightly.jsonl', GO);
+    await write('more/other.jsonl', GO);
+    const html = join(folder, 'r.html');
+    const titleOf = async (...args: string[]) => {
+      await call([...args, '--html', html], GO);
+      return /<title>(.*?)<\/title>/.exec(await readFile(html, 'utf8'))?.[1];
+    };
+    expect(await titleOf(path)).toContain('nightly.jsonl');
+    expect(await titleOf(path, '-', join(folder, 'more'))).toContain('nightly.jsonl and 2 more');
+    expect(await titleOf('-')).toContain('Standard input');
+    expect(await titleOf(path, '--title', 'Nightly')).toContain('Nightly');
   });
 
   it('says for people what was repaired', async () => {

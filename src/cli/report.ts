@@ -19,6 +19,8 @@ interface ReportOptions {
   readonly title?: string;
   readonly json?: boolean;
   readonly failOnFailed?: boolean;
+  /** Absent: by size. */
+  readonly singleFile?: boolean;
   /** Earlier runs, as inputs. */
   readonly against: readonly string[];
   readonly database?: string;
@@ -40,6 +42,9 @@ export function build(context: CliContext): Command {
     .option('--against <input>', 'earlier run to compare with: folder, file or glob; may be repeated', collect, [])
     .option('--database <file>', 'flake database, file or postgres:// URL: history of each failure');
   for (const output of REPORT_OUTPUTS) command.option(`--${output.option} <file>`, output.description);
+  command
+    .option('--single-file', 'logs into the page, whatever its size (by default when it stays under 20 MB)')
+    .option('--no-single-file', 'logs always beside the page, in log/');
   command.addHelpText(
     'after',
     '\nWithout an output, the files of a run that was killed are completed in its folder.\n' +
@@ -59,7 +64,7 @@ async function report(inputs: readonly string[], options: ReportOptions, context
       const path = options[option];
       if (typeof path !== 'string') continue;
       const open = await load();
-      outputs.push(await open(path, { signal: context.signal }));
+      outputs.push(await open(path, { signal: context.signal, singleFile: options.singleFile }));
     }
     const read = await readReport({
       inputs,

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 
 import {
   isBad,
@@ -26,6 +26,19 @@ export function cellIdOf(path: string, taken: ReadonlySet<string>): string {
   let id = name;
   for (let next = 2; taken.has(id); next += 1) id = `${name}-${String(next)}`;
   return id;
+}
+
+/**
+ * What to call a report of files: the name of the one that was given, and how many there were behind it.
+ *
+ * @param words as given on the command line
+ * @param read how many of what they stand for could be read
+ */
+export function titleOfInputs(words: readonly string[], read: number): string {
+  const [first = '-'] = words;
+  const name = first === '-' ? 'Standard input' : basename(resolve(first)) || first;
+  if (words.length === 1) return read > 1 ? `${name} (${String(read)} files)` : name;
+  return read > 1 ? `${name} and ${String(read - 1)} more` : name;
 }
 
 export interface ForeignInput {

@@ -19,6 +19,8 @@ export type OpenReportOutput = (path: string, options: OutputOptions) => Promise
 
 export interface OutputOptions {
   readonly signal: AbortSignal;
+  /** Whether logs go into the page. @default when it stays under 20 MB */
+  readonly singleFile?: boolean | undefined;
 }
 
 /** An output in progress. Disposed before `finish`, it leaves nothing behind. */
@@ -66,8 +68,8 @@ export const REPORT_OUTPUTS: readonly ReportOutput[] = [
     description: 'page with all logs, opened from disk',
     load: async () => {
       const { addClusterLogs, openReport } = await import('../../report/index.js');
-      return async (htmlPath, { signal }) => {
-        const report = await openReport({ htmlPath });
+      return async (htmlPath, { signal, singleFile }) => {
+        const report = await openReport({ htmlPath, ...(singleFile === undefined ? {} : { singleFile }) });
         return {
           log: (source) => report.log(source),
           finish: async (run, { against, history } = {}) => {

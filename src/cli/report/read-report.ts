@@ -16,7 +16,7 @@ import {
 import { findInputs, readInput, type FoundInput } from '../../results/input/index.js';
 import type { Background } from './background.js';
 import { readAttemptLog } from './attempt-log.js';
-import { cellIdOf, cellOfInput, joinParts } from './cell-of-input.js';
+import { cellIdOf, cellOfInput, joinParts, titleOfInputs } from './cell-of-input.js';
 import {
   summaryOfCells,
   summaryOfError,
@@ -25,6 +25,7 @@ import {
   type ReportSummary,
 } from './input-summary.js';
 import type { LogSink, OpenOutput } from './outputs.js';
+import { keepHeapSteady } from './steady-heap.js';
 
 export interface ReadReportOptions {
   /** As given on the command line: files, folders, globs, `-`. */
@@ -61,6 +62,7 @@ export interface ReportRead {
  * @throws {MkCiError} the error of an input when none could be read; errors of the outputs
  */
 export async function readReport(options: ReadReportOptions): Promise<ReportRead> {
+  keepHeapSteady();
   const now = options.now.toISOString();
   const inputs: InputSummary[] = [];
   const errors: MkCiError[] = [];
@@ -92,7 +94,9 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
   if (inputs.length === errors.length) {
     throw errors[0] ?? new MkCiError('CLI_NO_INPUT', { message: `no test output in ${options.inputs.join(', ')}` });
   }
-  const { runId, toolVersion, title } = options;
+  const { runId, toolVersion } = options;
+  // A run knows what it is called; files have their names only.
+  const title = options.title ?? (runs.length > 0 ? undefined : titleOfInputs(options.inputs, cells.length));
   const run = joinParts({ runId, toolVersion, title, now, runs, cells });
   const background = (await options.background?.(run)) ?? {};
   for (const output of options.outputs) await output.finish(run, background);

@@ -129,15 +129,15 @@ function cardFoot(context: Context, test: PageTest, attempt: PageAttempt | undef
     ),
   );
   if ((test.attempts?.length ?? 0) > 1) {
-    const tries = element('span', { class: 'tries' }, `${String(test.attempts?.length ?? 0)} attempts: `);
-    for (const one of test.attempts ?? []) {
+    const tries = element('span', { class: 'tries' });
+    for (const [index, one] of (test.attempts ?? []).entries()) {
       tries.append(
+        index === 0 ? 'Attempts: ' : ', then ',
         element(
           'a',
           { class: `s-${one.status}`, href: formatRoute(routeOfTest(data, test, one.attempt)) },
-          `${String(one.attempt)} ${one.status}`,
+          `#${String(one.attempt)} ${one.status}`,
         ),
-        ' ',
       );
     }
     foot.append(tries);
