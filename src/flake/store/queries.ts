@@ -28,58 +28,110 @@ const currentTest = sql<number>`coalesce(own_test.alias_of, own_test.id)`;
 
 export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promise<CountRow[]> {
   // Names are read once a series and not once a day.
-  const names = new Map((await readNames(db, filter)).map((row) => [row.seriesId, row]));
-  const rows = await inWindow(
+  const names = await readNames(db, filter);
+  const passes = new Map((await readPasses(db, filter)).map((row) => [row.seriesId, row]));
+  const others = new Map((await readOthers(db, filter)).map((row) => [row.seriesId, row]));
+  const commits = await readFailingCommits(db, filter);
+  const rows: CountRow[] = [];
+  for (const name of names) {
+    const sums = passes.get(name.seriesId);
+    if (sums === undefined) continue;
+    const other = others.get(name.seriesId) ?? NOTHING_ELSE;
+    const { failing, mixed } = commits.get(name.seriesId) ?? NO_COMMITS;
+    rows.push({
+      seriesId: name.seriesId,
+      repository: name.repository,
+      environment: name.environment,
+      package: name.package,
+      test: name.test,
+      counts: {
+        passed: sums.passed,
+        failed: other.failed,
+        skipped: other.skipped,
+        error: other.error,
+        timedout: other.timedout,
+        notrun: other.notrun,
+      },
+      runs: sums.runs,
+      failedRuns: other.failedRuns,
+      mixedRuns: other.mixedRuns,
+      failingCommits: failing,
+      mixedCommits: mixed,
+      passedMs: sums.passedMs,
+      failedMs: other.failedMs,
+      clusters: sums.days - other.emptyDays,
+      clusterSquares: other.clusterSquares,
+      firstDay: sums.firstDay,
+      lastDay: sums.lastDay,
+    });
+  }
+  return names.some(({ isRenamed }) => isRenamed === 1) ? joinAliases(rows) : rows;
+}
+
+/** On SQLite `cross` fixes the order: series by series, each with a seek to the window, in the order of grouping. */
+function dailySums(db: Kysely<Schema>, filter: Filter) {
+  return inWindow(
     db
       .selectFrom('series')
-      // On SQLite `cross` fixes the order: series by series, each with a seek to the window, in the order of grouping.
       .crossJoin('daily')
       .whereRef('daily.series_id', '=', 'series.id')
       .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id'))),
     filter,
-  )
-    .groupBy('series.id')
+  ).groupBy('series.id');
+}
+
+async function readPasses(db: Kysely<Schema>, filter: Filter) {
+  return await dailySums(db, filter)
     .select([
       'series.id as seriesId',
       total('daily.passed').as('passed'),
+      total('daily.runs').as('runs'),
+      total('daily.passed_ms').as('passedMs'),
+      sql<number>`cast(count(*) as double precision)`.as('days'),
+      sql<number>`min(daily.day)`.as('firstDay'),
+      sql<number>`max(daily.day)`.as('lastDay'),
+    ])
+    .execute();
+}
+
+/** Series that did more than pass. The condition is that of the index `daily_other`, which holds all that is read. */
+async function readOthers(db: Kysely<Schema>, filter: Filter) {
+  return await dailySums(db, filter)
+    .where(sql<boolean>`daily.failed + daily.skipped + daily.error + daily.timedout + daily.notrun > 0`)
+    .select([
+      'series.id as seriesId',
+      // A day without an attempt that passed or failed has another one, so that all such days are here.
+      sql<number>`cast(count(*) - count(nullif(daily.runs, 0)) as double precision)`.as('emptyDays'),
       total('daily.failed').as('failed'),
       total('daily.skipped').as('skipped'),
       total('daily.error').as('error'),
       total('daily.timedout').as('timedout'),
       total('daily.notrun').as('notrun'),
-      total('daily.runs').as('runs'),
       total('daily.failed_runs').as('failedRuns'),
       total('daily.mixed_runs').as('mixedRuns'),
-      total('daily.passed_ms').as('passedMs'),
       total('daily.failed_ms').as('failedMs'),
-      sql<number>`cast(sum(case when daily.runs > 0 then 1 else 0 end) as double precision)`.as('clusters'),
       sql<number>`cast(sum(case when daily.failed + daily.timedout > 0
         then 1.0 * (daily.failed + daily.timedout) * (daily.failed + daily.timedout)
           / (daily.passed + daily.failed + daily.timedout)
         else 0 end) as double precision)`.as('clusterSquares'),
-      sql<number>`min(daily.day)`.as('firstDay'),
-      sql<number>`max(daily.day)`.as('lastDay'),
     ])
-    .orderBy('series.id')
     .execute();
-  const commits = await readFailingCommits(db, filter);
-  return joinAliases(
-    rows.flatMap((row) => {
-      const name = names.get(row.seriesId);
-      if (name === undefined) return [];
-      const { passed, failed, skipped, error, timedout, notrun, ...rest } = row;
-      return [
-        {
-          ...name,
-          ...rest,
-          counts: { passed, failed, skipped, error, timedout, notrun },
-          failingCommits: commits.get(row.seriesId)?.failing ?? 0,
-          mixedCommits: commits.get(row.seriesId)?.mixed ?? 0,
-        },
-      ];
-    }),
-  );
 }
+
+const NOTHING_ELSE = {
+  emptyDays: 0,
+  failed: 0,
+  skipped: 0,
+  error: 0,
+  timedout: 0,
+  notrun: 0,
+  failedRuns: 0,
+  mixedRuns: 0,
+  failedMs: 0,
+  clusterSquares: 0,
+} as const;
+
+const NO_COMMITS = { failing: 0, mixed: 0 } as const;
 
 /** Rows of one test under several names become one; its series is the newest. */
 function joinAliases(rows: readonly CountRow[]): CountRow[] {
@@ -124,8 +176,10 @@ function isByName({ repository, environment, package: pkg, test }: Filter): bool
 
 async function readNames(db: Kysely<Schema>, filter: Filter) {
   return await named(db, filter)
+    .orderBy('series.id')
     .select([
       'series.id as seriesId',
+      sql<number>`case when own_test.alias_of is null then 0 else 1 end`.as('isRenamed'),
       'repository.name as repository',
       'environment.name as environment',
       'test.package as package',
@@ -134,27 +188,24 @@ async function readNames(db: Kysely<Schema>, filter: Filter) {
     .execute();
 }
 
-/** Counted here and not by the database: the index by time holds all that is read, and grouping would sort it. */
 async function readFailingCommits(
   db: Kysely<Schema>,
   filter: Filter,
-): Promise<Map<number, { failing: number; mixed: number }>> {
+): Promise<Map<number, { readonly failing: number; readonly mixed: number }>> {
   const rows = await db
     .selectFrom('failing_commit')
     .$if(filter.sinceMs !== undefined, (query) => query.where('last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS))
     .$if(filter.untilMs !== undefined, (query) => query.where('last_at', '<', filter.untilMs ?? 0))
     .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
     .$if(isByName(filter), (query) => query.where('series_id', 'in', named(db, filter).select('series.id')))
-    .select(['series_id', 'passed'])
+    .groupBy('series_id')
+    .select([
+      'series_id as seriesId',
+      sql<number>`cast(count(*) as double precision)`.as('failing'),
+      sql<number>`cast(count(nullif(passed, 0)) as double precision)`.as('mixed'),
+    ])
     .execute();
-  const commits = new Map<number, { failing: number; mixed: number }>();
-  for (const { series_id: series, passed } of rows) {
-    const counts = commits.get(series) ?? { failing: 0, mixed: 0 };
-    commits.set(series, counts);
-    counts.failing += 1;
-    if (passed > 0) counts.mixed += 1;
-  }
-  return commits;
+  return new Map(rows.map(({ seriesId, ...counts }) => [seriesId, counts]));
 }
 
 /** Days of the series that failed at least once in the window; without these, a spotless history would be most of the rows. */

@@ -187,7 +187,14 @@ class SqliteStore implements FlakeStore {
   async #check(): Promise<string[]> {
     const lines = this.#db.pragma('integrity_check(20)') as { readonly integrity_check: string }[];
     const damage = lines.map((line) => line.integrity_check).filter((line) => line !== 'ok');
-    return damage.length > 0 ? damage : await checkRules(this.#kysely);
+    if (damage.length > 0) return damage;
+    const orphans = this.#db.pragma('foreign_key_check') as { readonly table: string; readonly parent: string }[];
+    const pairs = new Map<string, number>();
+    for (const { table, parent } of orphans) {
+      const pair = `rows of ${table} whose ${parent} is not there`;
+      pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
+    }
+    return [...[...pairs].map(([pair, count]) => `${pair}: ${count}`), ...(await checkRules(this.#kysely))];
   }
 
   async counts(filter: Filter = {}): Promise<CountRow[]> {

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3';
 
 import { SignatureBook, signatureOfFailure, type Founder } from '../signatures/book.js';
-import { STATUS_CODES, dayOf, type FailureRecord, type RunRecord } from './record.js';
+import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
 import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
 import { rollupStatements } from './rollup.js';
 import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
@@ -10,7 +10,7 @@ import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
 export type Written = 'new' | 'known' | 'replaced';
 
 /** Results in one statement: the call into SQLite costs as much as a row. */
-const ROWS_AT_ONCE = 20;
+const PLAIN_ROWS = 50;
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -25,6 +25,8 @@ export class SqliteWriter {
   readonly #db: Database.Database;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #ids = new Map<string, Map<string, number>>();
+  /** Tests by repository, package and name. */
+  readonly #testIds = new Map<number, Map<string, Map<string, number>>>();
   /** Series by environment and test. */
   readonly #seriesIds = new Map<number, Map<number, number>>();
   /** Signature of each failure in `#ids`. */
@@ -39,6 +41,7 @@ export class SqliteWriter {
 
   forget(): void {
     this.#ids.clear();
+    this.#testIds.clear();
     this.#seriesIds.clear();
     this.#signatures.clear();
     this.#book = undefined;
@@ -88,26 +91,47 @@ export class SqliteWriter {
     return old === undefined ? 'new' : 'replaced';
   }
 
+  /** In the order of the table's key, so that pages are filled one after the other. */
   #insertResults(run: number, repository: number, { results, startedAtMs }: RunRecord): void {
-    const { insertResult, insertResults, seeSignature } = this.#statements;
-    const tests = this.#map(`test ${repository}`);
-    const rows = results.map((result) => [
-      run,
-      tests.get(`${result.package}\0${result.name}`) ?? this.#test(repository, result.package, result.name),
-      result.attempt,
-      STATUS_CODES[result.status],
-      integer(result.durationMs),
-      result.failure === undefined ? null : this.#failure(result.failure),
-    ]);
-    // In the order of the table's key, so that pages are filled one after the other.
-    rows.sort((left, right) => (left[1] ?? 0) - (right[1] ?? 0) || (left[2] ?? 0) - (right[2] ?? 0));
-    const whole = rows.length - (rows.length % ROWS_AT_ONCE);
-    for (let at = 0; at < whole; at += ROWS_AT_ONCE) insertResults.run(rows.slice(at, at + ROWS_AT_ONCE).flat());
-    for (const row of rows.slice(whole)) insertResult.run(row);
-    const failures = new Set(rows.map(([, , , , , failure]) => failure));
-    const seen = new Set([...failures].map((failure) => this.#signatures.get(failure ?? 0)));
+    const { insertResult, insertPlain } = this.#statements;
+    const signatures = new Set<number>();
+    // Most attempts are first ones without a failure: many of them in one statement, which writes those two as constants.
+    let plain: (number | null)[] = [];
+    for (const { test, result } of this.#inKeyOrder(repository, results)) {
+      const status = STATUS_CODES[result.status];
+      if (result.attempt === 1 && result.failure === undefined) {
+        plain.push(run, test, status, integer(result.durationMs));
+        if (plain.length < PLAIN_ROWS * 4) continue;
+        insertPlain.run(plain);
+        plain = [];
+        continue;
+      }
+      const failure = result.failure === undefined ? null : this.#failure(result.failure);
+      const signature = failure === null ? undefined : this.#signatures.get(failure);
+      if (signature !== undefined) signatures.add(signature);
+      insertResult.run(run, test, result.attempt, status, integer(result.durationMs), failure);
+    }
+    for (let at = 0; at < plain.length; at += 4) {
+      insertResult.run(run, plain[at + 1], 1, plain[at + 2], plain[at + 3], null);
+    }
     const at = Math.round(startedAtMs);
-    for (const signature of seen) if (signature !== undefined) seeSignature.run({ signature, at });
+    for (const signature of signatures) this.#statements.seeSignature.run({ signature, at });
+  }
+
+  #inKeyOrder(repository: number, results: readonly ResultRecord[]): { test: number; result: ResultRecord }[] {
+    const packages = this.#packages(repository);
+    const rows = results.map((result) => ({
+      test: this.#testIn(packages, repository, result.package, result.name),
+      result,
+    }));
+    const isInOrder = rows.every(({ test, result }, index) => {
+      const before = rows[index - 1];
+      return (
+        before === undefined || before.test < test || (before.test === test && before.result.attempt <= result.attempt)
+      );
+    });
+    if (isInOrder) return rows;
+    return rows.sort((left, right) => left.test - right.test || left.result.attempt - right.result.attempt);
   }
 
   #addDeltas(
@@ -118,10 +142,10 @@ export class SqliteWriter {
     const day = dayOf(at.record.startedAtMs);
     const pull = at.record.pullRequest === undefined ? 0 : 1;
     const failing = new Set(sql.failingSeries.pluck().all(at.revision, pull) as number[]);
-    const tests = this.#map(`test ${at.repository}`);
+    const packages = this.#packages(at.repository);
     const seriesOfTest = this.#seriesMap(at.environment);
     for (const delta of deltas) {
-      const test = tests.get(`${delta.package}\0${delta.name}`) ?? this.#test(at.repository, delta.package, delta.name);
+      const test = this.#testIn(packages, at.repository, delta.package, delta.name);
       let series = seriesOfTest.get(test);
       if (series === undefined) {
         ({ id: series } = sql.series.get(test, at.environment) as { id: number });
@@ -174,8 +198,28 @@ export class SqliteWriter {
     return this.#known(table, name, () => this.#statements[table].get(name));
   }
 
-  #test(repository: number, pkg: string, name: string): number {
-    return this.#known(`test ${repository}`, `${pkg}\0${name}`, () => this.#statements.test.get(repository, pkg, name));
+  /** Once a result: two maps, so that no text is put together for a key. */
+  #testIn(packages: Map<string, Map<string, number>>, repository: number, pkg: string, name: string): number {
+    let tests = packages.get(pkg);
+    if (tests === undefined) {
+      tests = new Map();
+      packages.set(pkg, tests);
+    }
+    let id = tests.get(name);
+    if (id === undefined) {
+      ({ id } = this.#statements.test.get(repository, pkg, name) as { id: number });
+      tests.set(name, id);
+    }
+    return id;
+  }
+
+  #packages(repository: number): Map<string, Map<string, number>> {
+    let packages = this.#testIds.get(repository);
+    if (packages === undefined) {
+      packages = new Map();
+      this.#testIds.set(repository, packages);
+    }
+    return packages;
   }
 
   #seriesMap(environment: number): Map<number, number> {
@@ -342,8 +386,8 @@ function prepare(db: Database.Database) {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertResult: db.prepare(`${INSERT_RESULT} VALUES (?, ?, ?, ?, ?, ?)`),
-    insertResults: db.prepare(
-      `${INSERT_RESULT} VALUES ${Array.from({ length: ROWS_AT_ONCE }, () => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
+    insertPlain: db.prepare(
+      `${INSERT_RESULT} VALUES ${Array.from({ length: PLAIN_ROWS }, () => '(?, ?, 1, ?, ?, NULL)').join(', ')}`,
     ),
     runScope: db.prepare(
       `SELECT environment_id AS environmentId, revision_id AS revisionId, started_at AS startedAt FROM run WHERE id = ?`,

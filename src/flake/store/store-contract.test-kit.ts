@@ -40,8 +40,22 @@ export function results(...tests: readonly string[]): ResultRecord[] {
   });
 }
 
-/** What every engine must do. Each test gets an empty store. */
-export function describeStoreContract(engine: string, open: () => Promise<FlakeStore>): void {
+/** What every engine must do. Each test gets an empty store and must leave a sound one. */
+export function describeStoreContract(engine: string, openEmpty: () => Promise<FlakeStore>): void {
+  const open = async (): Promise<FlakeStore> => {
+    const store = await openEmpty();
+    const close = store[Symbol.asyncDispose].bind(store);
+    return Object.assign(store, {
+      [Symbol.asyncDispose]: async () => {
+        try {
+          expect(await store.check()).toEqual([]);
+        } finally {
+          await close();
+        }
+      },
+    });
+  };
+
   describe(`flake store on ${engine}`, () => {
     it('counts attempts by status, runs by last outcome and both kinds of mixed evidence', async () => {
       await using store = await open();

@@ -36,14 +36,20 @@ export const DELTA_COLUMNS = [
 
 /** Sums the attempts of each test. The order of attempts decides whether a run failed, not the order of the list. */
 export function testDeltas(results: readonly ResultRecord[]): TestDelta[] {
-  const deltas = new Map<string, TestDelta>();
+  const packages = new Map<string, Map<string, TestDelta>>();
+  const deltas: TestDelta[] = [];
   const lastAttempt = new Map<TestDelta, number>();
   for (const result of results) {
-    const key = `${result.package}\0${result.name}`;
-    let delta = deltas.get(key);
+    let tests = packages.get(result.package);
+    if (tests === undefined) {
+      tests = new Map();
+      packages.set(result.package, tests);
+    }
+    let delta = tests.get(result.name);
     if (delta === undefined) {
       delta = emptyDelta(result.package, result.name);
-      deltas.set(key, delta);
+      tests.set(result.name, delta);
+      deltas.push(delta);
     }
     delta[result.status] += 1;
     const outcome = outcomeOf(result.status);
@@ -57,7 +63,7 @@ export function testDeltas(results: readonly ResultRecord[]): TestDelta[] {
     }
     delta.mixedRuns = delta.passed > 0 && delta.failed + delta.timedout > 0 ? 1 : 0;
   }
-  return [...deltas.values()];
+  return deltas;
 }
 
 function emptyDelta(pkg: string, name: string): TestDelta {
