@@ -36,6 +36,12 @@ const OPERATIONS: readonly string[] = [
   'GET /repos/{owner}/{repo}/actions/runs',
   'POST /repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs',
   'POST /repos/{owner}/{repo}/actions/runs/{run_id}/approve',
+  'GET /repos/{owner}/{repo}',
+  'GET /repos/{owner}/{repo}/git/ref/{ref}',
+  'POST /repos/{owner}/{repo}/git/refs',
+  'GET /repos/{owner}/{repo}/contents/{path}',
+  'PUT /repos/{owner}/{repo}/contents/{path}',
+  'POST /repos/{owner}/{repo}/pulls',
 ];
 
 const TEXT_KEYS = new Set([

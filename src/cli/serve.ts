@@ -5,17 +5,21 @@ import { Command, Option } from 'commander';
 
 import { MkCiError, messageOf } from '../errors.js';
 import { FORMATS, type RunResult } from '../results/index.js';
-import type { RecordMeta } from '../flake/index.js';
-import type { IngestQuery, WriteOptions } from '../server/index.js';
+import type { FlakeStore, RecordMeta } from '../flake/index.js';
+import type { IngestQuery, WebhookIntake, WebhookOptions, WriteOptions } from '../server/index.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
 import { databaseOf, databaseOption, positive, type DatabaseOptions } from './flake/options.js';
 import { identityOf, UNKNOWN_RUN } from './flake/record.js';
 import { readReport } from './report/read-report.js';
 
+const QUARANTINE_PATH = '.github/quarantine.yaml';
+
 interface ServeOptions extends DatabaseOptions {
   readonly listen: string;
   readonly tokenFile?: string;
+  readonly webhookSecretFile?: string;
+  readonly quarantine: string;
   readonly maxUpload: number;
 }
 
@@ -31,6 +35,11 @@ export function build(context: CliContext): Command {
     .addOption(databaseOption())
     .addOption(new Option('--listen <host:port>', 'where to listen; port 0 takes a free one').default('127.0.0.1:7117'))
     .option('--token-file <file>', 'take results in from those who send the token in this file (default: read only)')
+    .option(
+      '--webhook-secret-file <file>',
+      'act on comments that GitHub sends to /api/github/webhook, signed with the secret in this file',
+    )
+    .option('--quarantine <path>', 'quarantine file in the repository, for /quarantine', QUARANTINE_PATH)
     .addOption(
       new Option('--max-upload <MiB>', 'largest body of a request').argParser(positive('--max-upload')).default(64),
     )
@@ -46,11 +55,16 @@ Examples:
   curl -H "Authorization: Bearer $(cat token)" --data-binary @out/run/events.jsonl http://127.0.0.1:7117/api/runs`,
     )
     .action(async (options: ServeOptions) => {
-      const { createDashboard, listen, loadDashboardAssets, parseListen } = await import('../server/index.js');
+      const { addWebhook, createDashboard, listen, loadDashboardAssets, parseListen } =
+        await import('../server/index.js');
       const { openFlakeStore } = await import('../flake/index.js');
       const address = parseListen(options.listen);
       const token =
         options.tokenFile === undefined ? undefined : await readToken(resolve(context.cwd, options.tokenFile));
+      const webhookSecret =
+        options.webhookSecretFile === undefined
+          ? undefined
+          : await readToken(resolve(context.cwd, options.webhookSecretFile));
       const location = await databaseOf(options, context);
       const assets = await loadDashboardAssets();
       // The writer first: it makes the database when there is none.
@@ -66,6 +80,7 @@ Examples:
               readRun: async (body, query, signal) =>
                 await readBody(body, query, AbortSignal.any([signal, context.signal])),
             };
+      let intake: WebhookIntake | undefined;
       const app = createDashboard({
         store,
         assets,
@@ -73,6 +88,11 @@ Examples:
         log: context.log,
         staleMs: STALE_MS,
         ...(writes === undefined ? {} : { writes }),
+        extend: (routes) => {
+          if (webhookSecret === undefined) return;
+          const onComment = commentHandler(store, options, context);
+          intake = addWebhook(routes, { secret: webhookSecret, onComment }, context.log);
+        },
       });
       await using server = await listen(app, address);
       await context.stdout(`${server.url}\n`);
@@ -85,7 +105,29 @@ Examples:
           ended();
         });
       });
+      await intake?.settled();
     });
+}
+
+/** What a signed comment leads to, with the token or App of the environment. */
+function commentHandler(
+  store: FlakeStore,
+  { quarantine }: Pick<ServeOptions, 'quarantine'>,
+  context: CliContext,
+): WebhookOptions['onComment'] {
+  return async (event) => {
+    const { chatCommentOf, handleChat, issueCommentSchema } = await import('../github/index.js');
+    const { chatOptions } = await import('./github/chat.js');
+    const { connect } = await import('./github/options.js');
+    const comment = chatCommentOf(issueCommentSchema.parse(event));
+    if (comment === undefined) return;
+    const { actions } = await handleChat(
+      connect(comment.repository, context),
+      comment,
+      chatOptions(comment.repository, { quarantine, store }, context),
+    );
+    context.log.info('a comment was dealt with', { comment: comment.id, actions: actions.length });
+  };
 }
 
 /** @throws {MkCiError} `SRV_TOKEN` when the file is missing or holds too little */

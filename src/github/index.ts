@@ -13,3 +13,6 @@ export { decideIssues, type IssueAction } from './issues/decide.js';
 export { readHealth } from './issues/health.js';
 export { ISSUE_LABEL, issueId, readMemory } from './issues/model.js';
 export { delay } from './pause.js';
+export { chatCommentOf, issueCommentSchema, type ChatComment } from './chat/event.js';
+export { handleChat, type ChatOptions, type ChatOutcome } from './chat/handle.js';
+export type { ChatAction } from './chat/decide.js';

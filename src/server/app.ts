@@ -25,6 +25,8 @@ export interface DashboardOptions {
   readonly staleMs?: number;
   /** Absent: the server takes nothing in. */
   readonly writes?: WriteOptions;
+  /** Adds addresses of its own, such as the webhook of GitHub. */
+  readonly extend?: (app: Hono) => void;
 }
 
 export interface WriteOptions {
@@ -120,6 +122,8 @@ export function createDashboard(options: DashboardOptions): Hono {
       uploads -= 1;
     }
   });
+
+  options.extend?.(app);
 
   app.notFound((context) =>
     problem(context, 404, 'DB_NOT_FOUND', 'There is no such address', 'See /api/openapi.json.'),

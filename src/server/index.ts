@@ -5,3 +5,4 @@ export { listen, parseListen, type ListenAddress, type Listening } from './liste
 export { openApiDocument } from './openapi.js';
 export type { IngestQuery } from './query.js';
 export { writeStaticSite, type StaticSite, type StaticSiteOptions } from './static-site.js';
+export { addWebhook, type WebhookIntake, type WebhookOptions } from './webhook.js';

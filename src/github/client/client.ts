@@ -65,9 +65,13 @@ export interface GitHub {
   requests(): number;
   /** Login of whoever the token belongs to. */
   login(): Promise<string>;
-  pullRequest(
-    number: number,
-  ): Promise<{ readonly number: number; readonly headSha: string; readonly isOpen: boolean; readonly author: string }>;
+  pullRequest(number: number): Promise<{
+    readonly number: number;
+    readonly headSha: string;
+    readonly isOpen: boolean;
+    readonly author: string;
+    readonly labels: readonly string[];
+  }>;
   /** Open pull requests with this commit as their head, in this repository or a fork. */
   pullRequestsOf(sha: string): Promise<readonly { readonly number: number; readonly headSha: string }[]>;
   changedFiles(number: number): Promise<readonly string[]>;
@@ -92,12 +96,39 @@ export interface GitHub {
     },
   ): Promise<void>;
   permissionOf(login: string): Promise<'admin' | 'write' | 'read' | 'none'>;
-  react(commentId: number, reaction: Reaction): Promise<void>;
-  workflowRuns(
-    sha: string,
-  ): Promise<readonly { readonly id: number; readonly status: string; readonly conclusion: string }[]>;
+  /** @returns whether the reaction is new; `false` when we had left it before */
+  react(commentId: number, reaction: Reaction): Promise<boolean>;
+  workflowRuns(sha: string): Promise<readonly WorkflowRun[]>;
   rerunFailedJobs(runId: number): Promise<void>;
   approveRun(runId: number): Promise<void>;
+  defaultBranch(): Promise<string>;
+  /** @returns `undefined` when there is no such file */
+  readFile(path: string, branch: string): Promise<{ readonly text: string; readonly sha: string } | undefined>;
+  /**
+   * Proposes a new content of one file as a pull request.
+   *
+   * @returns its number, or `undefined` when the branch is there already: it was proposed before
+   */
+  proposeFile(proposal: FileProposal): Promise<number | undefined>;
+}
+
+export interface WorkflowRun {
+  readonly id: number;
+  readonly status: string;
+  readonly conclusion: string;
+  /** ISO 8601, by GitHub's clock. */
+  readonly createdAt: string;
+}
+
+export interface FileProposal {
+  readonly base: string;
+  readonly branch: string;
+  readonly path: string;
+  readonly text: string;
+  /** Of the content it replaces; absent for a new file. */
+  readonly replaces?: string;
+  readonly title: string;
+  readonly body: string;
 }
 
 export interface GitHubOptions extends OctokitSettings {
@@ -138,7 +169,13 @@ export function createGitHub(options: GitHubOptions): GitHub {
     pullRequest: async (number) =>
       await call(`read pull request #${number}`, async () => {
         const { data } = await api.pulls.get({ ...at, pull_number: number });
-        return { number, headSha: data.head.sha, isOpen: data.state === 'open', author: data.user.login };
+        return {
+          number,
+          headSha: data.head.sha,
+          isOpen: data.state === 'open',
+          author: data.user.login,
+          labels: data.labels.map(({ name }) => name),
+        };
       }),
     pullRequestsOf: async (sha) =>
       await call(`find the pull request of ${sha}`, async () => {
@@ -262,12 +299,17 @@ export function createGitHub(options: GitHubOptions): GitHub {
           throw error;
         }
       }),
-    react: async (commentId, reaction) => {
-      await call(
-        'react to a comment',
-        async () => await api.reactions.createForIssueComment({ ...at, comment_id: commentId, content: reaction }),
-      );
-    },
+    react: async (commentId, reaction) =>
+      await call('react to a comment', async () => {
+        const { status } = await api.reactions.createForIssueComment({
+          ...at,
+          comment_id: commentId,
+          content: reaction,
+          // Whether it is new decides who acts: an answer that was lost must not be taken for one.
+          request: ONCE,
+        });
+        return status === 201;
+      }),
     workflowRuns: async (sha) =>
       await call(`list the workflow runs of ${sha}`, async () => {
         const runs = await octokit.paginate(api.actions.listWorkflowRunsForRepo, {
@@ -275,7 +317,12 @@ export function createGitHub(options: GitHubOptions): GitHub {
           head_sha: sha,
           per_page: 100,
         });
-        return runs.map(({ id, status, conclusion }) => ({ id, status: status ?? '', conclusion: conclusion ?? '' }));
+        return runs.map(({ id, status, conclusion, created_at: createdAt }) => ({
+          id,
+          status: status ?? '',
+          conclusion: conclusion ?? '',
+          createdAt,
+        }));
       }),
     rerunFailedJobs: async (runId) => {
       await call(
@@ -289,6 +336,40 @@ export function createGitHub(options: GitHubOptions): GitHub {
         async () => await api.actions.approveWorkflowRun({ ...at, run_id: runId, request: ONCE }),
       );
     },
+    defaultBranch: async () =>
+      await call('read the repository', async () => (await api.repos.get(at)).data.default_branch),
+    readFile: async (path, branch) =>
+      await call(`read ${path}`, async () => {
+        try {
+          const { data } = await api.repos.getContent({ ...at, path, ref: branch });
+          if (Array.isArray(data) || data.type !== 'file')
+            throw new MkCiError('GH_USAGE', { message: `${path} is no file` });
+          return { text: Buffer.from(data.content, 'base64').toString('utf8'), sha: data.sha };
+        } catch (error) {
+          if (statusOf(error) === 404) return undefined;
+          throw error;
+        }
+      }),
+    proposeFile: async ({ base, branch, path, text, replaces, title, body }) =>
+      await call(`propose ${path}`, async () => {
+        const { data } = await api.git.getRef({ ...at, ref: `heads/${base}` });
+        try {
+          await api.git.createRef({ ...at, ref: `refs/heads/${branch}`, sha: data.object.sha, request: ONCE });
+        } catch (error) {
+          if (statusOf(error) === 422) return undefined;
+          throw error;
+        }
+        await api.repos.createOrUpdateFileContents({
+          ...at,
+          path,
+          branch,
+          message: title,
+          content: Buffer.from(text, 'utf8').toString('base64'),
+          ...(replaces === undefined ? {} : { sha: replaces }),
+          request: ONCE,
+        });
+        return (await api.pulls.create({ ...at, base, head: branch, title, body, request: ONCE })).data.number;
+      }),
   };
 }
 

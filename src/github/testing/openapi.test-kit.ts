@@ -25,7 +25,12 @@ export class OpenApi {
   private readonly fixture = fixtureSchema.parse(
     JSON.parse(readFileSync(join(import.meta.dirname, 'fixtures', 'github-openapi.json'), 'utf8')),
   );
-  private readonly ajv = new Ajv({ strict: false, allErrors: true, coerceTypes: false });
+  private readonly ajv = new Ajv({
+    strict: false,
+    allErrors: true,
+    coerceTypes: false,
+    formats: { 'repo.nwo': true },
+  });
   private readonly validators = new Map<string, ValidateFunction>();
   private readonly routes = Object.keys(this.fixture.operations).map((operation) => {
     const [method = '', path = ''] = operation.split(' ');

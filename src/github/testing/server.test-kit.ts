@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 
 import { z } from 'zod';
@@ -47,10 +48,18 @@ export class GitHubServer implements AsyncDisposable {
   readonly issues: ServerIssue[] = [];
   readonly checks: { id: number; name: string; conclusion: string; annotations: number; batches: number[] }[] = [];
   readonly statuses: { sha: string; state: string; context: string; description: string }[] = [];
-  readonly reactions: { comment: number; content: string }[] = [];
-  readonly pulls = new Map<number, { sha: string; state: 'open' | 'closed'; author: string; files: string[] }>();
+  readonly reactions: { comment: number; content: string; login: string }[] = [];
+  readonly pulls = new Map<
+    number,
+    { sha: string; state: 'open' | 'closed'; author: string; files: string[]; labels?: string[] }
+  >();
   readonly permissions = new Map<string, string>();
-  readonly workflowRuns: { id: number; sha: string; status: string; conclusion: string | null }[] = [];
+  readonly workflowRuns: { id: number; sha: string; status: string; conclusion: string | null; createdAt?: string }[] =
+    [];
+  /** Files of the default branch by path, and of other branches by `branch:path`. */
+  readonly files = new Map<string, string>();
+  readonly branches = new Map<string, string>([['main', '0'.repeat(40)]]);
+  readonly proposed: { head: string; base: string; title: string; body: string }[] = [];
   readonly reruns: number[] = [];
   readonly approved: number[] = [];
   /** `METHOD operation path` of each request. */
@@ -176,10 +185,15 @@ export class GitHubServer implements AsyncDisposable {
         if (comment === undefined) return refusal(404, 'Not Found');
         this.comments.splice(this.comments.indexOf(comment), 1);
         return { status: 204 };
-      case 'POST /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions':
-        this.reactions.push({ comment: Number(params['comment_id']), content: text('content') });
+      case 'POST /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions': {
+        // One reaction of a kind and a person: the second time it is 200.
+        const reaction = { comment: Number(params['comment_id']), content: text('content'), login };
+        const isKnown = this.reactions.some(
+          (one) => one.comment === reaction.comment && one.content === reaction.content && one.login === login,
+        );
+        if (!isKnown) this.reactions.push(reaction);
         return {
-          status: 201,
+          status: isKnown ? 200 : 201,
           body: {
             id: this.nextId++,
             node_id: 'r',
@@ -188,6 +202,7 @@ export class GitHubServer implements AsyncDisposable {
             created_at: this.now(),
           },
         };
+      }
       case 'GET /repos/{owner}/{repo}/issues': {
         if (!this.hasIssues) return refusal(410, 'Issues are disabled for this repo');
         const label = url.searchParams.get('labels') ?? '';
@@ -229,6 +244,8 @@ export class GitHubServer implements AsyncDisposable {
         return { status: 200, body: this.issue(issue) };
       case 'POST /repos/{owner}/{repo}/issues/{issue_number}/labels': {
         const labels = list('labels');
+        const labelled = this.pulls.get(Number(params['issue_number']));
+        if (labelled !== undefined) labelled.labels = [...new Set([...(labelled.labels ?? []), ...labels])];
         if (issue !== undefined) issue.labels = [...new Set([...issue.labels, ...labels])];
         return { status: 200, body: labels.map((name) => this.label(name)) };
       }
@@ -294,6 +311,37 @@ export class GitHubServer implements AsyncDisposable {
       case 'POST /repos/{owner}/{repo}/actions/runs/{run_id}/approve':
         this.approved.push(Number(params['run_id']));
         return { status: 201, body: {} };
+      case 'GET /repos/{owner}/{repo}':
+        return { status: 200, body: { default_branch: 'main' } };
+      case 'GET /repos/{owner}/{repo}/git/ref/{ref}': {
+        const branch = (params['ref'] ?? '').replace(/^heads\//, '');
+        const sha = this.branches.get(branch);
+        return sha === undefined ? refusal(404, 'Not Found') : { status: 200, body: this.ref(branch, sha) };
+      }
+      case 'POST /repos/{owner}/{repo}/git/refs': {
+        const branch = text('ref').replace(/^refs\/heads\//, '');
+        if (this.branches.has(branch)) return refusal(422, 'Reference already exists');
+        this.branches.set(branch, text('sha'));
+        return { status: 201, body: this.ref(branch, text('sha')) };
+      }
+      case 'GET /repos/{owner}/{repo}/contents/{path}': {
+        const path = params['path'] ?? '';
+        const content = this.files.get(path);
+        return content === undefined ? refusal(404, 'Not Found') : { status: 200, body: this.content(path, content) };
+      }
+      case 'PUT /repos/{owner}/{repo}/contents/{path}': {
+        const path = params['path'] ?? '';
+        const old = this.files.get(path);
+        if ((old === undefined ? undefined : blobSha(old)) !== body['sha'])
+          return refusal(409, `${path} does not match`);
+        const content = Buffer.from(text('content'), 'base64').toString('utf8');
+        this.files.set(`${text('branch')}:${path}`, content);
+        const { content: _, encoding: __, ...described } = this.content(path, content);
+        return { status: old === undefined ? 201 : 200, body: { content: described, commit: { sha: 'c'.repeat(40) } } };
+      }
+      case 'POST /repos/{owner}/{repo}/pulls':
+        this.proposed.push({ head: text('head'), base: text('base'), title: text('title'), body: text('body') });
+        return { status: 201, body: { number: 500 + this.proposed.length } };
       default:
         throw new Error(`${operation} is not made`);
     }
@@ -417,8 +465,33 @@ export class GitHubServer implements AsyncDisposable {
   }
 
   /** A pull request has hundreds of required members, most about its repositories; only what we read is checked. */
-  private pull(number: number, { sha, state, author }: { sha: string; state: string; author: string }) {
-    return { number, state, head: { sha }, user: this.user(author) };
+  private pull(
+    number: number,
+    { sha, state, author, labels = [] }: { sha: string; state: string; author: string; labels?: string[] },
+  ) {
+    return { number, state, head: { sha }, user: this.user(author), labels: labels.map((name) => this.label(name)) };
+  }
+
+  private ref(branch: string, sha: string) {
+    return { ref: `refs/heads/${branch}`, node_id: 'b', url: this.url, object: { type: 'commit', sha, url: this.url } };
+  }
+
+  private content(path: string, content: string) {
+    const name = path.split('/').at(-1) ?? path;
+    return {
+      type: 'file',
+      encoding: 'base64',
+      size: Buffer.byteLength(content),
+      name,
+      path,
+      content: Buffer.from(content, 'utf8').toString('base64'),
+      sha: blobSha(content),
+      url: this.url,
+      git_url: this.url,
+      html_url: this.url,
+      download_url: this.url,
+      _links: { git: this.url, html: this.url, self: this.url },
+    };
   }
 
   private checkRun({ id, name, conclusion, annotations }: GitHubServer['checks'][number]) {
@@ -442,8 +515,8 @@ export class GitHubServer implements AsyncDisposable {
     };
   }
 
-  private workflowRun({ id, sha, status, conclusion }: GitHubServer['workflowRuns'][number]) {
-    return { id, head_sha: sha, status, conclusion };
+  private workflowRun({ id, sha, status, conclusion, createdAt }: GitHubServer['workflowRuns'][number]) {
+    return { id, head_sha: sha, status, conclusion, created_at: createdAt ?? this.now() };
   }
 }
 
@@ -452,7 +525,16 @@ export const PARTIAL_ANSWERS: readonly string[] = [
   'GET /repos/{owner}/{repo}/pulls/{pull_number}',
   'GET /repos/{owner}/{repo}/commits/{commit_sha}/pulls',
   'GET /repos/{owner}/{repo}/actions/runs',
+  'GET /repos/{owner}/{repo}',
+  'POST /repos/{owner}/{repo}/pulls',
 ];
+
+/** As git names a blob. */
+function blobSha(content: string): string {
+  return createHash('sha1')
+    .update(`blob ${String(Buffer.byteLength(content))}\0${content}`)
+    .digest('hex');
+}
 
 function refusal(status: number, message: string, headers: Readonly<Record<string, string>> = {}): Reply {
   return { status, body: { message, documentation_url: 'https://docs.github.com/rest' }, headers: { ...headers } };
