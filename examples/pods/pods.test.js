@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { CORE_FILE, apply, client, dnsImage, eventually, get, kubectl, server } from './rig.js';
+import { CORE_FILE, apply, client, dnsImage, eventually, get, kubectl, kubectlPod, runJob, server } from './rig.js';
 
 const namespace = `pods-${Date.now().toString(36)}`;
 const here = `--namespace=${namespace}`;
@@ -68,17 +68,24 @@ describe('pods', () => {
 
   it('find each other by the name of a Service', async () => {
     await kubectl('expose', 'deployment/web', here, '--port=80', '--target-port=8080');
+    const ask = client(image, `http://web.${namespace}.svc.cluster.local`, '/health');
+    expect(await runJob('ask', namespace, ask)).toContain('OK');
+  });
+
+  it('find on a volume what another pod has written', async () => {
     await apply({
-      apiVersion: 'batch/v1',
-      kind: 'Job',
-      metadata: { name: 'ask', namespace },
-      spec: {
-        backoffLimit: 4,
-        template: { spec: client(image, `http://web.${namespace}.svc.cluster.local`, '/health') },
-      },
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'data', namespace },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '10Mi' } } },
     });
-    await kubectl('wait', '--for=condition=complete', 'job/ask', here, '--timeout=90s');
-    expect(await kubectl('logs', 'job/ask', here)).toContain('OK');
+    const node = (await get('nodes')).items[0].metadata.name;
+    const file = '--kubeconfig=/data/kept';
+    const on = { node, claim: 'data' };
+    await runJob('write', namespace, kubectlPod(image, ['config', 'set-cluster', 'written-before', file], on));
+    const read = await runJob('read', namespace, kubectlPod(image, ['config', 'get-clusters', file], on));
+    expect(read).toContain('written-before');
+    expect((await get('pvc', 'data', here)).status.phase).toBe('Bound');
   });
 });
 
@@ -115,6 +122,22 @@ describe('workloads', () => {
     const name = (await get('pods', here, '--selector=app=web')).items[0].metadata.name;
     await kubectl('delete', 'pod', name, here, '--wait=true');
     await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');
+  });
+});
+
+describe('nodes', () => {
+  it('are drained: their pods move to others', async ({ skip }) => {
+    const names = (await get('nodes')).items.map(({ metadata }) => metadata.name);
+    if (names.length < 2) skip('there is one node');
+    const node = names.at(-1);
+    await kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=90s');
+    try {
+      await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');
+      const { items } = await get('pods', here, '--selector=app=web');
+      expect(items.filter(({ spec }) => spec.nodeName === node)).toEqual([]);
+    } finally {
+      await kubectl('uncordon', node);
+    }
   });
 });
 

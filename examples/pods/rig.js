@@ -61,19 +61,42 @@ export function server(image) {
 
 export const CORE_FILE = '.:1053 {\n  health :8080 {\n    lameduck 0s\n  }\n  whoami\n  log\n}\n';
 
-/** A client that asks for a web page once: kubectl of the node, mounted into the pod. */
+/** A pod that asks for a web page once. */
 export function client(image, url, path) {
+  return kubectlPod(image, [`--server=${url}`, '--request-timeout=10s', 'get', '--raw', path]);
+}
+
+/** A pod that runs a command and ends: kubectl of its node, mounted into it. A claim is mounted on `/data`. */
+export function kubectlPod(image, args, { node, claim } = {}) {
+  const data = claim === undefined ? [] : [{ name: 'data', mountPath: '/data' }];
   return {
     restartPolicy: 'Never',
+    ...(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node } }),
     containers: [
       {
         name: 'client',
         image,
         imagePullPolicy: 'Never',
-        command: ['/node/kubectl', `--server=${url}`, '--request-timeout=10s', 'get', '--raw', path],
-        volumeMounts: [{ name: 'node', mountPath: '/node', readOnly: true }],
+        command: ['/node/kubectl', ...args],
+        volumeMounts: [{ name: 'node', mountPath: '/node', readOnly: true }, ...data],
       },
     ],
-    volumes: [{ name: 'node', hostPath: { path: '/usr/local/bin' } }],
+    volumes: [
+      { name: 'node', hostPath: { path: '/usr/local/bin' } },
+      ...data.map(({ name }) => ({ name, persistentVolumeClaim: { claimName: claim } })),
+    ],
   };
+}
+
+/** Runs a pod to its end. @returns what it printed */
+export async function runJob(name, namespace, pod) {
+  const here = `--namespace=${namespace}`;
+  await apply({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name, namespace },
+    spec: { backoffLimit: 4, template: { spec: pod } },
+  });
+  await kubectl('wait', '--for=condition=complete', `job/${name}`, here, '--timeout=90s');
+  return await kubectl('logs', `job/${name}`, here);
 }

@@ -14,7 +14,7 @@ import { foldersOf } from '../files.js';
 import { exitCodeOfSignal } from '../process.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { Interrupt, type CliContext } from './command.js';
-import { openClusters } from './compose.js';
+import { openClusters, openNodeImages, prepareNodeImage } from './compose.js';
 
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
@@ -149,7 +149,8 @@ function specOf(name: string, flags: StartFlags): ClusterSpec {
 }
 
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
-  const manager = openClusters(context);
+  const nodeImage = openNodeImages(context);
+  const manager = openClusters(context, { nodeImage });
   const spec = specOf(name, flags);
   if (flags.dryRun === true) {
     const state = await stateOrAbsent(manager, name, context.signal);
@@ -159,6 +160,9 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
     const plan = { name, spec, state, does, usable: health.usable };
     await context.stdout(flags.json === true ? print(plan) : `${name}: ${state}, would ${does}\n`);
     return;
+  }
+  if ((await stateOrAbsent(manager, name, context.signal)) === 'absent') {
+    await prepareNodeImage(nodeImage, spec, context);
   }
   const cluster = await manager.start(spec, callOptions(flags, context));
   const status = await manager.status(name, context.signal);

@@ -12,13 +12,19 @@ import { adminClient } from '../cluster/bootstrap/processes.js';
 
 import type { ClusterSource } from '../cluster/cluster.js';
 import { clusterFolder } from '../cluster/folder.js';
-import { createClusterManager, createFolderBundle, type SeedableClusterManager } from '../cluster/index.js';
+import {
+  createClusterManager,
+  createFolderBundle,
+  type NodeImageProvider,
+  type SeedableClusterManager,
+} from '../cluster/index.js';
 import { createClusterSource, waitUntilSettled } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
+import { createNodeImageProvider } from './node-image-provider.js';
 import { createStepProgress } from './step-progress.js';
 
 /** How several commands are given the real parts: bundles and clusters of this user on this host. */
@@ -41,22 +47,47 @@ export function openBundles(context: CliContext, { sources, from }: OpenBundlesO
   });
 }
 
-export function openClusters(context: CliContext, programs = openPrograms(context)): SeedableClusterManager {
+export interface OpenClustersOptions {
+  readonly programs?: BundleStore;
+  readonly nodeImage?: NodeImageProvider;
+}
+
+export function openClusters(context: CliContext, options: OpenClustersOptions = {}): SeedableClusterManager {
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
-    bundles: programs,
+    bundles: options.programs ?? openPrograms(context),
     drivers: createDriverRegistry({ exec }),
     exec,
     log: context.log,
     env: context.env,
+    nodeImage: options.nodeImage ?? openNodeImages(context),
   });
+}
+
+/** Never made of the programs in `MK_CI_BINARIES`: a folder says nothing of their versions and licences. */
+export function openNodeImages(context: CliContext): NodeImageProvider {
+  return createNodeImageProvider(context, openBundles(context));
+}
+
+/**
+ * Gets what new nodes of a driver are made from, where they are made from something, before the deadline of a start begins:
+ * the first time it takes minutes. Nothing is made for a driver that can not work here.
+ */
+export async function prepareNodeImage(
+  nodeImage: NodeImageProvider,
+  { driver, kubernetesVersion }: Pick<Environment, 'driver' | 'kubernetesVersion'>,
+  context: Pick<CliContext, 'env' | 'signal'>,
+): Promise<void> {
+  const candidate = createDriverRegistry({ exec }).get(driver);
+  if (candidate.info.machines !== 'created' || context.env['MK_CI_NODE_IMAGE']) return;
+  if ((await candidate.check(context.signal)).usable) await nodeImage({ kubernetesVersion, driver }, context.signal);
 }
 
 /**
  * Clusters for the cells of one run: shared ones, and fresh ones from templates and a pool.
  *
- * Programs that these environments need and that are not in the cache are fetched before this returns, with progress;
- * when they can not be had, each cell that needs them says why.
+ * Programs and node images that these environments need and that are not in the cache are got before this returns, with
+ * progress; when they can not be had, each cell that needs them says why.
  */
 export async function openRunClusters(
   context: CliContext,
@@ -73,9 +104,13 @@ export async function openRunClusters(
     const parts = nodes > 0 ? (['control-plane', 'fake-nodes'] as const) : (['control-plane'] as const);
     return await programs.ensure(kubernetesVersion, { parts, signal });
   };
-  for (const environment of environments) await programsFor(environment, context.signal).catch(() => undefined);
+  const nodeImage = openNodeImages(context);
+  for (const environment of environments) {
+    await programsFor(environment, context.signal).catch(() => undefined);
+    await prepareNodeImage(nodeImage, environment, context).catch(() => undefined);
+  }
   return createClusterSource({
-    manager: openClusters(context, programs),
+    manager: openClusters(context, { programs, nodeImage }),
     stateFolder: state,
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },

@@ -1,3 +1,4 @@
+export type { NodeImageProvider } from './bootstrap/kubeadm/index.js';
 export { createFolderBundle } from './bundle/folder-bundle.js';
 export {
   clusterEnvironment,

@@ -18,6 +18,7 @@ import { renderInit, renderJoin } from './render-kubeadm.js';
 import { CNI_LIST, renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
 import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from './render-runtimes.js';
 import { API_PORT, type KubeadmSettings } from './settings.js';
+import { renderStorageScript } from './storage.js';
 
 /** What is done inside the nodes of one cluster while it starts. Each step is one call into a machine. */
 
@@ -89,6 +90,7 @@ export async function prepareNode(
   const script =
     renderWriteFiles(files) +
     renderNetworkScript(settings, node.record.node, peers) +
+    renderStorageScript(settings) +
     WAIT_FOR_SYSTEMD +
     renderStartRuntime(runtime, facts);
   await runScript(node.machine, script, work);
@@ -153,6 +155,7 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
   const runtime = planRuntime(work.settings, facts);
   const script =
     renderNetworkScript(work.settings, node.record.node, peers) +
+    renderStorageScript(work.settings) +
     WAIT_FOR_SYSTEMD +
     renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
     START_KUBELET;

@@ -45,6 +45,7 @@ import { STOP_NODE, readNodeFailure, renderFailureScript } from './node-scripts.
 import { planRuntime } from './render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_NODE, readSettings } from './settings.js';
 import { parseNodeFacts } from './node-facts.js';
+import { createDefaultStorageClass } from './storage.js';
 
 export interface KubeadmClustersOptions {
   readonly stateFolder: string;
@@ -206,6 +207,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     });
     await all([
       phases.run('default-serviceaccount', async () => {
+        if (settings.hasDefaultStorage) await createDefaultStorageClass(client, signal);
         await waitForDefaults(client, ready());
       }),
       ...(settings.cni === 'none'

@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_ADDRESS, minorOf, type KubeadmSettings } from './settings.js';
+import { storageOfControllerManager } from './storage.js';
 
 export interface InitInput {
   readonly settings: KubeadmSettings;
@@ -20,6 +21,7 @@ export function renderInit(input: InitInput): string {
   const { settings, clusterName, token, timeoutSeconds } = input;
   const args = argumentsFor(settings);
   const gates = gateArgument(settings);
+  const storage = storageOfControllerManager(settings);
   const init = {
     apiVersion: apiVersion(settings),
     kind: 'InitConfiguration',
@@ -48,7 +50,10 @@ export function renderInit(input: InitInput): string {
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
     },
     // One control plane: waiting for the lease of one that is gone only costs time.
-    controllerManager: args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['controllerManager'] }),
+    controllerManager: {
+      ...args({ 'leader-elect': 'false', ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
+      ...storage.rest,
+    },
     scheduler: args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['scheduler'] }),
     // The data need not survive a power cut, so nothing waits for the disk.
     etcd: {

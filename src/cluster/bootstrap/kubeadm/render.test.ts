@@ -7,6 +7,7 @@ import { renderInit, renderJoin } from './render-kubeadm.js';
 import { renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
 import { planRuntime, renderDockerDaemon } from './render-runtimes.js';
 import { readSettings, type KubeadmSettings } from './settings.js';
+import { renderStorageScript } from './storage.js';
 
 const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 1 };
 
@@ -76,6 +77,24 @@ describe('kubeadm configuration', () => {
     expect(KubeletConfiguration).toMatchObject({ cgroupDriver: 'systemd', featureGates: {} });
     expect(KubeletConfiguration).not.toHaveProperty('failCgroupV1');
     expect(KubeletConfiguration).not.toHaveProperty('localStorageCapacityIsolation');
+  });
+
+  it('lets the controller manager make folders for claims, where they outlive a stop, unless it shall not', () => {
+    const { ClusterConfiguration } = init();
+    expect(ClusterConfiguration).toMatchObject({
+      controllerManager: {
+        extraArgs: expect.arrayContaining([{ name: 'enable-hostpath-provisioner', value: 'true' }]) as unknown,
+        extraVolumes: [{ hostPath: '/var/lib/mk-ci/volumes', mountPath: '/tmp/hostpath_pv' }],
+      },
+    });
+    expect(renderStorageScript({ hasDefaultStorage: true })).toContain(
+      'mountpoint -q /tmp/hostpath_pv || mount --bind /var/lib/mk-ci/volumes /tmp/hostpath_pv',
+    );
+    expect(init({ defaultStorage: false }).ClusterConfiguration?.['controllerManager']).toEqual({
+      extraArgs: [{ name: 'leader-elect', value: 'false' }],
+    });
+    expect(renderStorageScript({ hasDefaultStorage: false })).toBe('');
+    expect(() => init({ defaultStorage: 'no' })).toThrow('options.defaultStorage: true or false');
   });
 
   it('tells every component of feature gates', () => {

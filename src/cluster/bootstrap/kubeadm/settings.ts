@@ -27,12 +27,14 @@ export interface KubeadmSettings {
   /** Mirrors by host of the registry. */
   readonly registryMirrors: Readonly<Record<string, readonly string[]>>;
   readonly insecureRegistries: readonly string[];
+  /** Whether claims for volumes are served by folders of the nodes. */
+  readonly hasDefaultStorage: boolean;
 }
 
 const COMPONENTS = ['apiServer', 'controllerManager', 'scheduler', 'etcd', 'kubelet'] as const;
 const KNOWN_OPTIONS = [
   ...['podSubnet', 'serviceSubnet', 'proxyMode', 'featureGates', 'extraArgs', 'cni', 'registryMirrors'],
-  ...['insecureRegistries', 'nodeImage', 'cpus', 'memoryMiB'],
+  ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB'],
 ];
 
 /** @throws {MkCiError} `CFG_INVALID` with every option that is not right */
@@ -81,6 +83,8 @@ export function readSettings(spec: ClusterSpec): KubeadmSettings {
   }
   const cni = options['cni'] ?? 'own';
   if (cni !== 'own' && cni !== 'none' && !isManifest(cni)) bad('cni', 'own, none or { manifest: text }');
+  const defaultStorage = options['defaultStorage'] ?? true;
+  if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
   const settings: KubeadmSettings = {
     kubernetesVersion: spec.kubernetesVersion,
     runtime: runtimeOf(spec),
@@ -92,6 +96,7 @@ export function readSettings(spec: ClusterSpec): KubeadmSettings {
     cni: cni === 'none' || isManifest(cni) ? cni : 'own',
     registryMirrors: record('registryMirrors', isTextList, 'a list of addresses by host of the registry'),
     insecureRegistries: list('insecureRegistries'),
+    hasDefaultStorage: defaultStorage !== false,
   };
   if (problems.length > 0) {
     throw new MkCiError('CFG_INVALID', {

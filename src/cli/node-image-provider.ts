@@ -1,0 +1,46 @@
+import type { BundleStore } from '../cluster/bundle/index.js';
+import type { NodeImageProvider } from '../cluster/index.js';
+import { MkCiError } from '../errors.js';
+import { exec } from '../exec.js';
+import { foldersOf } from '../files.js';
+import type { CliContext } from './command.js';
+import { createStepProgress } from './step-progress.js';
+
+/**
+ * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once. What
+ * failed once fails again at once, for all that ask for it in this process.
+ */
+export function createNodeImageProvider(context: CliContext, bundles: BundleStore): NodeImageProvider {
+  const asked = new Map<string, Promise<string>>();
+
+  const obtain: NodeImageProvider = async ({ kubernetesVersion, driver }, signal) => {
+    const { IMAGE_ENGINES, createNodeImageStore } = await import('../cluster/node-image/index.js');
+    const engine = IMAGE_ENGINES.find((name) => name === driver);
+    if (engine === undefined) throw new MkCiError('DRV_UNSUPPORTED', { message: `node images for driver ${driver}` });
+    const store = createNodeImageStore({
+      cacheFolder: foldersOf(context.env).cache,
+      bundles,
+      exec,
+      env: context.env,
+      cwd: context.cwd,
+    });
+    using progress = createStepProgress(context, { prefix: 'node-image: ' });
+    const image = await store.ensure(kubernetesVersion, { signal, onStep: progress.onStep });
+    const startedAt = performance.now();
+    if (await store.load(image, engine, signal)) {
+      const durationMs = performance.now() - startedAt;
+      progress.onStep({ name: `loaded into ${engine}`, state: 'ok', durationMs, message: image.reference });
+    }
+    return image.reference;
+  };
+
+  return async (request, signal) => {
+    const key = `${request.driver} ${request.kubernetesVersion}`;
+    // Shared by all that ask: only an interrupt of the command ends it for all of them.
+    const image = asked.get(key) ?? obtain(request, context.signal);
+    asked.set(key, image);
+    image.catch(() => undefined);
+    signal.throwIfAborted();
+    return await image;
+  };
+}
