@@ -208,6 +208,16 @@ export const ERROR_CATALOGUE = {
     exitCode: 79,
     advice: 'Check network, proxy and the address named.',
   },
+  NET_SSH_AUTH: {
+    summary: 'The host does not accept the ssh key',
+    exitCode: 77,
+    advice: 'Check the user and that the public key is in its authorized_keys.',
+  },
+  NET_SSH_HOST_KEY: {
+    summary: 'The host shows another ssh key than it should',
+    exitCode: 71,
+    advice: 'Make sure that it is the right host; if its key was changed on purpose, give the new one.',
+  },
 
   // K8S: control plane, nodes, workloads
   K8S_COMPONENT_FAILED: {

@@ -269,7 +269,8 @@ export function lastLines(text: string, count: number): string[] {
     .slice(-count);
 }
 
-function commandError(result: ExecResult, options: ExecOptions): MkCiError {
+/** `HOST_COMMAND_FAILED` or `HOST_COMMAND_TIMEOUT` for a command that ended badly, also one on another host. */
+export function commandError(result: ExecResult, options: Pick<ExecOptions, 'timeoutMs'>): MkCiError {
   const tail = lastLines(result.stderr.trim() === '' ? result.stdout : result.stderr, 20);
   const outcome = result.timedOut
     ? `no end after ${((options.timeoutMs ?? 0) / 1000).toFixed(1)} s`

@@ -1,0 +1,90 @@
+import type { Architecture } from '../driver.js';
+import type { Accelerator } from './accelerators.js';
+
+/** Command lines of QEMU. Pure. */
+
+export type BootSource =
+  /** The kernel is loaded by QEMU, without firmware looking for it. */
+  | { readonly kind: 'kernel'; readonly kernel: string; readonly initrd: string; readonly append: string }
+  /** The disk has a boot loader. `code` is the firmware's image where QEMU has none built in. */
+  | { readonly kind: 'firmware'; readonly code?: string };
+
+export interface MachinePlan {
+  readonly name: string;
+  readonly architecture: Architecture;
+  readonly accelerator: Accelerator;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly boot: BootSource;
+  /** qcow2 file of this machine. */
+  readonly disk: string;
+  /** ISO image that tells the guest who it is. */
+  readonly seed: string;
+  readonly qmpSocket: string;
+  readonly pidFile: string;
+  readonly serialLog: string;
+  /** Ports of the guest; QEMU takes free ones of the host's loopback for them. */
+  readonly forwardedPorts: readonly number[];
+  /** Begin from this snapshot on the disk instead of booting. */
+  readonly snapshot?: string;
+}
+
+export function programFor(architecture: Architecture): string {
+  return architecture === 'amd64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64';
+}
+
+/** The address that QEMU's user network gives its only guest, and what it is inside that network. */
+export const GUEST_ADDRESS = '10.0.2.15';
+export const GUEST_GATEWAY = '10.0.2.2';
+export const GUEST_NAMESERVER = '10.0.2.3';
+
+/** Arguments for a machine that goes into the background once it runs, program first. */
+export function machineArguments(plan: MachinePlan): readonly [string, ...string[]] {
+  const forwards = plan.forwardedPorts.map((port) => `,hostfwd=tcp:127.0.0.1:0-:${port}`).join('');
+  return [
+    programFor(plan.architecture),
+    ...['-name', value(plan.name)],
+    ...['-nodefaults', '-no-user-config', '-display', 'none'],
+    ...platformArguments(plan),
+    ...['-smp', String(plan.cpus), '-m', String(plan.memoryMiB)],
+    ...['-rtc', 'base=utc'],
+    ...bootArguments(plan.boot),
+    // Whatever happens to the host, such a machine is made anew: nothing waits for its disk.
+    ...['-drive', `file=${value(plan.disk)},if=virtio,format=qcow2,cache=unsafe,discard=unmap`],
+    ...['-drive', `file=${value(plan.seed)},if=virtio,format=raw,readonly=on`],
+    ...['-netdev', `user,id=net0${forwards}`],
+    ...['-device', 'virtio-net-pci,netdev=net0,romfile='],
+    ...['-device', 'virtio-rng-pci'],
+    ...['-chardev', `file,id=serial0,path=${value(plan.serialLog)},append=on`, '-serial', 'chardev:serial0'],
+    ...['-qmp', `unix:${value(plan.qmpSocket)},server=on,wait=off`],
+    ...['-pidfile', plan.pidFile, '-daemonize'],
+    ...(plan.snapshot === undefined ? [] : ['-loadvm', plan.snapshot]),
+  ];
+}
+
+function platformArguments({ architecture, accelerator }: MachinePlan): string[] {
+  // One thread of the host for each processor of the guest; a cache that holds the code of a whole control plane.
+  const accel = accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=1024' : accelerator;
+  if (architecture === 'amd64') {
+    return ['-machine', 'q35', '-accel', accel, '-cpu', accelerator === 'tcg' ? 'max' : 'host'];
+  }
+  const gic = accelerator === 'kvm' ? 'host' : '3';
+  // Pointer authentication as the architecture has it costs half of the time when it is emulated.
+  const cpu = accelerator === 'tcg' ? 'max,pauth-impdef=on' : 'host';
+  return ['-machine', `virt,gic-version=${gic}`, '-accel', accel, '-cpu', cpu];
+}
+
+function bootArguments(boot: BootSource): string[] {
+  if (boot.kind === 'kernel') return ['-kernel', boot.kernel, '-initrd', boot.initrd, '-append', boot.append];
+  return boot.code === undefined ? [] : ['-drive', `file=${value(boot.code)},if=pflash,format=raw,readonly=on`];
+}
+
+/** A text inside a list of options: commas are doubled. */
+function value(text: string): string {
+  return text.replaceAll(',', ',,');
+}
+
+/** Console of the kernel that ends up in the serial log. */
+export function consoleOf(architecture: Architecture): string {
+  return architecture === 'amd64' ? 'ttyS0' : 'ttyAMA0';
+}

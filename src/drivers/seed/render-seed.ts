@@ -1,0 +1,82 @@
+import { isoImage } from './iso9660.js';
+
+/** What a new virtual machine must know of itself. */
+export interface SeedInput {
+  /** Also its name in the guest. */
+  readonly name: string;
+  /** Line of `authorized_keys` for root. */
+  readonly authorizedKey: string;
+  /** OpenSSH's format, both of them ed25519. */
+  readonly hostKey: { readonly privateKey: string; readonly publicKey: string };
+  readonly network: {
+    readonly address: string;
+    readonly prefix: number;
+    readonly gateway: string;
+    readonly nameserver: string;
+  };
+  readonly createdAt: Date;
+}
+
+/** The script in the seed that images of mk-ci run; see {@link renderSetup}. */
+export const SETUP_FILE = 'mk-ci-setup';
+/** Label by which cloud-init finds it. @see {@link https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html} */
+export const SEED_LABEL = 'cidata';
+
+/**
+ * CD that tells a guest its name, its keys and its address: `user-data` and `meta-data` for images with cloud-init, one
+ * script for images of mk-ci, which have none. Pure.
+ */
+export function renderSeed(input: SeedInput): Buffer {
+  return isoImage({
+    volumeId: SEED_LABEL,
+    modifiedAt: input.createdAt,
+    files: [
+      { name: 'user-data', content: renderUserData(input) },
+      {
+        name: 'meta-data',
+        content: `${JSON.stringify({ 'instance-id': `mk-ci-${input.name}`, 'local-hostname': input.name })}\n`,
+      },
+      { name: SETUP_FILE, content: renderSetup(input) },
+    ],
+  });
+}
+
+/** JSON is YAML: nothing has to be quoted by hand. */
+export function renderUserData({ authorizedKey, hostKey }: SeedInput): string {
+  const config = {
+    disable_root: false,
+    ssh_pwauth: false,
+    ssh_deletekeys: true,
+    ssh_genkeytypes: ['ed25519'],
+    ssh_keys: { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicKey },
+    users: [{ name: 'root', lock_passwd: true, ssh_authorized_keys: [authorizedKey] }],
+    growpart: { mode: 'auto', devices: ['/'] },
+  };
+  return `#cloud-config\n${JSON.stringify(config, undefined, 1)}\n`;
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Everything that differs between machines of one image, done before the guest's network and ssh start. */
+export function renderSetup({ name, authorizedKey, hostKey, network }: SeedInput): string {
+  return [
+    '#!/bin/sh',
+    'set -eu',
+    'umask 077',
+    `echo ${quote(name)} >/etc/hostname`,
+    `hostname ${quote(name)} 2>/dev/null || echo ${quote(name)} >/proc/sys/kernel/hostname`,
+    `printf '127.0.0.1 localhost\\n::1 localhost\\n%s %s\\n' ${quote(network.address)} ${quote(name)} >/etc/hosts`,
+    'mkdir -p /root/.ssh',
+    `echo ${quote(authorizedKey)} >/root/.ssh/authorized_keys`,
+    `printf '%s\\n' ${quote(hostKey.privateKey.trimEnd())} >/etc/ssh/ssh_host_ed25519_key`,
+    `printf '%s\\n' ${quote(hostKey.publicKey)} >/etc/ssh/ssh_host_ed25519_key.pub`,
+    'chmod 644 /etc/hostname /etc/hosts /etc/ssh/ssh_host_ed25519_key.pub',
+    'link=$(ls /sys/class/net | grep -v "^lo$" | head -n 1)',
+    'ip link set lo up',
+    `ip address replace ${network.address}/${network.prefix} dev "$link"`,
+    'ip link set "$link" up',
+    `ip route replace default via ${network.gateway}`,
+    `rm -f /etc/resolv.conf && echo ${quote(`nameserver ${network.nameserver}`)} >/etc/resolv.conf && chmod 644 /etc/resolv.conf`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,274 @@
+import { connect as connectSocket, type Socket } from 'node:net';
+
+import ssh2, { type Client, type ClientChannel } from 'ssh2';
+
+import { MkCiError, messageOf, systemErrorCode } from '../../errors.js';
+import { wireFormOf } from './keys.js';
+
+export interface SshTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** OpenSSH's format, without a password. */
+  readonly privateKey: string;
+  /** The only key that the host may show: `ssh-ed25519 AAAA…`. */
+  readonly hostKey: string;
+}
+
+export interface SshConnectionOptions {
+  readonly target: SshTarget;
+  /** From the first packet to the login. @default 20000 */
+  readonly connectMs?: number;
+  /** A connection without a call is closed after this time, so that nothing holds the process. @default 500 */
+  readonly idleMs?: number;
+  /** Between questions whether the other end is there; it may leave four of them without an answer. @default 15000 */
+  readonly keepAliveMs?: number;
+}
+
+/** How a command ended; both `undefined` when the channel closed without saying. */
+export interface ChannelEnd {
+  readonly exitCode: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+}
+
+/** A channel with what is told of it only once, maybe before anybody asks. */
+interface WatchedChannel {
+  readonly channel: ClientChannel;
+  /** Settles when the command has ended, or the channel closed before; output may follow. */
+  readonly exited: Promise<ChannelEnd>;
+  readonly closed: Promise<void>;
+}
+
+/** A channel that is to be given back. */
+export interface OpenChannel extends WatchedChannel, Disposable {}
+
+/** A way to one host, made when it is needed and made again when it was lost. Calls share one connection. */
+export interface SshConnection {
+  readonly target: SshTarget;
+  /**
+   * Starts a command.
+   *
+   * @throws {MkCiError} `NET_UNREACHABLE`, `NET_SSH_AUTH`, `NET_SSH_HOST_KEY`; the signal's reason when aborted
+   */
+  open(command: string, signal?: AbortSignal): Promise<OpenChannel>;
+  /** Closes what is there; the next call connects anew. */
+  close(): void;
+}
+
+interface Session {
+  readonly client: Client;
+  readonly socket: Socket;
+  calls: number;
+}
+
+export function createSshConnection(options: SshConnectionOptions): SshConnection {
+  const { target, idleMs = 500 } = options;
+  let current: Promise<Session> | undefined;
+  let idle: NodeJS.Timeout | undefined;
+
+  const session = (): Promise<Session> => {
+    if (current !== undefined) return current;
+    const made = connect(options, () => {
+      if (current === made) current = undefined;
+    });
+    current = made;
+    made.catch(() => {
+      if (current === made) current = undefined;
+    });
+    return made;
+  };
+  const release = (held: Session): void => {
+    held.calls -= 1;
+    if (held.calls > 0) return;
+    held.socket.unref();
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      if (held.calls === 0) held.client.end();
+    }, idleMs).unref();
+  };
+
+  return {
+    target,
+    open: async (command, signal) => {
+      signal?.throwIfAborted();
+      const held = await orAborted(session(), signal);
+      held.calls += 1;
+      held.socket.ref();
+      try {
+        const watched = await orAborted(openOn(held.client, command, target), signal, (late) => {
+          late.channel.close();
+        });
+        let isGivenBack = false;
+        return {
+          ...watched,
+          [Symbol.dispose]: () => {
+            if (isGivenBack) return;
+            isGivenBack = true;
+            watched.channel.close();
+            release(held);
+          },
+        };
+      } catch (error) {
+        release(held);
+        throw error;
+      }
+    },
+    close: () => {
+      clearTimeout(idle);
+      const closing = current;
+      current = undefined;
+      closing?.then(
+        ({ client, socket }) => {
+          client.end();
+          socket.destroy();
+        },
+        () => undefined,
+      );
+    },
+  };
+}
+
+async function connect(options: SshConnectionOptions, onClose: () => void): Promise<Session> {
+  const { target, connectMs = 20_000, keepAliveMs = 15_000 } = options;
+  const expected = wireFormOf(target.hostKey);
+  if (expected === undefined) {
+    throw new MkCiError('NET_SSH_HOST_KEY', { message: `${target.hostKey.slice(0, 40)} is no public key` });
+  }
+  const client = new ssh2.Client();
+  client.setMaxListeners(0); // one for each call that waits
+  const socket = connectSocket({ host: target.host, port: target.port, noDelay: true });
+  let isOtherKey = false;
+  try {
+    return await new Promise<Session>((resolve, reject) => {
+      client.on('ready', () => {
+        resolve({ client, socket, calls: 0 });
+      });
+      // Stays for as long as the client lives: an error without a listener would end the process.
+      client.on('error', (error) => {
+        reject(connectionError(target, isOtherKey, error));
+      });
+      client.on('close', () => {
+        onClose();
+        reject(unreachable(target, 'the connection was closed'));
+      });
+      client.connect({
+        sock: socket,
+        username: target.user,
+        privateKey: target.privateKey,
+        readyTimeout: connectMs,
+        keepaliveInterval: keepAliveMs,
+        keepaliveCountMax: 4,
+        // Another kind of key would be another key, even if the host has both.
+        algorithms: { serverHostKey: [hostKeyAlgorithm(target.hostKey)] },
+        hostVerifier: (key: Buffer) => {
+          isOtherKey = !key.equals(expected);
+          return !isOtherKey;
+        },
+      });
+    });
+  } catch (error) {
+    client.end();
+    socket.destroy();
+    throw error;
+  }
+}
+
+function hostKeyAlgorithm(hostKey: string): ssh2.ServerHostKeyAlgorithm {
+  const type = hostKey.split(' ', 1)[0] ?? '';
+  // Keys of this kind sign with a hash that is named in the algorithm.
+  if (type === 'ssh-rsa') return 'rsa-sha2-512';
+  return type as ssh2.ServerHostKeyAlgorithm;
+}
+
+async function openOn(client: Client, command: string, target: SshTarget): Promise<WatchedChannel> {
+  return await new Promise((resolve, reject) => {
+    const onClose = (): void => {
+      reject(unreachable(target, 'the connection was lost'));
+    };
+    client.once('close', onClose);
+    try {
+      client.exec(command, (error, channel) => {
+        client.off('close', onClose);
+        // Watched from here on: the end of a short command comes in the same packet as the channel.
+        if (error === undefined) resolve(watch(channel));
+        else reject(unreachable(target, messageOf(error), error));
+      });
+    } catch (error) {
+      client.off('close', onClose);
+      reject(unreachable(target, messageOf(error), error)); // lost between two calls
+    }
+  });
+}
+
+function watch(channel: ClientChannel): WatchedChannel {
+  const closed = new Promise<void>((resolve) => {
+    channel.once('close', resolve);
+  });
+  const exited = new Promise<ChannelEnd>((resolve) => {
+    channel.once('exit', (code: number | null, signal?: NodeJS.Signals) => {
+      resolve({ exitCode: code ?? undefined, signal });
+    });
+    void closed.then(() => {
+      resolve({ exitCode: undefined, signal: undefined });
+    });
+  });
+  return { channel, exited, closed };
+}
+
+/** Names what went wrong while connecting. Pure. */
+export function connectionError(
+  target: SshTarget,
+  isOtherKey: boolean,
+  error: Error & { readonly level?: string },
+): MkCiError {
+  const where = `${target.user}@${target.host}:${target.port}`;
+  if (isOtherKey || /host (?:key )?verif|host denied/i.test(error.message)) {
+    return new MkCiError('NET_SSH_HOST_KEY', { message: where, cause: error });
+  }
+  if (/no matching host key/i.test(error.message)) {
+    return new MkCiError('NET_SSH_HOST_KEY', { message: `${where} has no key of this kind`, cause: error });
+  }
+  if (error.level === 'client-authentication' || /Cannot parse privateKey/.test(error.message)) {
+    return new MkCiError('NET_SSH_AUTH', { message: where, cause: error });
+  }
+  const why =
+    systemErrorCode(error) === 'ECONNREFUSED'
+      ? 'connection refused'
+      : error.level === 'client-timeout'
+        ? 'no answer in time'
+        : error.message;
+  return unreachable(target, why, error);
+}
+
+function unreachable(target: SshTarget, why: string, cause?: unknown): MkCiError {
+  return new MkCiError('NET_UNREACHABLE', {
+    message: `ssh ${target.user}@${target.host}:${target.port}: ${why}`,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** What is awaited, or the signal's reason; what comes after that is handed to `discard`. */
+async function orAborted<T>(
+  awaited: Promise<T>,
+  signal: AbortSignal | undefined,
+  discard?: (late: T) => void,
+): Promise<T> {
+  if (signal === undefined) return await awaited;
+  let onAbort: (() => void) | undefined;
+  try {
+    return await Promise.race([
+      awaited,
+      new Promise<never>((_resolve, reject) => {
+        onAbort = () => {
+          if (discard !== undefined) awaited.then(discard, () => undefined);
+          else awaited.catch(() => undefined);
+          reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+        };
+        if (signal.aborted) onAbort();
+        else signal.addEventListener('abort', onAbort, { once: true });
+      }),
+    ]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,260 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+
+import fc from 'fast-check';
+import ssh2, { type Connection } from 'ssh2';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { isMkCiError } from '../../errors.js';
+import { exec as localExec } from '../../exec.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
+import { createSshConnection, type SshConnection, type SshTarget } from './connection.js';
+import { generateKeyPair, wireFormOf } from './keys.js';
+import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
+import { createRemoteExec, type RemoteExec } from './remote-exec.js';
+import { createSshMachine } from './ssh-machine.js';
+
+const hostKeys = generateKeyPair('host');
+const userKeys = generateKeyPair('user');
+
+/** A server of ssh2's own that runs commands in a shell of this host. */
+interface TestServer extends AsyncDisposable {
+  readonly target: SshTarget;
+  /** Every command line so far. */
+  readonly commands: string[];
+  readonly connections: Connection[];
+}
+
+async function startServer(): Promise<TestServer> {
+  const commands: string[] = [];
+  const connections: Connection[] = [];
+  const server = new ssh2.Server({ hostKeys: [hostKeys.privateKey] }, (connection) => {
+    connections.push(connection);
+    connection.on('error', () => undefined);
+    connection.on('authentication', (context) => {
+      const isOurs = context.method === 'publickey' && context.key.data.equals(wireFormOf(userKeys.publicKey)!);
+      if (isOurs) context.accept();
+      else context.reject(['publickey']);
+    });
+    connection.on('session', (acceptSession) => {
+      acceptSession().on('exec', (acceptExec, _reject, { command }) => {
+        commands.push(command);
+        const channel = acceptExec();
+        const child = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'pipe'] });
+        child.stdin.on('error', () => undefined);
+        channel.on('error', () => undefined);
+        channel.pipe(child.stdin);
+        child.stdout.pipe(channel, { end: false });
+        child.stderr.pipe(channel.stderr, { end: false });
+        child.on('exit', (code, signal) => {
+          if (signal === null) channel.exit(code ?? 0);
+          else channel.exit(signal.replace('SIG', ''), false, '');
+        });
+        child.on('close', () => {
+          channel.end();
+        });
+      });
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    target: { host: '127.0.0.1', port, user: 'root', privateKey: userKeys.privateKey, hostKey: hostKeys.publicKey },
+    commands,
+    connections,
+    [Symbol.asyncDispose]: async () => {
+      for (const connection of connections) connection.end();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);
+
+describe('commands for a shell', () => {
+  it('arrive as they were, whatever they hold', () => {
+    const words = fc.array(
+      fc.string({ unit: 'binary' }).filter((text) => !text.includes('\0')),
+      { minLength: 1, maxLength: 100 },
+    );
+    fc.assert(
+      fc.property(words, (args) => {
+        const command = renderCommand({ argv: ['printf', '%s\\0', ...args], call: 'c1', cwd: '/' });
+        const result = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+        expect(result.stdout).toBe(args.map((text) => `${Buffer.from(text).toString('utf8')}\0`).join(''));
+      }),
+      { numRuns: 5 },
+    );
+  });
+
+  it('leave plain words plain', () => {
+    expect(quoteForShell('/usr/bin/x-1_2.3')).toBe('/usr/bin/x-1_2.3');
+    expect(renderCommand({ argv: ['ls'], call: 'c', env: { A: "it's", B: undefined } })).toBe(
+      "exec env 'A=it'\\''s' MK_CI_CALL=c ls",
+    );
+    expect(renderEndCall('c', 250)).toContain('$i -lt 3 ');
+  });
+});
+
+describe('keys', () => {
+  it('have the form that goes over the wire', () => {
+    expect(wireFormOf(hostKeys.publicKey)?.toString('latin1', 4, 15)).toBe('ssh-ed25519');
+    for (const bad of ['', 'ssh-ed25519', 'ssh-ed25519 AAAA', 'ssh-rsa ' + hostKeys.publicKey.split(' ')[1]!]) {
+      expect(wireFormOf(bad)).toBeUndefined();
+    }
+  });
+});
+
+describe('a host that is reached by ssh', () => {
+  let server: TestServer;
+  let connection: SshConnection;
+  let remote: RemoteExec;
+  let folder: TemporaryFolder;
+  beforeEach(async () => {
+    server = await startServer();
+    connection = createSshConnection({ target: server.target });
+    remote = createRemoteExec(connection);
+    folder = await createTemporaryFolder();
+  });
+  afterEach(async () => {
+    connection.close();
+    await server[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  it('runs commands with input, environment and folder, on one connection', async () => {
+    const results = await Promise.all([
+      remote.exec(['cat'], { input: 'some\0input' }),
+      remote.exec(['sh', '-c', 'echo "$A"; pwd; echo err >&2'], { env: { A: 'a b' }, cwd: '/' }),
+      ...Array.from({ length: 12 }, (_, index) => remote.exec(['echo', String(index)])),
+    ]);
+    expect(results[0]).toMatchObject({ stdout: 'some\0input', exitCode: 0, timedOut: false, aborted: false });
+    expect(results[1]).toMatchObject({ stdout: 'a b\n/\n', stderr: 'err\n' });
+    expect(results[13]?.stdout).toBe('11\n');
+    expect(server.connections).toHaveLength(1);
+  });
+
+  it('fails as commands of this host fail', async () => {
+    const error = await failure(remote.exec(['sh', '-c', 'echo oops >&2; exit 3']));
+    expect(isMkCiError(error, 'HOST_COMMAND_FAILED')).toBe(true);
+    expect(error).toMatchObject({ details: { exitCode: 3, output: 'oops' } });
+    expect(await remote.exec(['false'], { allowFailure: true })).toMatchObject({ exitCode: 1 });
+    expect(await remote.exec(['sh', '-c', 'kill -9 $$'], { allowFailure: true })).toMatchObject({ signal: 'SIGKILL' });
+  });
+
+  it('keeps the last of a long output and hands on all of it', async () => {
+    let bytes = 0;
+    const result = await remote.exec(['sh', '-c', 'yes | head -c 3000000; echo end'], {
+      maxBytes: 100_000,
+      onOutput: (piece) => (bytes += piece.length),
+    });
+    expect(bytes).toBe(3_000_004);
+    expect(result.stdout.length).toBeLessThan(200_000);
+    expect(result.stdout.endsWith('end\n')).toBe(true);
+  });
+
+  it('ends what it started there when time is over, also what left its group', async () => {
+    const mark = join(folder.path, 'pids');
+    const script = `trap '' TERM; setsid sleep 300 & echo $! >>${mark}; echo $$ >>${mark}; sleep 300`;
+    const error = await failure(remote.exec(['sh', '-c', script], { timeoutMs: 400, graceMs: 200 }));
+    expect(isMkCiError(error, 'HOST_COMMAND_TIMEOUT')).toBe(true);
+    const pids = (await readFile(mark, 'utf8')).trim().split('\n').map(Number);
+    expect(pids).toHaveLength(2);
+    const isRunning = async (pid: number): Promise<boolean> =>
+      await readFile(`/proc/${pid}/stat`, 'utf8').then(
+        (text) => !/\) Z /.test(text),
+        () => false,
+      );
+    expect(await Promise.all(pids.map(isRunning))).toEqual([false, false]);
+  });
+
+  it('stops with the reason of the caller', async () => {
+    const stop = new AbortController();
+    const running = failure(
+      remote.exec(['sh', '-c', 'echo started; exec sleep 300'], {
+        signal: stop.signal,
+        graceMs: 100,
+        onOutput: () => {
+          stop.abort(new Error('enough'));
+        },
+      }),
+    );
+    expect(String(await running)).toContain('enough');
+    expect(String(await failure(remote.exec(['true'], { signal: stop.signal })))).toContain('enough');
+  });
+
+  it('says that the connection was lost, and connects anew for the next call', async () => {
+    const running = failure(
+      remote.exec(['sh', '-c', 'echo started; sleep 300'], {
+        onOutput: () => {
+          for (const one of server.connections) one.end();
+        },
+      }),
+    );
+    const error = await running;
+    expect(isMkCiError(error, 'NET_UNREACHABLE')).toBe(true);
+    expect((await remote.exec(['echo', 'again'])).stdout).toBe('again\n');
+    expect(server.connections).toHaveLength(2);
+  });
+
+  it('copies files and folders both ways, as a whole', async () => {
+    const machine = createSshMachine({ name: 'm', connection, internalAddress: '', endpointOf: () => undefined });
+    const from = join(folder.path, 'from');
+    await mkdir(join(from, 'sub'), { recursive: true });
+    const big = Buffer.alloc(700_000, 'x\0y');
+    await writeFile(join(from, 'sub', 'big'), big);
+    await writeFile(join(from, 'tool'), '#!/bin/sh\n', { mode: 0o755 });
+    await machine.copyTo(join(from, 'tool'), join(folder.path, 'there', 'deep', 'tool'));
+    await machine.copyTo(from, join(folder.path, 'there', 'all'));
+    await machine.copyTo(from, join(folder.path, 'there', 'all'));
+    expect((await localExec([join(folder.path, 'there', 'deep', 'tool')])).exitCode).toBe(0);
+    await machine.copyFrom(join(folder.path, 'there', 'all'), join(folder.path, 'back', 'all'));
+    await machine.copyFrom(join(folder.path, 'there', 'all', 'sub', 'big'), join(folder.path, 'back', 'big'));
+    expect((await readFile(join(folder.path, 'back', 'all', 'sub', 'big'))).equals(big)).toBe(true);
+    expect((await readFile(join(folder.path, 'back', 'big'))).equals(big)).toBe(true);
+    const missing = await failure(machine.copyFrom(join(folder.path, 'nope'), join(folder.path, 'back', 'nope')));
+    expect(isMkCiError(missing, 'HOST_COMMAND_FAILED')).toBe(true);
+    expect(await failure(readFile(join(folder.path, 'back', 'nope')))).toMatchObject({ code: 'ENOENT' });
+    expect(isMkCiError(await failure(machine.endpoint(1)), 'DRV_FAILED')).toBe(true);
+  });
+
+  it('is refused with the right word for each reason', async () => {
+    const tryIt = async (change: Partial<SshTarget>): Promise<unknown> => {
+      const other = createSshConnection({ target: { ...server.target, ...change } });
+      try {
+        return await failure(createRemoteExec(other).exec(['true']));
+      } finally {
+        other.close();
+      }
+    };
+    const stranger = generateKeyPair('stranger');
+    expect(isMkCiError(await tryIt({ privateKey: stranger.privateKey }), 'NET_SSH_AUTH')).toBe(true);
+    expect(isMkCiError(await tryIt({ hostKey: stranger.publicKey }), 'NET_SSH_HOST_KEY')).toBe(true);
+    expect(isMkCiError(await tryIt({ hostKey: 'nonsense' }), 'NET_SSH_HOST_KEY')).toBe(true);
+    const { port } = server.target;
+    await server[Symbol.asyncDispose]();
+    const refused = await tryIt({ port });
+    expect(isMkCiError(refused, 'NET_UNREACHABLE')).toBe(true);
+    expect(String(refused)).toContain('connection refused');
+    server = await startServer();
+  });
+
+  it('does not wait for ever for a host that says nothing', async () => {
+    const { createServer } = await import('node:net');
+    const silent = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const slow = createSshConnection({ target: { ...server.target, port }, connectMs: 50 });
+    const error = await failure(createRemoteExec(slow).exec(['true']));
+    expect(isMkCiError(error, 'NET_UNREACHABLE')).toBe(true);
+    const limited = await failure(
+      createRemoteExec(createSshConnection({ target: { ...server.target, port } })).exec(['true'], { timeoutMs: 50 }),
+    );
+    expect(isMkCiError(limited, 'HOST_COMMAND_TIMEOUT')).toBe(true);
+    silent.close();
+  });
+});

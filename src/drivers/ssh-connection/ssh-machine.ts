@@ -1,0 +1,83 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { MkCiError, hostErrorOf } from '../../errors.js';
+import { lastLines, exec as localExec, startProcess } from '../../exec.js';
+import { makeFolder } from '../../files.js';
+import type { Machine } from '../driver.js';
+import type { SshConnection } from './connection.js';
+import { receiveCommand } from './remote-command.js';
+import { createRemoteExec } from './remote-exec.js';
+
+const COPY_MS = 600_000;
+
+export interface SshMachineOptions {
+  readonly name: string;
+  readonly connection: SshConnection;
+  readonly internalAddress: string;
+  /** Where this host reaches a port of the machine; `undefined` for one that is not published. */
+  readonly endpointOf: (port: number) => { readonly host: string; readonly port: number } | undefined;
+}
+
+/** A machine that is reached by ssh and has a shell, `tar` and the usual tools. */
+export function createSshMachine({ name, connection, internalAddress, endpointOf }: SshMachineOptions): Machine {
+  const { exec, stream } = createRemoteExec(connection);
+  return {
+    name,
+    internalAddress,
+    exec,
+    copyTo: async (localPath, remotePath, signal) => {
+      const info = await stat(localPath).catch((error: unknown) => {
+        throw hostErrorOf(error, localPath) ?? error;
+      });
+      const kind = { isFolder: info.isDirectory(), mode: info.mode & 0o777 };
+      const options = { signal, timeoutMs: COPY_MS };
+      const receive = receiveCommand(remotePath, kind);
+      if (!kind.isFolder) {
+        await stream(receive, { source: createReadStream(localPath) }, options);
+        return;
+      }
+      const tar = await startProcess(['tar', '-C', localPath, '-cf', '-', '.'], options);
+      const said = tar.stderr.toArray();
+      try {
+        await stream(receive, { source: tar.stdout }, options);
+      } finally {
+        await tar.end();
+      }
+      const { exitCode } = await tar.ended;
+      if (exitCode !== 0) {
+        const text = Buffer.concat((await said) as Buffer[]).toString('utf8');
+        throw new MkCiError('HOST_COMMAND_FAILED', { message: `tar of ${localPath}: ${lastLines(text, 1)[0] ?? ''}` });
+      }
+    },
+    copyFrom: async (remotePath, localPath, signal) => {
+      await makeFolder(dirname(localPath));
+      const options = { signal, timeoutMs: COPY_MS };
+      const asked = await exec(['test', '-d', remotePath], { allowFailure: true, ...options });
+      const isFolder = asked.exitCode === 0;
+      // Complete or not at all: a lost connection leaves neither half a file nor half a folder.
+      const temporary = `${localPath}.mk-ci`;
+      try {
+        const argv = isFolder ? (['tar', '-C', remotePath, '-cf', '-', '.'] as const) : (['cat', remotePath] as const);
+        await stream(argv, { sink: createWriteStream(temporary) }, options);
+        if (!isFolder) {
+          await rename(temporary, localPath);
+          return;
+        }
+        await makeFolder(localPath);
+        await localExec(['tar', '-C', localPath, '-xf', temporary], options);
+      } catch (error) {
+        throw hostErrorOf(error, localPath) ?? error;
+      } finally {
+        await rm(temporary, { force: true });
+      }
+    },
+    endpoint: async (port) => {
+      const found = endpointOf(port);
+      if (found === undefined)
+        throw new MkCiError('DRV_FAILED', { message: `port ${port} of ${name} is not published` });
+      return found;
+    },
+  };
+}
