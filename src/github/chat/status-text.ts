@@ -1,5 +1,6 @@
 import { matchesPattern, type FlakeRate } from '../../flake/index.js';
-import { cutText, plural, safeCode, safeLink, safeText } from '../text/safe.js';
+import { plural } from '../../results/text.js';
+import { cutText, safeCode, safeLink, safeText } from '../text/safe.js';
 
 const MOST_ROWS = 15;
 
