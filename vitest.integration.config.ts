@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['integration/**/*.test.ts'],
     environment: 'node',
     fileParallelism: false,
-    testTimeout: 180_000,
+    testTimeout: 420_000,
     hookTimeout: 900_000,
     globalSetup: ['integration/global-setup.ts'],
   },

@@ -11,7 +11,7 @@ export const PROGRAM = join(ROOT, 'bin', 'mk-ci.js');
 
 /** Runs `mk-ci` to its end; failures are values. */
 export async function mkCi(args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-  return await exec([process.execPath, PROGRAM, ...args], { allowFailure: true, timeoutMs: 170_000, ...options });
+  return await exec([process.execPath, PROGRAM, ...args], { allowFailure: true, timeoutMs: 400_000, ...options });
 }
 
 /** A started `mk-ci` that a test can send signals to. */
@@ -36,7 +36,7 @@ export function startMkCi(
     ended,
     signal: (name: NodeJS.Signals) => child.kill(name),
     /** Settles when the text appears in the output; rejects when the program ends before. */
-    async sees(text: string | RegExp, timeoutMs = 120_000): Promise<void> {
+    async sees(text: string | RegExp, timeoutMs = 240_000): Promise<void> {
       const found = () => (typeof text === 'string' ? (stdout + stderr).includes(text) : text.test(stdout + stderr));
       const deadline = Date.now() + timeoutMs;
       while (!found()) {

@@ -46,7 +46,7 @@ export interface PostgresOptions {
   readonly migrations?: readonly Migration[];
   /** Connections in place of those that the URL names; the store ends it. */
   readonly pool?: PostgresPool;
-  /** How long a transaction is tried again while the server is away. @default 30000 */
+  /** How long a transaction is tried again while the server is away. @default 60000, recovery after a crash takes its time */
   readonly retryMs?: number;
 }
 
@@ -74,7 +74,7 @@ export async function openPostgresStore(url: string, options: PostgresOptions = 
   });
   try {
     await migrate(db, location, options.migrations ?? MIGRATIONS, readonly);
-    const store = new PostgresStore(db, location, options.retryMs ?? 30_000);
+    const store = new PostgresStore(db, location, options.retryMs ?? 60_000);
     if (!readonly) await store.payDebts();
     return store;
   } catch (error) {
