@@ -50,6 +50,7 @@ export function build(context: CliContext): Command {
   command
     .command('list')
     .description('bundles in the cache')
+    .addHelpText('after', '\nExample:\n  mk-ci bundle list --json\n')
     .option('--json', 'print an array, one object a bundle')
     .action(async ({ json }: { json?: true }) => {
       const entries = await openBundles(context).list();
@@ -59,6 +60,7 @@ export function build(context: CliContext): Command {
   command
     .command('verify')
     .description('read every file of the bundles and compare it with the manifest')
+    .addHelpText('after', '\nExample:\n  mk-ci bundle verify --kubernetes-version v1.36.3\n')
     .option('--kubernetes-version <version>', 'only bundles of this version')
     .option('--json', 'print an array, one object a bundle')
     .action(async ({ kubernetesVersion, json }: { kubernetesVersion?: string; json?: true }) => {
@@ -71,6 +73,7 @@ export function build(context: CliContext): Command {
   command
     .command('delete')
     .description('remove the bundles of one Kubernetes version')
+    .addHelpText('after', '\nExample:\n  mk-ci bundle delete --kubernetes-version v1.35.4 --dry-run\n')
     .requiredOption('--kubernetes-version <version>', 'such as v1.36.3')
     .option('--dry-run', 'only list what would be removed')
     .option('--json', 'print an array, one object a thing removed')
@@ -92,6 +95,7 @@ export function build(context: CliContext): Command {
   command
     .command('prune')
     .description('remove bundles that a larger one replaced, broken ones and leftovers')
+    .addHelpText('after', '\nExample:\n  mk-ci bundle prune --dry-run\n')
     .option('--dry-run', 'only list what would be removed')
     .option('--json', 'print an array, one object a thing removed')
     .action(async ({ dryRun = false, json }: { dryRun?: boolean; json?: true }) => {
@@ -109,6 +113,7 @@ function addGetCommand(
   parent
     .command(name)
     .description(description)
+    .addHelpText('after', `\nExample:\n  mk-ci bundle ${name} --kubernetes-version v1.35.4 --from ./mirror\n`)
     .option('--kubernetes-version <version>', 'full version', DEFAULT_KUBERNETES_VERSION)
     .addOption(
       new Option('--parts <list>', `what the bundle shall hold: ${BUNDLE_PARTS.join(', ')}`)

@@ -30,7 +30,7 @@ export function build(context: CliContext): Command {
 
   command
     .command('start <name>')
-    .summary('make or start a cluster, until pods can be created')
+    .description('make or start a cluster, until pods can be created')
     .option('--driver <name>', 'where it runs', DEFAULT_DRIVER)
     .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
     .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
@@ -47,7 +47,7 @@ export function build(context: CliContext): Command {
     .action(async (name: string, flags: StartFlags) => {
       await start(name, flags, context);
     });
-  for (const [verb, summary] of [
+  for (const [verb, description] of [
     ['stop', 'end its processes, keep its data'],
     ['pause', 'freeze its processes where they are'],
     ['unpause', 'let a paused cluster go on'],
@@ -55,43 +55,50 @@ export function build(context: CliContext): Command {
   ] as const) {
     command
       .command(`${verb} <name>`)
-      .summary(summary)
+      .description(description)
       .addOption(timeout)
       .addOption(json)
       .addOption(dryRun)
+      .addHelpText('after', `\nExample:\n  mk-ci cluster ${verb} demo\n`)
       .action(async (name: string, flags: ActFlags) => {
         await act(verb, name, flags, context);
       });
   }
   command
     .command('status <name>')
-    .summary('state of a cluster and its components')
+    .description('state of a cluster and its components')
     .addOption(json)
+    .addHelpText('after', '\nExample:\n  mk-ci cluster status demo --json\n')
     .action(async (name: string, flags: ActFlags) => {
       const status = await openClusters(context).status(name, context.signal);
       await context.stdout(flags.json === true ? print(status) : renderStatus(status));
     });
   command
     .command('list')
-    .summary('all clusters')
+    .description('all clusters')
     .addOption(json)
+    .addHelpText('after', '\nExample:\n  mk-ci cluster list --json\n')
     .action(async (flags: ActFlags) => {
       const clusters = await openClusters(context).list(context.signal);
       await context.stdout(flags.json === true ? print(clusters) : renderList(clusters));
     });
   command
     .command('kubeconfig <name>')
-    .summary('print the kubeconfig')
+    .description('print the kubeconfig')
     .option('--path', 'print where it lies')
-    .action(async (name: string, flags: { readonly path?: boolean }) => {
-      const { kubeconfig } = await openClusters(context).status(name, context.signal);
-      await context.stdout(flags.path === true ? `${kubeconfig}\n` : await readText(kubeconfig));
+    .addOption(json)
+    .addHelpText('after', '\nExample:\n  export KUBECONFIG=$(mk-ci cluster kubeconfig demo --path)\n')
+    .action(async (name: string, flags: { readonly path?: boolean; readonly json?: boolean }) => {
+      const { kubeconfig: path } = await openClusters(context).status(name, context.signal);
+      if (flags.json === true) await context.stdout(print({ name, path, kubeconfig: await readText(path) }));
+      else await context.stdout(flags.path === true ? `${path}\n` : await readText(path));
     });
   command
     .command('logs <name>')
-    .summary('copy the logs, in the layout of kind export logs')
+    .description('copy the logs, in the layout of kind export logs')
     .option('--out <folder>', 'where to', './<name>-logs')
     .addOption(json)
+    .addHelpText('after', '\nExample:\n  mk-ci cluster logs demo --out _artifacts/demo\n')
     .action(async (name: string, flags: { readonly out: string; readonly json?: boolean }) => {
       const folder = resolve(context.cwd, flags.out === './<name>-logs' ? `${name}-logs` : flags.out);
       const manager = openClusters(context);
@@ -101,7 +108,7 @@ export function build(context: CliContext): Command {
     });
   command
     .command('exec <name> <command...>')
-    .summary('run a command with KUBECONFIG and PATH set')
+    .description('run a command with KUBECONFIG and PATH set')
     .addHelpText('after', '\nExample:\n  mk-ci cluster exec demo -- kubectl get pods -A')
     .action(async (name: string, argv: readonly string[]) => {
       await runInside(name, argv, context);
@@ -158,7 +165,7 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
     const plan = { name, spec, state, does, usable: health.usable };
-    await context.stdout(flags.json === true ? print(plan) : `${name}: ${state}, would ${does}\n`);
+    await context.stdout(flags.json === true ? print(plan) : sayPlan(name, state, does));
     return;
   }
   if ((await stateOrAbsent(manager, name, context.signal)) === 'absent') {
@@ -182,7 +189,11 @@ async function act(
   if (flags.dryRun !== true) await manager[verb](name, callOptions(flags, context));
   const result = { name, before, does: isDone ? 'nothing' : verb, dryRun: flags.dryRun === true };
   if (flags.json === true) await context.stdout(print(result));
-  else if (flags.dryRun === true) await context.stdout(`${name}: ${before}, would ${result.does}\n`);
+  else if (flags.dryRun === true) await context.stdout(sayPlan(name, before, result.does));
+}
+
+function sayPlan(name: string, state: string, does: string): string {
+  return `${name}: ${state}, ${does === 'nothing' ? 'nothing to do' : `would ${does}`}\n`;
 }
 
 async function stateOrAbsent(manager: SeedableClusterManager, name: string, signal: AbortSignal): Promise<string> {

@@ -30,6 +30,7 @@ export function build(context: CliContext): Command {
   command
     .command('build')
     .description('make the node image of a Kubernetes version, unless it is in the cache, and load it')
+    .addHelpText('after', '\nExample:\n  mk-ci node-image build --engine podman --rootfs ./root.tar\n')
     .option('--kubernetes-version <version>', 'full version', DEFAULT_KUBERNETES_VERSION)
     .addOption(
       new Option('--engine <engine>', 'engine to load it into; auto: docker, else podman; none: only make the archive')
@@ -62,6 +63,7 @@ export function build(context: CliContext): Command {
   command
     .command('list')
     .description('node images in the cache')
+    .addHelpText('after', '\nExample:\n  mk-ci node-image list --json\n')
     .option('--json', 'print an array, one object an image')
     .action(async ({ json }: { json?: true }) => {
       const images = await openNodeImages(context).list();

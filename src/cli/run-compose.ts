@@ -73,6 +73,7 @@ async function exists(path: string): Promise<boolean> {
 function flakeFinisher(config: Config): Finisher {
   return {
     name: 'flake database',
+    isFile: false,
     finish: async (run) => {
       const { database } = config.flake;
       const location = locationOf(database, config.folder);

@@ -8,7 +8,7 @@ import { Command } from 'commander';
 import type { ClusterSource } from '../cluster/cluster.js';
 import { ownershipLabels } from '../cluster/ownership.js';
 import { loadConfig, selectEnvironments, type Config, type Environment } from '../config/index.js';
-import { messageOf, redactSecrets } from '../errors.js';
+import { ERROR_CATALOGUE, messageOf, redactSecrets } from '../errors.js';
 import { exec } from '../exec.js';
 import { identifySelf } from '../process.js';
 import { countTests } from '../results/counts.js';
@@ -39,6 +39,8 @@ import { addRunFlags, environmentFilter, planFilters, type RunFlags } from './ru
 /** Something done with a finished run, such as writing a report. One that fails does not stop the next. */
 export interface Finisher {
   readonly name: string;
+  /** Writes into the run folder: a run of which such a file is missing does not exit 0. */
+  readonly isFile: boolean;
   /** @returns the path to show to people, if there is one */
   readonly finish: (run: RunResult, folder: RunFolder) => Promise<string | undefined>;
 }
@@ -144,7 +146,7 @@ export async function runCommand(
     terminal.close();
   }
 
-  const paths = await finish(outcome.result, folder, await deps.finishers(config, folder), context);
+  const { paths, missesFile } = await finish(outcome.result, folder, await deps.finishers(config, folder), context);
   await pointLatest(folder.root);
   context.stderr(`\n${redactSecrets(runSummary(outcome.result))}\n`);
   for (const cluster of outcome.keptClusters) {
@@ -153,7 +155,7 @@ export async function runCommand(
   for (const problem of outcome.problems) context.log.warn(problem);
   context.stderr(`${paths.map(({ name, path }) => `${name}: ${path}`).join('\n')}\n`);
   if (flags.json === true) await context.stdout(`${JSON.stringify(outcomeJson(outcome, folder), null, 2)}\n`);
-  context.exit(outcome.exitCode);
+  context.exit(missesFile && outcome.exitCode === 0 ? ERROR_CATALOGUE.RUN_OUTPUT.exitCode : outcome.exitCode);
 }
 
 async function finish(
@@ -161,17 +163,19 @@ async function finish(
   folder: RunFolder,
   finishers: readonly Finisher[],
   context: CliContext,
-): Promise<{ name: string; path: string }[]> {
+): Promise<{ readonly paths: readonly { name: string; path: string }[]; readonly missesFile: boolean }> {
   const paths = [{ name: 'run', path: folder.root }];
-  for (const { name, finish: act } of finishers) {
+  let missesFile = false;
+  for (const { name, isFile, finish: act } of finishers) {
     try {
       const path = await act(run, folder);
       if (path !== undefined) paths.push({ name, path });
     } catch (error) {
       context.log.error(`${name} could not be written`, { why: messageOf(error) });
+      missesFile ||= isFile;
     }
   }
-  return paths;
+  return { paths, missesFile };
 }
 
 /** `latest` beside the run folders; where links are not possible it is simply not there. */

@@ -94,6 +94,12 @@ suites:
     ]);
   });
 
+  it('says of an entry that excludes all its environments only that', () => {
+    expect(problemsOf(`${MINIMAL}environments: [{ driver: local, exclude: [{ driver: local }] }]\n`)).toEqual([
+      'mk-ci.yaml:5:32: environments[0].exclude: leaves no environment of this entry',
+    ]);
+  });
+
   it('refuses aliases that multiply without end', () => {
     const bomb = [
       'a: &a [x,x,x,x,x,x,x,x,x]',

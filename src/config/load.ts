@@ -260,7 +260,8 @@ function checkSuites(suites: readonly SuiteConfig[], environments: readonly Envi
       first.set(suite.name, index);
     }
     suite.environments.forEach((glob, at) => {
-      if (!environments.some((environment) => matchesEnvironment(glob, environment))) {
+      // Without any environment that is the problem, and said already.
+      if (environments.length > 0 && !environments.some((environment) => matchesEnvironment(glob, environment))) {
         const near = suggest(
           glob,
           environments.flatMap(({ name, driver }) => [name, driver]),

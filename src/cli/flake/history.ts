@@ -35,6 +35,7 @@ function withListOptions(command: Command, limit: number): Command {
 export function historyCommand(context: CliContext): Command {
   const command = new Command('history')
     .description('attempts of a test, newest first')
+    .addHelpText('after', "\nExample:\n  mk-ci flake history 'TestMount*' --limit 20\n")
     .argument('<test>', 'name; * stands for any text');
   return withListOptions(command, 100).action(async (test: string, options: ListOptions) => {
     const { historyTable } = await import('../../flake/index.js');
@@ -50,6 +51,7 @@ export function historyCommand(context: CliContext): Command {
 export function showCommand(context: CliContext): Command {
   const command = new Command('show')
     .description('rate, trend, changepoints and failure signatures of a test in each environment')
+    .addHelpText('after', '\nExample:\n  mk-ci flake show TestMount --days 30\n')
     .argument('<test>', 'name; * stands for any text');
   return withListOptions(command, 5000).action(async (test: string, options: ListOptions) => {
     const { readTestReports, testReportText } = await import('../../flake/index.js');
@@ -68,7 +70,9 @@ export function showCommand(context: CliContext): Command {
 
 /** `flake top`: the worst tests. */
 export function topCommand(context: CliContext): Command {
-  const command = new Command('top').description('tests with the highest lower bound of their rate');
+  const command = new Command('top')
+    .description('tests with the highest lower bound of their rate')
+    .addHelpText('after', '\nExample:\n  mk-ci flake top --limit 5\n');
   return withListOptions(command, 10).action(async (options: ListOptions) => {
     const { ratesTable, readRates } = await import('../../flake/index.js');
     const window = windowOf(options, 30);
@@ -98,7 +102,9 @@ export function topCommand(context: CliContext): Command {
 
 /** `flake incidents`: one cause, many tests. */
 export function incidentsCommand(context: CliContext): Command {
-  const command = new Command('incidents').description('failures that many tests share: one cause, not many flakes');
+  const command = new Command('incidents')
+    .description('failures that many tests share: one cause, not many flakes')
+    .addHelpText('after', '\nExample:\n  mk-ci flake incidents --days 7\n');
   return withListOptions(command, 20).action(async (options: ListOptions) => {
     const { incidentsOf, incidentsTable } = await import('../../flake/index.js');
     const window = windowOf(options, 30);

@@ -88,6 +88,7 @@ async function* exportText(
 export function mergeCommand(context: CliContext): Command {
   return new Command('merge')
     .description('take over the runs of other databases; runs that are known change nothing')
+    .addHelpText('after', '\nExample:\n  mk-ci flake merge shard-1.db shard-2.db\n')
     .argument('<database...>', 'files or postgres:// URLs to read')
     .addOption(databaseOption())
     .option('--json', 'print the summary as JSON')
@@ -114,6 +115,7 @@ export function mergeCommand(context: CliContext): Command {
 export function pruneCommand(context: CliContext): Command {
   return new Command('prune')
     .description('drop single results of old runs; their daily sums stay')
+    .addHelpText('after', '\nExample:\n  mk-ci flake prune --days 180\n')
     .addOption(databaseOption())
     .option('--days <n>', 'keep this many days', positive('--days'), 90)
     .option('--json', 'print the summary as JSON')
@@ -133,6 +135,7 @@ export function pruneCommand(context: CliContext): Command {
 export function lintCommand(context: CliContext): Command {
   return new Command('lint')
     .description('check the quarantine file: form, expired entries, aliases')
+    .addHelpText('after', '\nExample:\n  mk-ci flake lint --quarantine .mk-ci/quarantine.yaml\n')
     .option('--quarantine <file>', 'file to check', '.mk-ci/quarantine.yaml')
     .option('--json', 'print the problems as JSON')
     .action(async (options: { readonly quarantine: string; readonly json?: boolean }) => {
@@ -156,6 +159,7 @@ export function lintCommand(context: CliContext): Command {
 export function checkCommand(context: CliContext): Command {
   return new Command('check')
     .description('look for damage in the database; exit code 1 when there is any')
+    .addHelpText('after', '\nExample:\n  mk-ci flake check\n')
     .addOption(databaseOption())
     .option('--json', 'print the problems as JSON')
     .action(async (options: DatabaseOptions & { readonly json?: boolean }) => {

@@ -43,6 +43,7 @@ export function runFiles(
       : [
           {
             name: output.option,
+            isFile: true,
             finish: async (run) => await write({ output, path, run, folder, background, context }),
           },
         ];

@@ -1,0 +1,89 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { steadyClock } from '../clock.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
+import { createLogger } from '../log.js';
+import { createFakeClusters } from '../runner/fake-clusters.js';
+import { fakeFormats } from '../runner/fake-formats.js';
+import type { CliContext } from './command.js';
+import { runCommand, type Finisher } from './run.js';
+
+let folder: TemporaryFolder;
+beforeEach(async () => {
+  folder = await createTemporaryFolder('mk-ci-run-command-');
+});
+afterEach(async () => {
+  await folder[Symbol.asyncDispose]();
+});
+
+const GO = (action: 'pass' | 'fail'): string =>
+  `{"Action":"run","Package":"p","Test":"TestA"}\n{"Action":"${action}","Package":"p","Test":"TestA"}\n`;
+
+/** Runs one suite that prints this, and finishes it with these. */
+async function run(output: string, finishers: readonly Finisher[]) {
+  await writeFile(join(folder.path, 'output'), output);
+  await writeFile(join(folder.path, 'mk-ci.yaml'), 'version: 1\nsuites: [{ name: s, command: cat output, format: go-json }]\n');
+  const logged: string[] = [];
+  let exitCode: number | undefined;
+  const context: CliContext = {
+    env: { PATH: process.env['PATH'] },
+    cwd: folder.path,
+    stdout: async () => undefined,
+    stderr: () => undefined,
+    stdin: Readable.from([]),
+    isTerminal: false,
+    columns: 80,
+    size: () => ({ columns: 80, rows: 24 }),
+    color: false,
+    log: createLogger({ write: (line) => logged.push(line) }),
+    signal: new AbortController().signal,
+    exit: (code) => {
+      exitCode = code;
+    },
+  };
+  await runCommand([], { keep: 'never', out: join(folder.path, 'out') }, context, {
+    createClusters: async () => createFakeClusters(),
+    clusterLoad: () => ({ cpus: 0, memoryMiB: 1 }),
+    formats: fakeFormats,
+    history: async () => ({ tests: () => undefined, cells: () => undefined }),
+    finishers: async () => finishers,
+    now: steadyClock(),
+  });
+  return { exitCode, logged: logged.join('\n') };
+}
+
+const fails = (name: string, isFile: boolean): Finisher => ({
+  name,
+  isFile,
+  finish: async () => {
+    throw new Error('no space left');
+  },
+});
+
+describe('mk-ci run', () => {
+  it('writes the files that can be written and does not pass when one can not', async () => {
+    const marks: Finisher = {
+      name: 'junit',
+      isFile: true,
+      finish: async (_, { junit }) => {
+        await writeFile(junit, 'x');
+        return junit;
+      },
+    };
+    const { exitCode, logged } = await run(GO('pass'), [fails('html', true), marks]);
+    expect(exitCode).toBe(39);
+    expect(logged).toContain('html could not be written');
+    expect(await readFile(join(folder.path, 'out', 'latest', 'junit.xml'), 'utf8')).toBe('x');
+  });
+
+  it('keeps the code of failed tests, and passes without the database', async () => {
+    expect((await run(GO('fail'), [fails('html', true)])).exitCode).toBe(1);
+    const { exitCode, logged } = await run(GO('pass'), [fails('flake database', false)]);
+    expect(exitCode).toBe(0);
+    expect(logged).toContain('flake database could not be written');
+  });
+});
