@@ -103,6 +103,10 @@ export class XmlParser {
       const part = piece.slice(start, start + PIECE);
       this.#attributeLength += part.length;
       this.#guarded(() => this.#parser.write(part));
+      // The tokenizer puts a value together character by character, each a link of a chain in memory; to look into the
+      // chain makes V8 write it out.
+      const value: unknown = Reflect.get(this.#parser, 'attribValue');
+      if (typeof value === 'string') value.charCodeAt(0);
     }
   }
 

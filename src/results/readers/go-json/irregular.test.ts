@@ -254,6 +254,13 @@ describe('irregular go test -json streams', () => {
     expect(result.counts.passed).toBe(1);
   });
 
+  it('reads a test with a name of 10 MB, with its output', () => {
+    const name = `Test${'<b>é'.repeat(2_500_000)}`;
+    const result = read(event('run', name), out(name, 'hello\n'), event('fail', name), event('fail'));
+    expect(result.counts).toMatchObject({ failed: 1, passed: 0, notrun: 0 });
+    expect(result.repaired).toEqual([]);
+  });
+
   it('keeps lines of other programs and counts them', () => {
     const result = read(
       'go: downloading x',

@@ -14,13 +14,18 @@ export interface JsonLinesOptions {
   readonly takeObject: (text: string) => boolean;
   /** @default 4 Mi characters */
   readonly limit?: number;
+  /** Of an object without output, which may have a long name. @default four times `limit` */
+  readonly objectLimit?: number;
 }
 
 const OUTPUT = '"Output":"';
 
-export function createJsonLines({ takeLine, takeObject, limit = 4 * 1024 * 1024 }: JsonLinesOptions): JsonLines {
+export function createJsonLines(options: JsonLinesOptions): JsonLines {
+  const { takeLine, takeObject, limit = 4 * 1024 * 1024 } = options;
+  const { objectLimit = 4 * limit } = options;
   let parts: string[] = [];
   let size = 0;
+  let allowed = limit;
   /** Set while the rest of a long line comes: the event up to its output. */
   let head: string | undefined;
   let isDropping = false;
@@ -34,12 +39,19 @@ export function createJsonLines({ takeLine, takeObject, limit = 4 * 1024 * 1024 
     }
     parts.push(text);
     size += text.length;
-    if (size <= limit) return;
+    if (size <= allowed) return;
     const line = parts.join('');
+    const isObject = line.startsWith('{');
+    const at = isObject ? line.indexOf(OUTPUT) : -1;
+    if (at < 0 && isObject && allowed < objectLimit) {
+      allowed = objectLimit;
+      parts = [line];
+      if (size <= allowed) return;
+    }
     parts = [];
     size = 0;
-    const at = line.indexOf(OUTPUT);
-    if (at < 0 || !line.startsWith('{')) {
+    allowed = limit;
+    if (at < 0) {
       takeLine(line.slice(0, limit));
       isDropping = true;
       return;
@@ -69,6 +81,7 @@ export function createJsonLines({ takeLine, takeObject, limit = 4 * 1024 * 1024 
     }
     parts = [];
     size = 0;
+    allowed = limit;
     head = undefined;
     held = '';
     isDropping = false;

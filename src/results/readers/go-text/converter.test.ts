@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 
 import type { GoEvent } from '../go/event.js';
 import { createLineJoiner } from '../go/lines.js';
+import { readAll } from '../read-all.js';
 import { createConverter } from './converter.js';
+import { createGoTextReader } from './reader.js';
 
 const PAIRS = join(import.meta.dirname, '../../../../../shared/data/test2json-pairs');
 const hasPairs = existsSync(PAIRS);
@@ -69,6 +71,20 @@ describe('the converter of go test text', () => {
         '=== RUN   TestA\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n--- FAIL: TestA (0.00s)\n--- PASS: TestB (0.00s)\n',
       ),
     ).toEqual(['run TestA', 'pass TestA', 'run TestB', 'pass TestB']);
+  });
+
+  it('ends a test whose name is longer than a piece of a line, and says that the name is cut', () => {
+    const name = `TestLong/${'abc<b>&'.repeat(200_000)}`;
+    const read = readAll(
+      createGoTextReader,
+      `=== RUN   TestLong\n=== RUN   ${name}\n    x_test.go:1: bad\n--- FAIL: TestLong (0.00s)\n    --- FAIL: ${name} (0.00s)\nFAIL\nFAIL\tp\t0.1s\n`,
+    );
+    expect(read.tests.map(({ id, status }) => [id.name.slice(0, 12), status])).toEqual([
+      ['TestLong', 'failed'],
+      ['TestLong/abc', 'failed'],
+    ]);
+    expect(read.repairs.map(({ kind }) => kind)).toEqual(['long-name']);
+    expect(read.sound).toBe(true);
   });
 
   it('ends a fuzz test once', () => {

@@ -22,11 +22,16 @@ export interface ConverterOptions {
   readonly emit: (event: GoEvent) => void;
   /** A result that was found behind other text. */
   readonly onGlued?: (test: string) => void;
+  /** A name that was cut because it does not fit into a piece of a line. */
+  readonly onLongName?: (test: string) => void;
 }
 
 /** ^V, which test binaries put before frames when asked with `-test.v=test2json`. */
 const MARK = '\x16';
 const TEST_NAME = /^(?:Test|Benchmark|Fuzz|Example)/;
+const LONG_FRAME = /^(=== (?:RUN|PAUSE|CONT|NAME) +|\s*--- (?:PASS|FAIL|SKIP): )(\S+)$/;
+/** Shorter than a piece of a line by more than any frame before it. */
+const LONG_NAME = 60_000;
 const LOG_LINE = /^\s+[^\s:]+\.go:\d+: /;
 const BUILD_HEAD = /^# (\S+(?: \[[^\]]+\])?)$/;
 const BUILD_LINE = /^(?:\S+\.(?:go|s|c|h):\d+|\s|vet: |too many errors|note: |package \S+|imports )/;
@@ -37,7 +42,11 @@ interface Report {
   readonly seconds: number | undefined;
 }
 
-export function createConverter({ emit, onGlued = () => undefined }: ConverterOptions): Converter {
+export function createConverter({
+  emit,
+  onGlued = () => undefined,
+  onLongName = () => undefined,
+}: ConverterOptions): Converter {
   let speaker = '';
   let reports: Report[] = [];
   /** Frames carry ^V: text that looks like one is the test's own. */
@@ -51,7 +60,10 @@ export function createConverter({ emit, onGlued = () => undefined }: ConverterOp
 
   function line(text: string, partial: boolean): void {
     if (isContinued || partial) {
-      // A line this long is no frame.
+      if (partial && !isContinued && takeLongFrame(text)) {
+        isContinued = partial;
+        return;
+      }
       output(partial ? text : `${text}\n`);
       isContinued = partial;
       return;
@@ -62,6 +74,18 @@ export function createConverter({ emit, onGlued = () => undefined }: ConverterOp
       from = at;
     }
     take(from === 0 ? text : text.slice(from), '\n');
+  }
+
+  /** A frame or a result whose name fills the first piece of a line: the name is cut there, each time at the same place. */
+  function takeLongFrame(text: string): boolean {
+    const given = text.startsWith(MARK) ? text.slice(1) : text;
+    const name = LONG_FRAME.exec(given)?.[2]?.slice(0, LONG_NAME);
+    if (name === undefined || name.length < LONG_NAME || (needsMark && given === text)) return false;
+    const isRun = given.startsWith('=== RUN');
+    if (!isRun && !open.has(name)) return false;
+    onLongName(name);
+    take(`${text.slice(0, text.indexOf(name))}${name}`, '\n');
+    return true;
   }
 
   function take(given: string, lineEnd: string): void {

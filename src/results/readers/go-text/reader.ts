@@ -50,6 +50,13 @@ export const createGoTextReader: CreateReader = (emit, options) => {
         test: { package: '', name },
       });
     },
+    onLongName: (name) => {
+      core.repair({
+        kind: 'long-name',
+        message: 'a name of more than 60,000 characters was cut',
+        test: { package: '', name: name.slice(0, 200) },
+      });
+    },
   });
   const lines = createLineJoiner((line, partial) => {
     if (line !== '') hasText = true;

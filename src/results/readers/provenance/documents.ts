@@ -116,6 +116,20 @@ export const checkJsJson: CheckKind = async ({ file, holds, note }, path) => {
   ];
 };
 
+/** Told as `191 tests: 181 pass / 1 fail / 9 skip`, or shorter for the files that follow: `42: 21 / 17 / 4`. */
+export const checkGopoghSummary: CheckKind = async ({ holds }, path) => {
+  const read = await readFileForTest(path);
+  const told = /(\d+)(?: tests)?: (\d+)(?: pass)? \/ (\d+)(?: fail)? \/ (\d+)/.exec(holds);
+  return [
+    { name: 'format', expected: 'gopogh-summary', actual: read.format },
+    { name: 'tests', expected: Number(told?.[1]), actual: read.tests.length },
+    { name: 'pass', expected: Number(told?.[2]), actual: read.counts.passed },
+    { name: 'fail', expected: Number(told?.[3]), actual: read.counts.failed },
+    { name: 'skip', expected: Number(told?.[4]), actual: read.counts.skipped },
+    { name: 'conservation', expected: true, actual: read.conserves },
+  ];
+};
+
 /** Code of the error with which a file is refused. */
 async function codeOf(path: string): Promise<unknown> {
   try {

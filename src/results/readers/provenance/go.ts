@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+
 import { MkCiError } from '../../../errors.js';
 import { isBad, testKey, type Status, type TestResult } from '../../model.js';
 import { numberAfter, numberBefore, type CheckKind, type Fact } from './page.js';
@@ -94,7 +96,7 @@ export const checkGoText: CheckKind = async ({ holds }, path) => {
 
 /** `test2json-pairs`: text and events of one run must give the same tests. */
 export const checkPair: CheckKind = async ({ file }, path) => {
-  if (!file.endsWith('.test')) return [];
+  if (!file.endsWith('.test')) return eventsOfPair(path);
   const json = await readFileForTest(path.replace(/\.test$/, '.json'), 'go-json');
   const text = file === 'empty.test' ? undefined : await readFileForTest(path, 'go-text');
   const brief = (read: FileRead | undefined) =>
@@ -106,6 +108,17 @@ export const checkPair: CheckKind = async ({ file }, path) => {
     ...(file === 'empty.test' ? [] : [{ name: 'package result', expected: packages(json), actual: packages(text) }]),
   ];
 };
+
+/** What test2json made of the text: names and number of lines, counted here from the lines as they are. */
+async function eventsOfPair(path: string): Promise<readonly Fact[]> {
+  const read = await readFileForTest(path, 'go-json');
+  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
+  const names = lines.flatMap((line) => /"Test":"([^"]+)"/.exec(line)?.[1] ?? []);
+  return [
+    { name: 'tests', expected: new Set(names).size, actual: read.tests.length },
+    { name: 'conservation', expected: true, actual: read.conserves },
+  ];
+}
 
 /** A file without any event is not go test -json. */
 async function refusal(path: string): Promise<readonly Fact[]> {

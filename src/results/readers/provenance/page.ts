@@ -8,7 +8,7 @@ export interface ProvenanceRow {
   readonly note: string;
 }
 
-/** The rows of the sections `## kind (n files)`; other sections are left out. */
+/** The rows of the sections `## kind (n files)`, and the derived files of gopogh, which name their folder; other sections are left out. */
 export function parseProvenance(markdown: string): readonly ProvenanceRow[] {
   const rows: ProvenanceRow[] = [];
   let kind: string | undefined;
@@ -19,6 +19,11 @@ export function parseProvenance(markdown: string): readonly ProvenanceRow[] {
     }
     const cells = line.split('|').map((cell) => cell.trim());
     const [, file, , , holds, note] = cells;
+    const summary = /^(gopogh-summary)\/(\S+)$/.exec(file ?? '');
+    if (summary !== null) {
+      rows.push({ kind: summary[1] ?? '', file: summary[2] ?? '', holds: cells[2] ?? '', note: '' });
+      continue;
+    }
     if (kind === undefined || file === undefined || holds === undefined || !/\.\w+$/.test(file)) continue;
     rows.push({ kind, file, holds, note: note ?? '' });
   }
