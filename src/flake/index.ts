@@ -49,6 +49,7 @@ export { matchesPattern } from './quarantine.js';
 export { backtest, type Judgement, type RunOutcome, type Series, type Truth } from './backtest/backtest.js';
 export { readSeries } from './backtest/read-series.js';
 export { scoreOf, type BacktestScore, type CalibrationBin } from './backtest/score.js';
+export { backtestPage } from './text/backtest-page.js';
 export { backtestText } from './text/backtest-text.js';
 export { matchesPath, ownerOf, parseCodeOwners, type CodeOwnerRule, type OwnedTest, type OwnerRule } from './owners.js';
 export { readGopoghDatabase } from './import/gopogh-db.js';
