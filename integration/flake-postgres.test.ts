@@ -9,7 +9,7 @@ import { openFlakeStore } from '../src/flake/index.js';
 import { describeStoreContract, results, runRecord } from '../src/flake/store/store-contract.test-kit.js';
 import { exec } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
-import { PROGRAM } from './mk-ci.js';
+import { PROGRAM, mkCi } from './mk-ci.js';
 import { writeRuns } from './support/flake-writer.js';
 import { PostgresServer, findPostgres } from './support/postgres-server.js';
 
@@ -91,12 +91,58 @@ describe.skipIf(bin === undefined)('PostgreSQL of Debian (skipped: not installed
     const back = `${temporary.path}/back.db`;
     const database = await newDatabase();
     await writeRuns({ database: file, prefix: 'w', runs: 20, tests: 20 });
-    const mkCi = async (...args: string[]) => (await exec([process.execPath, PROGRAM, 'flake', ...args])).stdout;
-    await mkCi('merge', file, '--database', database);
-    await mkCi('merge', database, '--database', back);
-    const rates = await mkCi('rates', '--all-time', '--json', '--database', file);
-    expect(await mkCi('rates', '--all-time', '--json', '--database', database)).toBe(rates);
-    expect(await mkCi('rates', '--all-time', '--json', '--database', back)).toBe(rates);
+    const flake = async (...args: string[]) => (await exec([process.execPath, PROGRAM, 'flake', ...args])).stdout;
+    await flake('merge', file, '--database', database);
+    await flake('merge', database, '--database', back);
+    const rates = await flake('rates', '--all-time', '--json', '--database', file);
+    expect(await flake('rates', '--all-time', '--json', '--database', database)).toBe(rates);
+    expect(await flake('rates', '--all-time', '--json', '--database', back)).toBe(rates);
+  });
+
+  it("imports gopogh's tables, and refuses other ones", async () => {
+    const database = await newDatabase();
+    const client = new pg.Client({ connectionString: database });
+    await client.connect();
+    const flakes = async (...args: string[]) => await mkCi(['flake', ...args]);
+    await using temporary = await createTemporaryFolder();
+    const file = `${temporary.path}/flake.db`;
+    const into = ['--format', 'gopogh-db', '--database', file, '--repository', 'o/r'];
+    try {
+      const refused = await flakes('import', database, ...into);
+      expect(refused).toMatchObject({ exitCode: 38, stderr: expect.stringContaining('DB_FOREIGN') as string });
+      // Tables of gopogh's pkg/db/postgres.go; they have no order of tests.
+      await client.query(`CREATE TABLE db_environment_tests (CommitID TEXT, EnvName TEXT, GopoghTime TIMESTAMP,
+        TestTime TIMESTAMP, NumberOfFail INTEGER, NumberOfPass INTEGER, NumberOfSkip INTEGER, TotalDuration FLOAT,
+        PRIMARY KEY (CommitID, EnvName))`);
+      await client.query(`CREATE TABLE db_test_cases (PR TEXT, CommitID TEXT, EnvName TEXT, TestName TEXT, Result TEXT,
+        TestTime TIMESTAMP, Duration FLOAT, PRIMARY KEY (CommitID, EnvName, TestName))`);
+      // More than a page of the import, and pages that end inside a run.
+      await client.query(`INSERT INTO db_test_cases SELECT '', 'c' || run, 'Env', 'Test' || test,
+        CASE WHEN (run + test) % 10 = 0 THEN 'fail' WHEN test = 3 THEN 'skip' ELSE 'pass' END,
+        timestamp '2026-01-01 00:30' + run * interval '1 hour', test FROM generate_series(1, 71) run, generate_series(1, 301) test`);
+      await client.query(`INSERT INTO db_environment_tests VALUES ('c1', 'Env', now(), now(), 0, 0, 0, 12.5)`);
+    } finally {
+      await client.end();
+    }
+    expect(await flakes('import', database, ...into)).toMatchObject({
+      exitCode: 0,
+      stderr: '21371 results of 71 runs stored, 0 runs known before\n',
+    });
+    expect(await flakes('import', database, ...into)).toMatchObject({
+      stderr: '0 results of 0 runs stored, 71 runs known before\n',
+    });
+    await using store = await openFlakeStore(file, { readonly: true });
+    const runs = [];
+    for await (const run of store.readRuns()) runs.push(run);
+    expect(runs.find(({ commit }) => commit?.sha === 'c1')).toMatchObject({
+      startedAtMs: Date.UTC(2026, 0, 1, 1, 30),
+      durationMs: 12_500,
+    });
+    const rates = new Map((await store.counts()).map((row) => [row.test, row.counts]));
+    // Runs 9, 19, … 69 and 1, 11, … 71.
+    expect(rates.get('Test1')).toMatchObject({ failed: 7, passed: 64 });
+    expect(rates.get('Test3')).toMatchObject({ failed: 7, skipped: 64 });
+    expect(rates.get('Test9')).toMatchObject({ failed: 8, passed: 63 });
   });
 
   it('says DB_OPEN for a database that is not there', async () => {

@@ -1,8 +1,10 @@
+import { durationRegression, type DurationRegression } from './statistics/duration-regression.js';
 import { findChangepoints, type Changepoint, type CommitCounts } from './statistics/changepoint.js';
 import type { FlakeRate } from './statistics/flake-rate.js';
 import { readRates } from './rates.js';
-import { outcomeOf } from './store/record.js';
+import { DAY_MS, outcomeOf } from './store/record.js';
 import type { Filter, FlakeStore, HistoryRow, SignatureRow } from './store/store.js';
+import { stateByHistory, type StateNow } from './verdict/state-history.js';
 import { duration, formatTable, harmless, paint, percent, sparkline } from './text/table.js';
 
 /** One signature of a test's failures. */
@@ -24,9 +26,17 @@ export interface TestReport {
   /** Failed share by UTC day that had an attempt, oldest first. */
   readonly days: readonly { readonly day: string; readonly failed: number; readonly attempts: number }[];
   readonly changepoints: readonly (Changepoint & { readonly commit: string })[];
+  /** Healthy, suspected, flaky or broken, and since when: by up to 60 days more than the window. */
+  readonly state: StateNow;
+  /** Newest passes against those before; absent with fewer than 10 of each. */
+  readonly durations?: DurationRegression;
+  /** Added by callers that know the owners. */
+  readonly owner?: string;
   /** Most frequent first. */
   readonly signatures: readonly SignatureSeen[];
 }
+
+const STATE_DAYS = 60;
 
 /** @param limit most attempts that are looked at; newest first */
 export async function readTestReports(
@@ -36,7 +46,9 @@ export async function readTestReports(
 ): Promise<TestReport[]> {
   const rates = await readRates(store, filter);
   const history = new Map<string, HistoryRow[]>();
-  for (const row of await store.history(filter, limit)) {
+  const { sinceMs } = filter;
+  const longer = sinceMs === undefined ? filter : { ...filter, sinceMs: sinceMs - STATE_DAYS * DAY_MS };
+  for (const row of await store.history(longer, limit)) {
     if (row.excluded !== undefined) continue;
     const key = seriesKey(row);
     const list = history.get(key);
@@ -45,11 +57,15 @@ export async function readTestReports(
   }
   const signatures = await store.signatures(filter);
   return rates.map((rate) => {
-    const rows = [...(history.get(seriesKey(rate)) ?? [])].reverse();
+    const all = [...(history.get(seriesKey(rate)) ?? [])].reverse();
+    const rows = sinceMs === undefined ? all : all.filter(({ startedAtMs }) => startedAtMs >= sinceMs);
+    const durations = durationRegression(passTimes(rows));
     const commits = commitsOf(rows);
     return {
       rate,
       days: daysOf(rows),
+      state: stateByHistory(all),
+      ...(durations === undefined ? {} : { durations }),
       changepoints: findChangepoints(commits, rate.dispersion).map((change) => ({
         ...change,
         commit: commits[change.index]?.commit ?? '',
@@ -61,6 +77,13 @@ export async function readTestReports(
 
 function seriesKey(row: Pick<HistoryRow, 'repository' | 'environment' | 'package' | 'test'>): string {
   return [row.repository, row.environment, row.package, row.test].join('\0');
+}
+
+/** Of first attempts: failures measure time limits, and reruns find everything warm. */
+function passTimes(rows: readonly HistoryRow[]): number[] {
+  return rows.flatMap(({ status, attempt, durationMs }) =>
+    status === 'passed' && attempt === 1 && durationMs !== undefined ? [durationMs] : [],
+  );
 }
 
 /** Counts by commit in the order of first-parent numbers where they are known, else of first runs. */
@@ -115,6 +138,15 @@ function signaturesOf(rows: readonly SignatureRow[]): SignatureSeen[] {
   }));
 }
 
+const STATE_COLORS = { healthy: 'green', suspected: 'yellow', flaky: 'yellow', broken: 'red' } as const;
+
+function durationLine(durations: DurationRegression, color: boolean): string {
+  const { slower, medianBeforeMs, medianNowMs, p, samplesBefore, samplesNow } = durations;
+  const medians = `median ${duration(medianBeforeMs)} over ${samplesBefore} passes → ${duration(medianNowMs)} over the last ${samplesNow}`;
+  const chance = p < 0.001 ? 'p < 0.001' : `p = ${p.toFixed(3)}`;
+  return slower ? `  ${paint('slower than before', 'yellow', color)}: ${medians} (${chance})` : `  time    ${medians}`;
+}
+
 /** For people. */
 export function testReportText(
   reports: readonly TestReport[],
@@ -122,10 +154,13 @@ export function testReportText(
 ): string {
   if (reports.length === 0) return `no attempt ${window}\n`;
   return reports
-    .map(({ rate, days, changepoints, signatures }) => {
+    .map(({ rate, days, changepoints, signatures, state, durations, owner }) => {
       const lines = [
         paint(harmless(`${rate.package === '' ? '' : `${rate.package} `}${rate.test}`), 'bold', color) +
-          harmless(` in ${rate.environment}`),
+          harmless(` in ${rate.environment}: `) +
+          paint(state.state, STATE_COLORS[state.state], color) +
+          (state.since === undefined ? '' : ` since ${state.since}`) +
+          (owner === undefined ? '' : harmless(`; owner ${owner}`)),
         `  failed ${rate.failed} of ${rate.attempts} attempts ${window}: ${percent(rate.rate)}, 95 % interval ${percent(rate.interval.low)} – ${percent(rate.interval.high)}`,
         `  mixed results on ${rate.mixedCommits} of ${rate.failingCommits} failing commits and in ${rate.mixedRuns} of ${rate.runs} runs; mean time ${duration(rate.durationMs)}`,
         `  by day  ${sparkline(
@@ -136,6 +171,7 @@ export function testReportText(
           ({ commit, certainty, before, after, range }) =>
             `  changed at ${harmless(commit.slice(0, 12))} (${certainty}, within ${range[1] - range[0] + 1} commits): ${percent(before.rate)} over ${before.commits} commits → ${percent(after.rate)} over ${after.commits}`,
         ),
+        ...(durations === undefined ? [] : [durationLine(durations, color)]),
       ];
       const table =
         signatures.length === 0

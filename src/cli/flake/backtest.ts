@@ -1,5 +1,8 @@
+import { resolve } from 'node:path';
+
 import { Command } from 'commander';
 
+import { writeFileAtomically } from '../../files.js';
 import type { CliContext } from '../command.js';
 import {
   databaseOption,
@@ -15,6 +18,7 @@ import {
 interface BacktestOptions extends DatabaseOptions, WindowOptions {
   readonly json?: boolean;
   readonly list?: boolean;
+  readonly html?: string;
 }
 
 /** `flake backtest`: the verdicts' own score. */
@@ -23,6 +27,7 @@ export function backtestCommand(context: CliContext): Command {
     .description('replay the history: what would have been said of each failure on a pull request, and what it was')
     .addOption(databaseOption())
     .option('--json', 'print as JSON')
+    .option('--html <file>', 'write the score as a page with a chart of the calibration')
     .option('--list', 'with --json: every judgement with its evidence')
     .addHelpText(
       'after',
@@ -35,7 +40,7 @@ Example:
     );
   for (const option of windowOptions()) command.addOption(option);
   return command.action(async (options: BacktestOptions) => {
-    const { backtest, backtestText, readSeries, scoreOf } = await import('../../flake/index.js');
+    const { backtest, backtestPage, backtestText, readSeries, scoreOf } = await import('../../flake/index.js');
     const window = windowOf(options, 90);
     const series = await withStore(
       options,
@@ -49,6 +54,9 @@ Example:
     );
     const judgements = backtest(series);
     const score = scoreOf(judgements);
+    if (options.html !== undefined) {
+      await writeFileAtomically(resolve(context.cwd, options.html), backtestPage(score, { window: window.text }));
+    }
     if (options.json === true) await printJson(context, options.list === true ? { ...score, list: judgements } : score);
     else await context.stdout(backtestText(score, { color: wantsColor(context), window: window.text }));
   });

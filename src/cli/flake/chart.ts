@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 
 import { VERSION } from '../../version.js';
 import type { CliContext } from '../command.js';
-import { databaseOption, positive, printJson, withStore, type DatabaseOptions } from './options.js';
+import { databaseOption, positive, printJson, wholeNumber, withStore, type DatabaseOptions } from './options.js';
 
 interface ChartOptions extends DatabaseOptions {
   readonly html: string;
@@ -28,7 +28,7 @@ export function chartCommand(context: CliContext): Command {
       ),
     )
     .addOption(
-      new Option('--max-tests <n>', 'most tests that get a page').argParser(positive('--max-tests')).default(300),
+      new Option('--max-tests <n>', 'most tests that get a page').argParser(wholeNumber('--max-tests')).default(300),
     )
     .option('--json', 'print what was written as JSON')
     .addHelpText('after', '\nExample:\n  mk-ci flake chart --html out/charts && xdg-open out/charts/index.html')
@@ -45,7 +45,7 @@ export function chartCommand(context: CliContext): Command {
             query: { repository, runs, days: days === undefined ? undefined : Math.ceil(days) },
             toolVersion: VERSION,
             now: new Date(),
-            maxTests: Math.floor(options.maxTests),
+            maxTests: options.maxTests,
             signal: context.signal,
           }),
       );

@@ -5,10 +5,11 @@ import {
   databaseOption,
   filterOf,
   filterOptions,
-  positive,
+  olderHistory,
   printJson,
   readOwners,
   wantsColor,
+  wholeNumber,
   windowOf,
   windowOptions,
   withStore,
@@ -26,7 +27,7 @@ function withListOptions(command: Command, limit: number): Command {
   command
     .addOption(databaseOption())
     .option('--json', 'print as JSON')
-    .option('--limit <n>', 'most rows', positive('--limit'), limit);
+    .option('--limit <n>', 'most rows', wholeNumber('--limit'), limit);
   for (const option of [...windowOptions(), ...filterOptions()]) command.addOption(option);
   return command;
 }
@@ -41,9 +42,14 @@ export function historyCommand(context: CliContext): Command {
     const { historyTable } = await import('../../flake/index.js');
     const window = windowOf(options, 30);
     const filter = filterOf({ ...options, test }, window.sinceMs);
-    const rows = await withStore(options, context, 'read', async (store) => await store.history(filter, options.limit));
-    if (options.json === true) await printJson(context, rows);
-    else await context.stdout(historyTable(rows, { color: wantsColor(context) }));
+    await withStore(options, context, 'read', async (store) => {
+      const rows = await store.history(filter, options.limit);
+      if (options.json === true) await printJson(context, rows);
+      else {
+        await context.stdout(historyTable(rows, { color: wantsColor(context) }));
+        if (rows.length === 0) await context.stdout(await olderHistory(store, window));
+      }
+    });
   });
 }
 
@@ -57,14 +63,18 @@ export function showCommand(context: CliContext): Command {
     const { readTestReports, testReportText } = await import('../../flake/index.js');
     const window = windowOf(options, 30);
     const filter = filterOf({ ...options, test }, window.sinceMs);
-    const reports = await withStore(
-      options,
-      context,
-      'read',
-      async (store) => await readTestReports(store, filter, options.limit),
-    );
-    if (options.json === true) await printJson(context, reports);
-    else await context.stdout(testReportText(reports, { color: wantsColor(context), window: window.text }));
+    const ownerOf = await readOwners(context);
+    await withStore(options, context, 'read', async (store) => {
+      const reports = (await readTestReports(store, filter, options.limit)).map((report) => {
+        const owner = ownerOf(report.rate);
+        return owner === undefined ? report : { ...report, owner };
+      });
+      if (options.json === true) await printJson(context, reports);
+      else {
+        await context.stdout(testReportText(reports, { color: wantsColor(context), window: window.text }));
+        if (reports.length === 0) await context.stdout(await olderHistory(store, window));
+      }
+    });
   });
 }
 
@@ -76,27 +86,26 @@ export function topCommand(context: CliContext): Command {
   return withListOptions(command, 10).action(async (options: ListOptions) => {
     const { ratesTable, readRates } = await import('../../flake/index.js');
     const window = windowOf(options, 30);
-    const rates = await withStore(
-      options,
-      context,
-      'read',
-      async (store) => await readRates(store, filterOf(options, window.sinceMs)),
-    );
-    // By what is certain of a rate: 1 of 1 does not come before 20 of 60.
-    const top = rates
-      .filter(({ failed }) => failed > 0)
-      .sort((left, right) => right.interval.low - left.interval.low)
-      .slice(0, options.limit);
     const ownerOf = await readOwners(context);
-    if (options.json === true) {
-      await printJson(
-        context,
-        top.map((rate) => ({ ...rate, owner: ownerOf(rate) })),
-      );
-    } else {
-      const table = { color: wantsColor(context), all: true, window: window.text, ownerOf };
+    await withStore(options, context, 'read', async (store) => {
+      const rates = await readRates(store, filterOf(options, window.sinceMs));
+      // By what is certain of a rate: 1 of 1 does not come before 20 of 60.
+      const failing = rates
+        .filter(({ failed }) => failed > 0)
+        .sort((left, right) => right.interval.low - left.interval.low);
+      const top = failing.slice(0, options.limit);
+      if (options.json === true) {
+        await printJson(
+          context,
+          top.map((rate) => ({ ...rate, owner: ownerOf(rate) })),
+        );
+        return;
+      }
+      const summary = `${top.length} of ${failing.length} tests × environments that failed ${window.text}; ${rates.length} in all.`;
+      const table = { color: wantsColor(context), all: true, window: window.text, ownerOf, summary };
       await context.stdout(ratesTable(top, table));
-    }
+      if (rates.length === 0) await context.stdout(await olderHistory(store, window));
+    });
   });
 }
 

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -71,6 +71,10 @@ export function importCommand(context: CliContext): Command {
 
 /** Formats that give whole runs, one after the other. */
 async function importRuns(input: string, options: ImportOptions, context: CliContext): Promise<void> {
+  // Before the database is made.
+  if (input !== '-' && !isDatabaseUrl(input) && !existsSync(resolve(context.cwd, input))) {
+    throw new MkCiError('CLI_NO_INPUT', { message: input });
+  }
   const { parseNdjson, readGopoghDatabase } = await import('../../flake/index.js');
   const summary = await withStore(options, context, 'write', async (store) => {
     if (options.format === 'ndjson') {

@@ -1,10 +1,12 @@
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { createWriteStream, existsSync, readFileSync, statSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 import { Command, Option } from 'commander';
 
-import { MkCiError, messageOf } from '../../errors.js';
+import { MkCiError, hostErrorOf, messageOf } from '../../errors.js';
+import { makeFolder } from '../../files.js';
 import type { RunRecord } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 import {
@@ -46,7 +48,9 @@ export function exportCommand(context: CliContext): Command {
       if (options.format === 'parquet') {
         if (path === undefined) throw new MkCiError('CLI_USAGE', { message: '--format parquet needs --out FILE' });
         const { writeParquet } = await import('../../flake/index.js');
-        await writeParquet(path, runs, context.signal);
+        await writeTo(path, async (file) => {
+          await writeParquet(file, runs, context.signal);
+        });
         return;
       }
       const pieces = exportText(options.format, runs);
@@ -56,10 +60,30 @@ export function exportCommand(context: CliContext): Command {
           await context.stdout(piece);
         }
       } else {
-        await pipeline(pieces, createWriteStream(path), { signal: context.signal });
+        await writeTo(path, async (file) => {
+          await pipeline(pieces, createWriteStream(file), { signal: context.signal });
+        });
       }
     });
   });
+}
+
+/**
+ * Has a file written beside the one that is asked for, which takes its place when it is whole. What is no file, such as
+ * `/dev/null`, is written to as it is.
+ */
+async function writeTo(path: string, write: (file: string) => Promise<void>): Promise<void> {
+  await makeFolder(dirname(path));
+  const old = statSync(path, { throwIfNoEntry: false });
+  if (old?.isDirectory() === true) throw new MkCiError('HOST_PERMISSION', { message: `${path} is a folder` });
+  const file = old === undefined || old.isFile() ? `${path}.${process.pid}.tmp` : path;
+  try {
+    await write(file);
+    if (file !== path) await rename(file, path);
+  } catch (error) {
+    if (file !== path) await rm(file, { force: true });
+    throw hostErrorOf(error, path) ?? error;
+  }
 }
 
 async function* exportText(

@@ -160,6 +160,28 @@ export function positive(name: string): (text: string) => number {
   };
 }
 
+/** Parser of a count of at least 1. */
+export function wholeNumber(name: string): (text: string) => number {
+  return (text) => {
+    if (!/^0*[1-9]\d{0,14}$/.test(text)) {
+      throw new MkCiError('CLI_USAGE', { message: `${name} ${text} is not a whole number above 0` });
+    }
+    return Number(text);
+  };
+}
+
+/**
+ * What to tell people when the window holds nothing of a history that is not empty: '' when the window is everything.
+ * An old history is no reason to doubt the name of a test.
+ */
+export async function olderHistory(store: FlakeStore, { sinceMs }: { readonly sinceMs?: number }): Promise<string> {
+  if (sinceMs === undefined) return '';
+  const { readExtent } = await import('../../flake/index.js');
+  const { lastDay } = await store.read((db) => readExtent(db));
+  if (lastDay === undefined || (lastDay + 1) * DAY_MS > sinceMs) return '';
+  return `The newest run is of ${new Date(lastDay * DAY_MS).toISOString().slice(0, 10)}: give --days or --all-time.\n`;
+}
+
 /** Colours are for a terminal on standard output. */
 export function wantsColor(context: Pick<CliContext, 'env'>): boolean {
   return process.stdout.isTTY && !context.env['NO_COLOR'];

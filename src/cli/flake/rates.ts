@@ -5,6 +5,7 @@ import {
   databaseOption,
   filterOf,
   filterOptions,
+  olderHistory,
   printJson,
   wantsColor,
   windowOf,
@@ -60,6 +61,7 @@ Example:
       else {
         const table = { color: wantsColor(context), all: options.all === true, window: window.text };
         await context.stdout(flake.ratesTable(rates, table));
+        if (rates.length === 0) await context.stdout(await olderHistory(store, window));
       }
     });
   });

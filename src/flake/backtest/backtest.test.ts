@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { backtestPage } from '../text/backtest-page.js';
 import { backtestText } from '../text/backtest-text.js';
 import { backtest, type Judgement, type RunOutcome, type Series } from './backtest.js';
 import { scoreOf } from './score.js';
@@ -85,12 +86,19 @@ describe('scoreOf', () => {
     expect(score.calibration[0]).toEqual({ from: 0, to: 0.1, judgements: 1, said: 0.05, came: 0 });
     expect(score.calibration[9]).toMatchObject({ judgements: 2, said: 0.95, came: 0.5 });
     expect(backtestText(score, { color: false, window: 'in a test' })).toMatch(/wrong accusations\s+50/);
+    const page = backtestPage(score, { window: 'in <a> test' });
+    expect(page).toContain('<title>said 90 – 100 %: 1 of 2 were caused</title>');
+    // Said 95 %, came true in half: x = 56 + 0.95 · 400, y = 16 + 0.5 · 400; the larger of the two points.
+    expect(page).toContain('<circle cx="436.0" cy="216.0" r="12.0"/>');
+    expect(page.match(/<circle/g)).toHaveLength(2);
+    expect(page).toContain('in &lt;a> test');
   });
 
   it('has no numbers without a settled judgement', () => {
     const score = scoreOf([judgement('undecided', 0.5, 'open')]);
     expect(score.brier).toBeUndefined();
     expect(score.wrongAccusations).toBeUndefined();
+    expect(backtestPage(score, { window: 'ever' })).toContain('Nothing has come out yet.');
     expect(backtestText(scoreOf([]), { color: false, window: 'ever' })).toBe('no failure on a pull request ever\n');
   });
 });

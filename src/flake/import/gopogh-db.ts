@@ -1,7 +1,7 @@
 import { MkCiError, messageOf } from '../../errors.js';
 import type { ResultRecord, RunRecord } from '../store/record.js';
 
-/** A row of gopogh's table `db_test_cases`; names in lower case, as Postgres has them. */
+/** A row of gopogh's table `db_test_cases` with the duration of its run from `db_environment_tests`, in seconds. */
 interface GopoghRow {
   readonly pr: string | null;
   readonly commitid: string;
@@ -9,12 +9,28 @@ interface GopoghRow {
   readonly testname: string;
   readonly result: string;
   readonly duration: number | null;
-  /** Go's `time.Time.String()` in SQLite, a timestamp in Postgres. */
-  readonly testtime: string | Date | null;
+  /** Go's `time.Time.String()` in SQLite, seconds since 1970 from Postgres. */
+  readonly testtime: string | number | null;
+  readonly runduration: number | null;
 }
 
-const QUERY = `SELECT PR AS pr, CommitId AS commitid, EnvName AS envname, TestName AS testname, Result AS result,
-  Duration AS duration, TestTime AS testtime FROM db_test_cases ORDER BY EnvName, CommitId, TestOrder`;
+/** Older files have one table only. Only SQLite's knows the order of the tests. */
+const sqliteQuery = (hasRuns: boolean) => `
+  SELECT c.PR AS pr, c.CommitId AS commitid, c.EnvName AS envname, c.TestName AS testname, c.Result AS result,
+    c.Duration AS duration, c.TestTime AS testtime, ${hasRuns ? 'r.TotalDuration' : 'NULL'} AS runduration
+  FROM db_test_cases c
+  ${hasRuns ? 'LEFT JOIN db_environment_tests r ON r.CommitID = c.CommitId AND r.EnvName = c.EnvName' : ''}
+  ORDER BY c.EnvName, c.CommitId, c.TestOrder`;
+
+/** The columns hold UTC without saying so. In pages along the primary key: a table of years does not fit in memory. */
+const postgresQuery = (hasRuns: boolean) => `
+  SELECT c.pr, c.commitid, c.envname, c.testname, c.result, c.duration,
+    CAST(extract(epoch FROM c.testtime) AS double precision) AS testtime,
+    ${hasRuns ? 'r.totalduration' : 'CAST(NULL AS double precision)'} AS runduration
+  FROM db_test_cases c
+  ${hasRuns ? 'LEFT JOIN db_environment_tests r ON r.commitid = c.commitid AND r.envname = c.envname' : ''}
+  WHERE (c.commitid, c.envname, c.testname) > ($1, $2, $3)
+  ORDER BY c.commitid, c.envname, c.testname LIMIT 20000`;
 
 const STATUSES = new Map([
   ['pass', 'passed'],
@@ -53,7 +69,17 @@ async function* readRows(source: string): AsyncGenerator<GopoghRow> {
       const client = new pg.Client({ connectionString: source });
       await client.connect();
       try {
-        yield* (await client.query<GopoghRow>(QUERY)).rows;
+        const table = await client.query<{ found: boolean }>(
+          `SELECT to_regclass('db_environment_tests') IS NOT NULL AS found`,
+        );
+        const query = postgresQuery(table.rows[0]?.found === true);
+        for (let after = ['', '', '']; ;) {
+          const { rows } = await client.query<GopoghRow>(query, after);
+          yield* rows;
+          const last = rows.at(-1);
+          if (last === undefined) break;
+          after = [last.commitid, last.envname, last.testname];
+        }
       } finally {
         await client.end();
       }
@@ -61,7 +87,8 @@ async function* readRows(source: string): AsyncGenerator<GopoghRow> {
       const { default: Database } = await import('better-sqlite3');
       const db = new Database(source, { readonly: true, fileMustExist: true });
       try {
-        yield* db.prepare<[], GopoghRow>(QUERY).iterate();
+        const table = db.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'db_environment_tests'`).get();
+        yield* db.prepare<[], GopoghRow>(sqliteQuery(table !== undefined)).iterate();
       } finally {
         db.close();
       }
@@ -92,6 +119,7 @@ function recordOf(rows: readonly GopoghRow[], repository: string): RunRecord {
     ...(sha === '' ? {} : { commit: { sha } }),
     ...(pull === undefined || Number(pull) === 0 ? {} : { pullRequest: Number(pull) }),
     startedAtMs: timeOf(first.testtime),
+    ...(first.runduration === null ? {} : { durationMs: Math.max(0, first.runduration * 1000) }),
     complete: true,
     origin: 'gopogh',
     results: rows.map(resultOf),
@@ -109,9 +137,9 @@ function resultOf({ testname, result, duration }: GopoghRow): ResultRecord {
 }
 
 /** `2023-06-01 12:00:00 +0000 UTC` of Go; 0 for what is no time. */
-function timeOf(value: string | Date | null): number {
+function timeOf(value: string | number | null): number {
   if (value === null) return 0;
-  if (value instanceof Date) return value.getTime();
+  if (typeof value === 'number') return Math.round(value * 1000);
   const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)? ([+-]\d\d)(\d\d)/.exec(value);
   const time = Date.parse(
     match === null

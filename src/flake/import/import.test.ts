@@ -75,6 +75,14 @@ describe('readGopoghDatabase', () => {
     insert.run('16000', 'abc:2023-06-01:77', 'TestB', 'fail', 1.5, 'Docker_Linux', 1, time);
     insert.run('16000', 'abc:2023-06-01:77', 'TestA', 'pass', 2, 'Docker_Linux', 0, time);
     insert.run('', 'abc:2023-06-01:77', 'TestA', 'skip', 0, 'KVM_Linux', 0, time);
+    db.exec(`CREATE TABLE db_environment_tests (CommitID TEXT, EnvName TEXT, GopoghTime TEXT, TestTime TEXT,
+      NumberOfFail INTEGER, NumberOfPass INTEGER, NumberOfSkip INTEGER, TotalDuration REAL, GopoghVersion TEXT,
+      PRIMARY KEY (CommitID, EnvName))`);
+    db.prepare(`INSERT INTO db_environment_tests VALUES (?, ?, '', ?, 1, 1, 0, 61.5, 'v0.29.0')`).run(
+      'abc:2023-06-01:77',
+      'Docker_Linux',
+      time,
+    );
     db.close();
     expect(await listOf(readGopoghDatabase(path, { repository: 'o/r' }))).toEqual([
       {
@@ -85,6 +93,7 @@ describe('readGopoghDatabase', () => {
         commit: { sha: 'abc' },
         pullRequest: 16000,
         startedAtMs: Date.UTC(2023, 5, 1, 12, 30),
+        durationMs: 61_500,
         complete: true,
         origin: 'gopogh',
         results: [
@@ -94,6 +103,20 @@ describe('readGopoghDatabase', () => {
       },
       expect.objectContaining({ environment: 'KVM_Linux', results: [expect.objectContaining({ status: 'skipped' })] }),
     ]);
+  });
+
+  it('reads a file that has the table of test cases only', async () => {
+    const path = join(folder, 'old.db');
+    const db = new Database(path);
+    db.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, TestName TEXT, Result TEXT, Duration REAL, EnvName TEXT,
+      TestOrder INTEGER, TestTime TEXT, PRIMARY KEY (CommitId, EnvName, TestName))`);
+    db.exec(
+      `INSERT INTO db_test_cases VALUES ('', 'abc', 'TestA', 'pass', 2, 'E', 0, '2023-06-01 12:30:00 +0000 UTC')`,
+    );
+    db.close();
+    const [run] = await listOf(readGopoghDatabase(path));
+    expect(run).toMatchObject({ environment: 'E', startedAtMs: Date.UTC(2023, 5, 1, 12, 30) });
+    expect(run).not.toHaveProperty('durationMs');
   });
 
   it('refuses other files by name and does not make one that is missing', async () => {

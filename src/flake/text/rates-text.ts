@@ -11,6 +11,8 @@ export function ratesTable(
     readonly window: string;
     /** Adds a column when anybody owns one of the tests. */
     readonly ownerOf?: (rate: FlakeRate) => string | undefined;
+    /** Last line. @default how many there are, and how many of them never failed */
+    readonly summary?: string;
   },
 ): string {
   const shown = options.all ? rates : rates.filter(({ failed }) => failed > 0);
@@ -45,8 +47,8 @@ export function ratesTable(
       : []),
   ];
   const clean = rates.length - rates.filter(({ failed }) => failed > 0).length;
-  const summary = `${rates.length} tests × environments ${options.window}; ${clean} never failed${options.all || clean === 0 ? '' : ' and are not listed (--all)'}.`;
-  return `${shown.length === 0 ? '' : `${formatTable(shown, columns, options)}\n`}${summary}\n`;
+  const counted = `${rates.length} tests × environments ${options.window}; ${clean} never failed${options.all || clean === 0 ? '' : ' and are not listed (--all)'}.`;
+  return `${shown.length === 0 ? '' : `${formatTable(shown, columns, options)}\n`}${options.summary ?? counted}\n`;
 }
 
 /** Rates as RFC 4180 with a header; rates and bounds in 0…1. */

@@ -36,8 +36,11 @@ describe('verdictOf', () => {
   });
 
   it('takes one failure for proof after 300 clean attempts, and none after a pass on the same commit', () => {
-    const long: VerdictInput = { ...clean, baseline: { k: 0, n: 2000, attempts: 2000 } };
-    expect(verdictOf(long).kind).toBe('caused');
+    const long: VerdictInput = { ...clean, baseline: { k: 0, n: 300, attempts: 450 } };
+    // In a suite of which nearly all tests are clean; by the default prior one failure is 0.92, which is not enough.
+    expect(verdictOf({ ...long, prior: { alpha: 0.003, beta: 1 } }).kind).toBe('caused');
+    expect(verdictOf(long)).toMatchObject({ kind: 'undecided' });
+    expect(verdictOf({ ...long, baseline: { k: 0, n: 2000, attempts: 2000 } }).kind).toBe('undecided');
     expect(verdictOf({ ...clean, head: { failed: 1, passed: 1 } }).kind).toBe('undecided');
   });
 

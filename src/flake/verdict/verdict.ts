@@ -41,7 +41,10 @@ export interface Verdict {
 
 /** Chance that a pull request breaks a given test, by what it touches. */
 const BREAKS = { test: 0.02, code: 0.002, docs: 0.0002 } as const;
-const ACCUSE = 0.95;
+/** After two failures that nothing contradicts … */
+const ACCUSE = 0.97;
+/** … and after one: of those above 0.95, 3 % were wrong in `bench/simulate.ts`, and a rerun costs minutes. */
+const ACCUSE_AT_ONCE = 0.99;
 const EXCUSE = 0.1;
 /** So many clean attempts make one failure count like two. */
 const CLEAN_HISTORY = 300;
@@ -62,11 +65,11 @@ export function verdictOf(input: VerdictInput): Verdict {
   if (input.infrastructure !== undefined) return say('infrastructure');
   if (head.failed === 0) return say('undecided');
   if (base === 'fails') return say('broken-on-base');
+  const failedAgain = head.failed >= 2 && head.passed === 0;
   const isWitnessed =
-    (head.failed >= 2 && head.passed === 0) ||
-    (baseline.k === 0 && baseline.attempts >= CLEAN_HISTORY) ||
-    (signature.isNew && !signature.isWeak);
-  if (causedProbability >= ACCUSE && isWitnessed && base === 'passes') return say('caused');
+    failedAgain || (baseline.k === 0 && baseline.attempts >= CLEAN_HISTORY) || (signature.isNew && !signature.isWeak);
+  const accuse = failedAgain ? ACCUSE : ACCUSE_AT_ONCE;
+  if (causedProbability >= accuse && isWitnessed && base === 'passes') return say('caused');
   const isKnown = input.otherFailingCommits >= 2 && !signature.isWeak && !signature.isNew && change !== 'test';
   if (causedProbability <= EXCUSE && isKnown) return say('known-flake');
   return say('undecided');
