@@ -40,6 +40,8 @@ import {
 } from './cluster-nodes.js';
 import { kubeadmStatus } from './kubeadm-status.js';
 import { waitForDns, waitForHeartbeats, waitForPodSubnets } from './kubeadm-readiness.js';
+import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
+import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { saveNodeLogs } from './node-logs.js';
 import { STOP_NODE, readNodeFailure, renderFailureScript } from './node-scripts.js';
 import { planRuntime } from './render-runtimes.js';
@@ -368,6 +370,15 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     return await goOn(record, await attachAll(record, signal), undefined, call);
   };
 
+  /** @throws {MkCiError} `K8S_NOT_RUNNING` */
+  const changeOf = async (record: ClusterRecord, call: ClusterCall): Promise<NodeChange> => {
+    const state = await stateOf(record, call.paths, call.signal);
+    if (state !== 'running') throw new MkCiError('K8S_NOT_RUNNING', { message: `${call.name} is ${state}` });
+    const nodes = await attachAll(record, call.signal);
+    const operations = machinesOf(drivers.get(record.spec.driver));
+    return { record, call, nodes, operations, journal, ownership: ownershipOf(record, call.paths) };
+  };
+
   const saveAll = async (
     record: ClusterRecord,
     paths: ClusterFolder,
@@ -477,6 +488,30 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       if (record !== undefined) await removeMachines(record, paths, signal);
       await removeFolder(paths.folder);
       if (record?.journalId !== undefined) await journal.done(record.journalId);
+    },
+
+    nodes: {
+      add: async (record, call, count) => {
+        const change = await changeOf(record, call);
+        const image = await call.phases.run(
+          'image',
+          async () => await findImage(record.spec, drivers.get(record.spec.driver), call.signal),
+        );
+        return await addWorkers(change, { image, count, size: sizeOf(record.spec) });
+      },
+      delete: async (record, call, node) => await deleteWorker(await changeOf(record, call), node),
+    },
+
+    loadImages: async (record, call, archive) => {
+      const { nodes } = await changeOf(record, call);
+      const images = readArchiveManifest(await readFromTar(archive, 'manifest.json', call.signal));
+      const work: NodeWork = { settings: readSettings(record.spec), signal: call.signal, deadline: call.deadline };
+      await call.phases.run('images', async () => {
+        await all(
+          nodes.map(({ machine, record: { node } }) => loadIntoNode({ machine, node }, { archive, images }, work)),
+        );
+      });
+      return images.flatMap(({ names }) => names);
     },
 
     status: async (name, paths, record, signal) => {
