@@ -223,7 +223,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
             }),
           ]),
     ]);
-    const running: ClusterRecord = { ...record, machines: entries, server, wanted: 'running' };
+    const settled = record.runId === undefined ? ownedBy(record, undefined) : record;
+    const running: ClusterRecord = { ...settled, machines: entries, server, wanted: 'running' };
     await writeClusterRecord(paths, running);
     return running;
   };
@@ -287,7 +288,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         const known = recogniseFailure(lines);
         const isTimeout = error.code === 'K8S_START_TIMEOUT' || error.code === 'HOST_COMMAND_TIMEOUT';
         result = new MkCiError(isTimeout ? 'K8S_START_TIMEOUT' : 'K8S_COMPONENT_FAILED', {
-          message: `${component} on ${entry.node}: ${(isTimeout ? error.message : (said.at(-1) ?? error.message)).slice(0, 400)}`,
+          message: `${component} on ${entry.node}: ${whatFailed(isTimeout ? error.message : (said.at(-1) ?? error.message), lines)}`,
           ...(known === undefined ? {} : { advice: known.advice }),
           cause: error,
           details: { component, node: entry.node, known: known?.kind, output: lines.join('\n') },
@@ -444,7 +445,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         server: '',
         binaries: bundle.binaries,
         machines: planMachines(spec),
-        ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }),
+        // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
+        owner: identifySelf(),
+        ...(owner === undefined ? {} : { runId: owner.runId }),
       };
       // What an interrupted start left under this name is ours: its labels name our folder.
       await removeMachines({ spec, machines: have?.machines ?? [] }, paths, signal);
@@ -569,6 +572,11 @@ function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly me
 function ownedBy(record: ClusterRecord, owner: ClusterOwner | undefined): ClusterRecord {
   const { owner: _owner, runId: _runId, ...rest } = record;
   return { ...rest, ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }) };
+}
+
+/** What stopped the start, and the last words of the component that is to blame. */
+function whatFailed(stopped: string, lines: readonly string[]): string {
+  return [stopped, ...lines.slice(-1)].map((text) => text.trim().slice(0, 300)).join('; its last words: ');
 }
 
 function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {
