@@ -1,27 +1,25 @@
-// Needs docker or podman, running, as root; each engine that is not there is skipped. Makes an image of 0.5 MB from busybox
-// programs of this host when there is no node image: MK_CI_TEST_NODE_IMAGE names another one.
+/**
+ * The rules of the driver contract against real engines. Needs docker or podman that answers, as root, and a node image in the
+ * cache or what is needed to make one; an engine that lacks something is skipped with a word. About a minute an engine.
+ */
 import { describe, it } from 'vitest';
 
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
 import { DOCKER, PODMAN, createContainerDriver } from '../src/drivers/container/index.js';
 import { exec } from '../src/exec.js';
-
-const { signal } = new AbortController();
-const IMAGE = process.env['MK_CI_TEST_NODE_IMAGE'] ?? 'mk-ci-test-root:1';
+import { findNodeImage } from './engines.js';
 
 for (const traits of [DOCKER, PODMAN]) {
-  const driver = createContainerDriver({ traits, exec });
-  const { usable } = await driver.check(signal);
-  const hasImage = usable && (await driver.images?.identify(IMAGE, signal)) !== undefined;
-  if (hasImage) {
-    describeDriverContract(traits.name, {
-      create: () => createContainerDriver({ traits, exec }),
-      machine: { image: IMAGE },
-      timeoutMs: 120_000,
+  const found = await findNodeImage(traits.name);
+  if ('missing' in found) {
+    describe(`driver contract: ${traits.name}`, () => {
+      it.skip(found.missing);
     });
   } else {
-    describe(`driver contract: ${traits.name}`, () => {
-      it.skip(usable ? `the image ${IMAGE} is not there` : 'the engine does not run');
+    describeDriverContract(traits.name, {
+      create: () => createContainerDriver({ traits, exec }),
+      machine: { image: found.reference },
+      timeoutMs: 180_000,
     });
   }
 }

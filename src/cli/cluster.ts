@@ -5,13 +5,15 @@ import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 
 import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
-import type { ClusterCallOptions, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
-import { clusterEnvironment, type SeedableClusterManager } from '../cluster/index.js';
+import type { ClusterCallOptions, ClusterManager, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
+import { clusterEnvironment, type ClusterNodesManager, type SeedableClusterManager } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
 import { DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { exitCodeOfSignal } from '../process.js';
+import { buildImageCommand } from './cluster-image.js';
+import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { Interrupt, type CliContext } from './command.js';
 import { openClusters, openNodeImages, prepareNodeImage } from './compose.js';
@@ -122,6 +124,9 @@ export function build(context: CliContext): Command {
       }),
     ),
   );
+  const open = (): ClusterNodesManager & ClusterManager => openClusters(context);
+  command.addCommand(buildNodeCommand(context, open, (flags) => callOptions(flags, context)));
+  command.addCommand(buildImageCommand(context, open, (flags) => callOptions(flags, context)));
   return command;
 }
 

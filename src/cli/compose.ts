@@ -15,6 +15,7 @@ import { clusterFolder } from '../cluster/folder.js';
 import {
   createClusterManager,
   createFolderBundle,
+  type ClusterNodesManager,
   type NodeImageProvider,
   type SeedableClusterManager,
 } from '../cluster/index.js';
@@ -52,7 +53,10 @@ export interface OpenClustersOptions {
   readonly nodeImage?: NodeImageProvider;
 }
 
-export function openClusters(context: CliContext, options: OpenClustersOptions = {}): SeedableClusterManager {
+export function openClusters(
+  context: CliContext,
+  options: OpenClustersOptions = {},
+): SeedableClusterManager & ClusterNodesManager {
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
     bundles: options.programs ?? openPrograms(context),
@@ -121,9 +125,12 @@ export async function openRunClusters(
       await waitUntilSettled(client, SETTLE_LIMIT_MS, signal);
     },
     log: context.log,
+    removeTimeoutMs: REMOVE_LIMIT_MS,
   });
 }
 
+/** A busy engine takes its time for the containers of several nodes. */
+const REMOVE_LIMIT_MS = 90_000;
 const SETTLE_LIMIT_MS = 10_000;
 
 /**

@@ -33,6 +33,22 @@ export interface ClusterBackend {
     signal: AbortSignal,
   ): Promise<ClusterStatus>;
   saveLogs(request: SaveLogsRequest): Promise<void>;
+  /** Absent where the nodes of a cluster can not change. */
+  readonly nodes?: NodeChanges;
+  /**
+   * Puts the images of an archive of this host into all nodes. Absent where no containers run.
+   *
+   * @returns their names
+   */
+  readonly loadImages?: (record: ClusterRecord, call: ClusterCall, archive: string) => Promise<readonly string[]>;
+}
+
+/** Both take a cluster that runs, and give its record as it is then. */
+export interface NodeChanges {
+  /** Waits until the new workers are Ready; none of them is left when one fails. */
+  add(record: ClusterRecord, call: ClusterCall, count: number): Promise<ClusterRecord>;
+  /** Its pods are moved to other nodes first. Succeeds when it is gone. */
+  delete(record: ClusterRecord, call: ClusterCall, node: string): Promise<ClusterRecord>;
 }
 
 export interface SaveLogsRequest {

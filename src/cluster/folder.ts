@@ -59,7 +59,7 @@ export interface ClusterRecord {
   /** Folder with kubectl. */
   readonly binaries: string;
   readonly runId?: string;
-  /** Process with which the cluster ends; absent for one that was started by hand. */
+  /** Process with which the cluster ends; absent for one that was started by hand, once it is up. */
   readonly owner?: ProcessIdentity;
   /** Absent for clusters that are only attached to. */
   readonly ports?: ClusterPorts;

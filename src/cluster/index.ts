@@ -4,6 +4,7 @@ export {
   clusterEnvironment,
   createClusterManager,
   type ClusterManagerOptions,
+  type ClusterNodesManager,
   type SeedableClusterManager,
   type StartOptions,
 } from './manager.js';

@@ -65,7 +65,19 @@ export interface SeedableClusterManager extends ClusterManager {
   saveLogs(name: string, folder: string, signal: AbortSignal): Promise<void>;
 }
 
+/** What can be done with the nodes of clusters that have real ones. */
+export interface ClusterNodesManager {
+  /** Adds workers to a running cluster. @returns their names in Kubernetes. @throws {MkCiError} `DRV_UNSUPPORTED` */
+  addNodes(name: string, count: number, options: ClusterCallOptions): Promise<readonly string[]>;
+  /** Removes a worker, after its pods have moved. Succeeds when there is none. @throws {MkCiError} `DRV_UNSUPPORTED` */
+  deleteNode(name: string, node: string, options: ClusterCallOptions): Promise<void>;
+  /** Puts the images of an archive into all nodes. @returns their names. @throws {MkCiError} `DRV_UNSUPPORTED` */
+  loadImages(name: string, archive: string, options: ClusterCallOptions): Promise<readonly string[]>;
+}
+
 const OTHER_MS = 60_000;
+/** Deadline for changes of nodes. */
+const NODES_MS = 180_000;
 
 /** What the two ways of having a cluster are handed for one call. */
 export interface ClusterCall {
@@ -80,7 +92,7 @@ export interface ClusterCall {
  * Clusters by name, below one state folder. Everything that changes a cluster holds its lock, so two processes that start
  * or delete one name come one after the other; looking needs no lock.
  */
-export function createClusterManager(options: ClusterManagerOptions): SeedableClusterManager {
+export function createClusterManager(options: ClusterManagerOptions): SeedableClusterManager & ClusterNodesManager {
   const { bundles, drivers, exec, log, env, now = () => new Date() } = options;
   const stateFolder = resolve(options.stateFolder);
   const journal = createJournal({ folder: join(stateFolder, 'journal'), now });
@@ -226,6 +238,32 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     },
     check: async (driver, signal) => await drivers.get(driver).check(signal),
     saveLogs,
+    addNodes: async (name, count, callOptions) => {
+      const call = begin(name, callOptions, NODES_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      const { nodes } = backendOf(record);
+      if (nodes === undefined) throw unsupported('nodes that are added', record);
+      const before = new Set(record.machines?.map(({ node }) => node));
+      const { machines = [] } = await nodes.add(record, call, count);
+      return machines.map(({ node }) => node).filter((node) => !before.has(node));
+    },
+    deleteNode: async (name, node, callOptions) => {
+      const call = begin(name, callOptions, NODES_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      const { nodes } = backendOf(record);
+      if (nodes === undefined) throw unsupported('nodes that are removed', record);
+      await nodes.delete(record, call, node);
+    },
+    loadImages: async (name, archive, callOptions) => {
+      const call = begin(name, callOptions, NODES_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      const { loadImages } = backendOf(record);
+      if (loadImages === undefined) throw unsupported('images', record);
+      return await loadImages(record, call, archive);
+    },
   };
 }
 
@@ -236,6 +274,10 @@ export function clusterEnvironment(
 ): Record<string, string | undefined> {
   const path = [cluster.binaries, env['PATH'] ?? ''].filter((part) => part !== '').join(delimiter);
   return { ...env, PATH: path, KUBECONFIG: cluster.kubeconfig, MK_CI_CLUSTER: cluster.name };
+}
+
+function unsupported(what: string, { spec }: ClusterRecord): MkCiError {
+  return new MkCiError('DRV_UNSUPPORTED', { message: `${what} with driver ${spec.driver}` });
 }
 
 /** @throws {MkCiError} `BND_UNKNOWN_VERSION`, `CLI_USAGE`, `DRV_UNSUPPORTED` */

@@ -184,6 +184,18 @@ describe('planGc', () => {
     expect(plan.actions).toMatchObject([{ kind: 'release-port', port: 1, path: '/p/1' }]);
   });
 
+  it('takes the owner of a resource from the folder of its cluster, where its labels name none', () => {
+    const of = (folder: string, owner?: ProcessIdentity) => ({
+      clusterFolders: [{ path: folder, name: 'c1', ownership: owner === undefined ? {} : { owner } }],
+      resources: [{ driver: 'docker', type: 'machine', name: 'n1', ownership: { cluster: 'c1', folder } }],
+    });
+    const removed = (plan: ReturnType<typeof planGc>): string[] =>
+      plan.actions.flatMap((action) => (action.kind === 'remove-resource' ? [action.name] : []));
+    expect(removed(planGc(seen(of('/c/c1', dead))))).toEqual(['n1']);
+    expect(removed(planGc(seen(of('/c/c1', alive))))).toEqual([]);
+    expect(removed(planGc(seen(of('/c/c1'))))).toEqual([]);
+  });
+
   it('removes resources that only the labels or only the journal know, and notes of both at once', () => {
     const thing = { kind: 'resource', driver: 'docker', type: 'volume', name: 'v' } as const;
     const both = { kind: 'resource', driver: 'docker', type: 'machine', name: 'm' } as const;

@@ -193,8 +193,14 @@ function planResources(seen: Seen, noted: Noted, add: Add): void {
     `${resource.driver} ${resource.type} ${resource.name}`;
   const entryIds = new Map<string, string[]>();
   const found = new Set(seen.resources.map(keyOf));
+  // Labels can not be changed, owners can: that of a cluster is in its folder.
+  const owners = new Map(seen.clusterFolders.map(({ path, ownership }) => [path, ownership?.owner]));
+  const judgeResource = (ownership: Ownership): Verdict => {
+    const owner = ownership.owner ?? owners.get(ownership.folder ?? '');
+    return judge(owner === undefined ? ownership : { ...ownership, owner }, seen);
+  };
   // Removing what is gone succeeds, so what only the journal knows is removed unseen.
-  const resources = seen.resources.map((resource) => ({ ...resource, verdict: judge(resource.ownership, seen) }));
+  const resources = seen.resources.map((resource) => ({ ...resource, verdict: judgeResource(resource.ownership) }));
   for (const { entry, verdict } of noted) {
     if (entry.thing.kind !== 'resource') continue;
     const key = keyOf(entry.thing);

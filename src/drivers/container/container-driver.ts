@@ -99,7 +99,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     const isOurs = container !== undefined && readEngineLabels(container.labels) !== undefined;
     if (isOurs) {
       await engine.actUnless(
-        ['rm', '--force', '--volumes', name],
+        ['rm', '--force', ...traits.removeFlags, '--volumes', name],
         new RegExp(`${NOT_THERE.source}|already in progress`, 'i'),
         signal,
       );
@@ -144,7 +144,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
         const isNetworkGone = /network .*not found|unable to find network/i.test(said);
         networkLosses += isNetworkGone ? 1 : 0;
         if (!isNetworkGone || networkLosses >= RUN_ATTEMPTS) throw error;
-        await engine.actUnless(['rm', '--force', '--volumes', spec.name], NOT_THERE, signal);
+        await engine.actUnless(['rm', '--force', ...traits.removeFlags, '--volumes', spec.name], NOT_THERE, signal);
       }
     }
   };

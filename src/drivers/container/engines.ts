@@ -13,6 +13,8 @@ export interface EngineTraits {
   readonly systemdFlag?: string;
   /** OCI runtimes that can not make containers on version 1 of cgroups, and what to use in their place. */
   readonly cgroupV1Runtime?: string;
+  /** Options of `rm` beside `--force`: without them it first waits for an orderly end. */
+  readonly removeFlags: readonly string[];
   /** It has a daemon that may not run. */
   readonly hasDaemon: boolean;
   readonly installUrl: string;
@@ -24,6 +26,7 @@ export const DOCKER: EngineTraits = {
   minVersion: [20, 10],
   privilegedIsBounded: false,
   setsOwnLimits: false,
+  removeFlags: [],
   hasDaemon: true,
   installUrl: 'https://docs.docker.com/engine/install/',
 };
@@ -36,6 +39,7 @@ export const PODMAN: EngineTraits = {
   setsOwnLimits: true,
   systemdFlag: '--systemd=false',
   cgroupV1Runtime: 'runc',
+  removeFlags: ['--time', '0'],
   hasDaemon: false,
   installUrl: 'https://podman.io/docs/installation',
 };

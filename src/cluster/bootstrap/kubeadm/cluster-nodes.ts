@@ -13,7 +13,14 @@ import type { ClusterFolder, MachineRecord } from '../../folder.js';
 import { renderKubeconfig } from '../../kubeconfig.js';
 import type { Deadline } from '../../phases.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
-import { START_KUBELET, WAIT_FOR_SYSTEMD, kubeletUnit, renderStartRuntime, renderWriteFiles } from './node-scripts.js';
+import {
+  START_KUBELET,
+  WAIT_FOR_SYSTEMD,
+  kubeletUnit,
+  renderRunKubeadm,
+  renderStartRuntime,
+  renderWriteFiles,
+} from './node-scripts.js';
 import { renderInit, renderJoin } from './render-kubeadm.js';
 import { CNI_LIST, renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
 import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from './render-runtimes.js';
@@ -141,10 +148,9 @@ export async function joinWorker(
 async function runKubeadm(machine: Machine, verb: 'init' | 'join', config: string, work: NodeWork): Promise<void> {
   const path = '/etc/mk-ci/kubeadm.yaml';
   const skipPrint = verb === 'init' ? ' --skip-token-print' : '';
+  const command = `kubeadm ${verb} --config ${path} --skip-phases=preflight${skipPrint}`;
   // Its checks are about hosts that people prepare by hand; ours is made, and some of them fail on restricted hosts.
-  const script =
-    renderWriteFiles([{ path, content: config, mode: 0o600 }]) +
-    `kubeadm ${verb} --config ${path} --skip-phases=preflight${skipPrint} >/var/log/kubeadm.log 2>&1 || { tail -n 30 /var/log/kubeadm.log >&2; exit 1; }\n`;
+  const script = renderWriteFiles([{ path, content: config, mode: 0o600 }]) + renderRunKubeadm(command);
   await runScript(machine, script, work);
 }
 

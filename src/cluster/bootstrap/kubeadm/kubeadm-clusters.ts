@@ -40,6 +40,8 @@ import {
 } from './cluster-nodes.js';
 import { kubeadmStatus } from './kubeadm-status.js';
 import { waitForDns, waitForHeartbeats, waitForPodSubnets } from './kubeadm-readiness.js';
+import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
+import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { saveNodeLogs } from './node-logs.js';
 import { STOP_NODE, readNodeFailure, renderFailureScript } from './node-scripts.js';
 import { planRuntime } from './render-runtimes.js';
@@ -221,7 +223,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
             }),
           ]),
     ]);
-    const running: ClusterRecord = { ...record, machines: entries, server, wanted: 'running' };
+    const settled = record.runId === undefined ? ownedBy(record, undefined) : record;
+    const running: ClusterRecord = { ...settled, machines: entries, server, wanted: 'running' };
     await writeClusterRecord(paths, running);
     return running;
   };
@@ -285,7 +288,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         const known = recogniseFailure(lines);
         const isTimeout = error.code === 'K8S_START_TIMEOUT' || error.code === 'HOST_COMMAND_TIMEOUT';
         result = new MkCiError(isTimeout ? 'K8S_START_TIMEOUT' : 'K8S_COMPONENT_FAILED', {
-          message: `${component} on ${entry.node}: ${(isTimeout ? error.message : (said.at(-1) ?? error.message)).slice(0, 400)}`,
+          message: `${component} on ${entry.node}: ${whatFailed(isTimeout ? error.message : (said.at(-1) ?? error.message), lines)}`,
           ...(known === undefined ? {} : { advice: known.advice }),
           cause: error,
           details: { component, node: entry.node, known: known?.kind, output: lines.join('\n') },
@@ -368,6 +371,15 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     return await goOn(record, await attachAll(record, signal), undefined, call);
   };
 
+  /** @throws {MkCiError} `K8S_NOT_RUNNING` */
+  const changeOf = async (record: ClusterRecord, call: ClusterCall): Promise<NodeChange> => {
+    const state = await stateOf(record, call.paths, call.signal);
+    if (state !== 'running') throw new MkCiError('K8S_NOT_RUNNING', { message: `${call.name} is ${state}` });
+    const nodes = await attachAll(record, call.signal);
+    const operations = machinesOf(drivers.get(record.spec.driver));
+    return { record, call, nodes, operations, journal, ownership: ownershipOf(record, call.paths) };
+  };
+
   const saveAll = async (
     record: ClusterRecord,
     paths: ClusterFolder,
@@ -433,7 +445,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         server: '',
         binaries: bundle.binaries,
         machines: planMachines(spec),
-        ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }),
+        // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
+        owner: identifySelf(),
+        ...(owner === undefined ? {} : { runId: owner.runId }),
       };
       // What an interrupted start left under this name is ours: its labels name our folder.
       await removeMachines({ spec, machines: have?.machines ?? [] }, paths, signal);
@@ -477,6 +491,30 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       if (record !== undefined) await removeMachines(record, paths, signal);
       await removeFolder(paths.folder);
       if (record?.journalId !== undefined) await journal.done(record.journalId);
+    },
+
+    nodes: {
+      add: async (record, call, count) => {
+        const change = await changeOf(record, call);
+        const image = await call.phases.run(
+          'image',
+          async () => await findImage(record.spec, drivers.get(record.spec.driver), call.signal),
+        );
+        return await addWorkers(change, { image, count, size: sizeOf(record.spec) });
+      },
+      delete: async (record, call, node) => await deleteWorker(await changeOf(record, call), node),
+    },
+
+    loadImages: async (record, call, archive) => {
+      const { nodes } = await changeOf(record, call);
+      const images = readArchiveManifest(await readFromTar(archive, 'manifest.json', call.signal));
+      const work: NodeWork = { settings: readSettings(record.spec), signal: call.signal, deadline: call.deadline };
+      await call.phases.run('images', async () => {
+        await all(
+          nodes.map(({ machine, record: { node } }) => loadIntoNode({ machine, node }, { archive, images }, work)),
+        );
+      });
+      return images.flatMap(({ names }) => names);
     },
 
     status: async (name, paths, record, signal) => {
@@ -534,6 +572,11 @@ function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly me
 function ownedBy(record: ClusterRecord, owner: ClusterOwner | undefined): ClusterRecord {
   const { owner: _owner, runId: _runId, ...rest } = record;
   return { ...rest, ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }) };
+}
+
+/** What stopped the start, and the last words of the component that is to blame. */
+function whatFailed(stopped: string, lines: readonly string[]): string {
+  return [stopped, ...lines.slice(-1)].map((text) => text.trim().slice(0, 300)).join('; its last words: ');
 }
 
 function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {

@@ -1,9 +1,16 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { describe, expect, it } from 'vitest';
+
+import { exec } from '../../../exec.js';
+import { createTemporaryFolder } from '../../../files.js';
 
 import { podSubnetsOf, readyDnsPods, silentNodes } from './kubeadm-readiness.js';
 import { judgeMachines, planMachines } from './kubeadm-clusters.js';
 import { podComponents } from './kubeadm-status.js';
-import { readNodeFailure, renderFailureScript, renderWriteFiles } from './node-scripts.js';
+import { planWorkers } from './node-changes.js';
+import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './node-scripts.js';
 
 describe('state of a cluster of machines', () => {
   const machines = planMachines({ name: 'c1', nodes: 2 });
@@ -41,6 +48,21 @@ describe('state of a cluster of machines', () => {
       'control-plane',
       'worker-1',
       'worker-2',
+    ]);
+  });
+});
+
+describe('workers that are added', () => {
+  it('get the next numbers, also after one in between was removed', () => {
+    const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 3 };
+    const [controlPlane, , second] = planMachines(spec);
+    const machines = [controlPlane, second].filter((machine) => machine !== undefined);
+    expect(planWorkers({ spec, machines }, 2)).toEqual([
+      { name: 'c1-worker-3', node: 'worker-3', isControlPlane: false },
+      { name: 'c1-worker-4', node: 'worker-4', isControlPlane: false },
+    ]);
+    expect(planWorkers({ spec, machines: planMachines({ name: 'c1', nodes: 1 }) }, 1)).toMatchObject([
+      { node: 'worker-1' },
     ]);
   });
 });
@@ -108,6 +130,35 @@ describe('who is to blame for a start that failed', () => {
   it('is nobody when the node says nothing', () => {
     expect(readNodeFailure('')).toEqual({ component: 'node', lines: [] });
     expect(renderFailureScript(['crio.service'])).toContain('kubelet.service crio.service');
+  });
+});
+
+describe('kubeadm in a node', () => {
+  /** Runs the script with a `kubeadm` and a kubelet of our own in front of PATH. */
+  const run = async (kubeadm: string, restarts: number) => {
+    await using folder = await createTemporaryFolder();
+    const write = async (name: string, text: string): Promise<void> => {
+      await writeFile(join(folder.path, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    };
+    await write('kubeadm', kubeadm);
+    await write('systemctl', `echo ${restarts}`);
+    const script = renderRunKubeadm('kubeadm init').replaceAll('/var/log/kubeadm.log', join(folder.path, 'log'));
+    return await exec(['sh', '-e'], {
+      input: script,
+      allowFailure: true,
+      env: { PATH: `${folder.path}:${process.env['PATH'] ?? ''}` },
+    });
+  };
+
+  it('ends as it ends', async () => {
+    expect(await run('echo done', 0)).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(await run('echo no >&2; exit 3', 0)).toMatchObject({ exitCode: 1, stderr: 'no\n' });
+  });
+
+  it('does not wait for a kubelet that ends again and again', async () => {
+    const { exitCode, stderr } = await run('echo waiting; exec sleep 600', 9);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('waiting');
   });
 });
 

@@ -1,0 +1,134 @@
+/**
+ * Real clusters in containers: suites on real pods, the life of a cluster, starts that fail or are killed. Needs docker that
+ * answers, as root (`scripts/with-dockerd.sh` gives one), and a node image in the cache or what is needed to make one; else
+ * skipped with a word. About five minutes, and 4 GB of memory.
+ */
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { ClusterStatus } from '../src/cluster/cluster.js';
+import type { ExecResult } from '../src/exec.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
+import { findNodeImage, listThings, makeHome } from './engines.js';
+import { mkCi, ROOT, startMkCi } from './mk-ci.js';
+
+const ENGINE = 'docker';
+const MINUTE = 60_000;
+const found = await findNodeImage(ENGINE);
+
+if ('missing' in found) {
+  describe('clusters in containers', () => {
+    it.skip(found.missing);
+  });
+} else {
+  describe('clusters in containers', () => {
+    let temporary: TemporaryFolder;
+    let env: NodeJS.ProcessEnv;
+
+    beforeAll(async () => {
+      temporary = await createTemporaryFolder('mk-ci-containers-');
+      env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path) };
+    });
+    afterAll(async () => {
+      await run('gc', '--yes');
+      await temporary[Symbol.asyncDispose]();
+    });
+
+    const run = async (...args: string[]): Promise<ExecResult> =>
+      await mkCi(args, { cwd: temporary.path, env, timeoutMs: 9 * MINUTE });
+    const succeed = async (...args: string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await run(...args);
+      expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+      return stdout;
+    };
+    const status = async (name: string): Promise<ClusterStatus> =>
+      JSON.parse(await succeed('cluster', 'status', name, '--json')) as ClusterStatus;
+    const expectNothingLeft = async (): Promise<void> => {
+      expect(await succeed('gc')).toContain('nothing to remove');
+      expect(await listThings(ENGINE)).toEqual([]);
+    };
+
+    it(
+      'run a suite on real pods of two nodes, and leave nothing behind',
+      async () => {
+        const config = join(ROOT, 'examples', 'pods', 'mk-ci.yaml');
+        const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(temporary.path, 'runs')];
+        await succeed('run', '--config', config, ...flags);
+        const latest = join(temporary.path, 'runs', 'latest');
+        const summary: unknown = JSON.parse(await readFile(join(latest, 'summary.json'), 'utf8'));
+        expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: 11 });
+        await expectNothingLeft();
+      },
+      12 * MINUTE,
+    );
+
+    it(
+      'are stopped, started, paused and deleted, and keep what was in them',
+      async () => {
+        const kubectl = async (...args: string[]): Promise<string> =>
+          await succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
+        await succeed('cluster', 'start', 'life', '--driver', ENGINE);
+        await kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
+        await succeed('cluster', 'start', 'life', '--driver', ENGINE);
+        for (const [verb, state] of [
+          ['stop', 'stopped'],
+          ['start', 'running'],
+          ['pause', 'paused'],
+          ['unpause', 'running'],
+        ] as const) {
+          const driver = verb === 'start' ? ['--driver', ENGINE] : [];
+          await succeed('cluster', verb, 'life', ...driver);
+          expect((await status('life')).state).toBe(state);
+        }
+        expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
+        const folder = (await succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
+        expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
+          expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),
+        );
+        await succeed('cluster', 'delete', 'life');
+        await succeed('cluster', 'delete', 'life');
+        await expectNothingLeft();
+      },
+      12 * MINUTE,
+    );
+
+    it(
+      'fail to start with the last words of the component that is to blame, and leave nothing behind',
+      async () => {
+        const folder = join(temporary.path, 'broken');
+        await mkdir(folder);
+        const environment = { driver: ENGINE, options: { extraArgs: { kubelet: { 'no-such-flag': 'x' } } } };
+        const suite = { name: 'none', command: 'true', format: 'tap' };
+        const config = { version: 1, environments: [environment], suites: [suite] };
+        await writeFile(join(folder, 'mk-ci.yaml'), JSON.stringify(config));
+        const { exitCode, stderr } = await run('run', '--config', join(folder, 'mk-ci.yaml'), '--out', folder);
+        expect(exitCode).toBeGreaterThanOrEqual(100);
+        expect(stderr).toMatch(/kubelet on control-plane: .*unknown flag: --no-such-flag.*\(K8S_COMPONENT_FAILED\)/);
+        await expectNothingLeft();
+      },
+      12 * MINUTE,
+    );
+
+    it(
+      'leave nothing behind when the start is killed, once gc has run',
+      async () => {
+        // While machines are made, while the runtime starts, while kubeadm works.
+        for (const [index, phase] of ['image (', 'machines (', 'runtime ('].entries()) {
+          const name = `killed-${index}`;
+          const child = startMkCi(['cluster', 'start', name, '--driver', ENGINE, '--nodes', '2'], {
+            cwd: temporary.path,
+            env,
+          });
+          await child.sees(`${name}: ${phase}`, 3 * MINUTE);
+          child.signal('SIGKILL');
+          await child.ended;
+          await succeed('gc', '--yes');
+          await expectNothingLeft();
+        }
+      },
+      12 * MINUTE,
+    );
+  });
+}

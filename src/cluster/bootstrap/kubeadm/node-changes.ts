@@ -1,0 +1,192 @@
+import type { MachineOperations } from '../../../drivers/index.js';
+import { MkCiError } from '../../../errors.js';
+import { identifySelf } from '../../../process.js';
+import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
+import type { Journal } from '../../journal.js';
+import type { ClusterCall } from '../../manager.js';
+import { ownershipLabels, type Ownership } from '../../ownership.js';
+import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
+import {
+  connectNode,
+  fetchCredentials,
+  joinWorker,
+  kubeadmClient,
+  newToken,
+  peersOf,
+  prepareNode,
+  runScript,
+  type ClusterNode,
+  type NodeWork,
+} from './cluster-nodes.js';
+import { waitForPodSubnets } from './kubeadm-readiness.js';
+import { ADMIN_KUBECTL } from './node-scripts.js';
+import { readSettings } from './settings.js';
+
+/** Workers that come to a running cluster and leave it. */
+
+export interface NodeChange {
+  readonly record: ClusterRecord;
+  readonly call: ClusterCall;
+  readonly nodes: readonly ClusterNode[];
+  readonly operations: MachineOperations;
+  readonly journal: Journal;
+  readonly ownership: Ownership;
+}
+
+const REMOVE_MS = 60_000;
+/** Time for the pods of a node to leave it. */
+const DRAIN_SECONDS = 60;
+
+/** Names of the next workers: numbers are not used again, so that nothing of a removed node is taken for the new one's. */
+export function planWorkers(
+  { spec, machines = [] }: Pick<ClusterRecord, 'spec' | 'machines'>,
+  count: number,
+): MachineRecord[] {
+  const numbers = machines.map(({ node }) => Number(/^worker-(\d+)$/.exec(node)?.[1] ?? 0));
+  const last = Math.max(0, ...numbers);
+  return Array.from({ length: count }, (_, index) => {
+    const node = `worker-${last + index + 1}`;
+    return { name: `${spec.name}-${node}`, node, isControlPlane: false };
+  });
+}
+
+/** Makes workers from an image and waits until they are Ready. When one fails, none of them is left. */
+export async function addWorkers(
+  change: NodeChange,
+  { image, count, size }: { readonly image: string; readonly count: number; readonly size: object },
+): Promise<ClusterRecord> {
+  const { record, call, operations, journal, ownership } = change;
+  const { paths, phases, signal, deadline } = call;
+  const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
+  const [controlPlane] = change.nodes;
+  if (controlPlane === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: record.spec.name });
+
+  const planned = await Promise.all(
+    planWorkers(record, count).map(async (machine) => {
+      const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
+      const entry = await journal.intend(thing, { ...ownership, owner: identifySelf() });
+      return { machine: { ...machine, journalId: entry.id }, entry };
+    }),
+  );
+  const added = planned.map(({ machine }) => machine);
+  try {
+    const labels = ownershipLabels({ ...ownership, role: 'node' });
+    const made = await phases.run('machines', async () =>
+      allOf(
+        added.map(async (entry) => ({
+          record: entry,
+          machine: await operations.create(
+            { name: entry.name, labels, network: record.spec.name, image, ...size },
+            signal,
+          ),
+        })),
+      ),
+    );
+    const everyone = [...change.nodes, ...made];
+    const prepared = await phases.run('runtime', async () =>
+      allOf(made.map((node) => prepareNode(node, peersOf(everyone), work))),
+    );
+    await phases.run('kubeadm-join', async () => {
+      const token = newToken();
+      await runScript(controlPlane.machine, `kubeadm token create ${token} --ttl 15m >/dev/null\n`, work);
+      const caHash = await fetchCredentials(controlPlane.machine, paths, work);
+      await allOf(prepared.map((node) => joinWorker(node, { token, caHash }, work)));
+    });
+    using client = await kubeadmClient(paths, record.server);
+    const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
+    const names = added.map(({ node }) => node);
+    let machines: readonly MachineRecord[] = [...(record.machines ?? []), ...added];
+    await phases.run('network', async () => {
+      const subnets = await waitForPodSubnets(client, names, ready());
+      machines = machines.map((entry) => {
+        const podSubnet = subnets.get(entry.node);
+        return podSubnet === undefined ? entry : { ...entry, podSubnet };
+      });
+      if (work.settings.cni === 'own') await connectAll(everyone, machines, work);
+    });
+    if (work.settings.cni !== 'none') {
+      await phases.run('nodes', async () => {
+        await waitForNodes(client, names, ready());
+      });
+    }
+    const grown: ClusterRecord = { ...record, machines };
+    await writeClusterRecord(paths, grown);
+    if (ownership.owner === undefined) {
+      for (const { entry } of planned) await journal.update(entry, { ownership: { owner: undefined } });
+    }
+    return grown;
+  } catch (error) {
+    const limit = AbortSignal.timeout(REMOVE_MS);
+    await allOf(
+      planned.map(async ({ machine, entry }) => {
+        await deleteNodeObject(controlPlane, machine.node, { ...work, signal: limit });
+        await operations.remove(machine.name, limit);
+        await journal.done(entry.id);
+      }),
+    );
+    throw error;
+  }
+}
+
+/**
+ * Moves the pods of a worker to others, and removes it. One that is gone is no error.
+ *
+ * @throws {MkCiError} `CLI_USAGE` for the control plane
+ */
+export async function deleteWorker(change: NodeChange, node: string): Promise<ClusterRecord> {
+  const { record, call, operations, journal } = change;
+  const { phases, paths, signal, deadline } = call;
+  const gone = record.machines?.find((machine) => machine.node === node);
+  if (gone === undefined) return record;
+  if (gone.isControlPlane) {
+    throw new MkCiError('CLI_USAGE', {
+      message: `${node} is the control plane`,
+      advice: 'Delete the cluster in place of its control plane.',
+    });
+  }
+  const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
+  const rest = change.nodes.filter((other) => other.record.node !== node);
+  const [controlPlane] = rest;
+  if (controlPlane !== undefined) {
+    await phases.run('drain', async () => {
+      const flags = `--ignore-daemonsets --delete-emptydir-data --force --timeout=${DRAIN_SECONDS}s`;
+      // What does not leave in time goes with the node: that it shall go is decided.
+      await runScript(controlPlane.machine, `${ADMIN_KUBECTL} drain ${node} ${flags} >/dev/null 2>&1 || true\n`, work);
+      await deleteNodeObject(controlPlane, node, work);
+    });
+  }
+  await phases.run('remove', async () => {
+    await operations.remove(gone.name, signal);
+  });
+  const machines = (record.machines ?? []).filter((machine) => machine.node !== node);
+  const smaller: ClusterRecord = { ...record, machines };
+  await writeClusterRecord(paths, smaller);
+  if (gone.journalId !== undefined) await journal.done(gone.journalId);
+  if (work.settings.cni === 'own') await connectAll(rest, machines, work);
+  return smaller;
+}
+
+async function deleteNodeObject({ machine }: ClusterNode, node: string, work: NodeWork): Promise<void> {
+  await runScript(machine, `${ADMIN_KUBECTL} delete node ${node} --ignore-not-found >/dev/null\n`, work);
+}
+
+async function connectAll(
+  nodes: readonly ClusterNode[],
+  machines: readonly MachineRecord[],
+  work: NodeWork,
+): Promise<void> {
+  const known = nodes.map(({ machine, record }) => ({
+    machine,
+    record: machines.find(({ name }) => name === record.name) ?? record,
+  }));
+  await allOf(known.map((node) => connectNode(node, peersOf(known), work)));
+}
+
+/** Waits for all of them to end, also when one fails. */
+async function allOf<T>(tasks: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(tasks);
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
