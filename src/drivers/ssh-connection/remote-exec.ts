@@ -13,11 +13,11 @@ import { renderCommand, renderEndCall } from './remote-command.js';
 export interface RemoteExec {
   readonly exec: Exec;
   /** With `source` as standard input and `sink` for standard output, which is then not collected. */
-  stream(
+  readonly stream: (
     argv: Argv,
     ends: { readonly source?: Readable; readonly sink?: NodeJS.WritableStream },
     options?: ExecOptions,
-  ): Promise<ExecResult>;
+  ) => Promise<ExecResult>;
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
