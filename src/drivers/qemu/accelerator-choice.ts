@@ -24,9 +24,12 @@ const cacheSchema = z.object({
 
 /** Which accelerator machines get on this host. A guest that hangs costs seconds, so the answer is kept. */
 export interface AcceleratorChoice {
-  /** Runs guests now. Stops at the first accelerator that works. @throws {MkCiError} `HOST_MISSING_TOOL` */
+  /**
+   * What was found since this QEMU and this device of the kernel are there, else what guests do now, up to the first
+   * accelerator that works. @throws {MkCiError} `HOST_MISSING_TOOL`
+   */
   probe(signal: AbortSignal): Promise<readonly AcceleratorProbe[]>;
-  /** From what was found since this QEMU and this kernel's device are there. @throws {MkCiError} `DRV_UNUSABLE`, `HOST_MISSING_TOOL` */
+  /** The best that works. @throws {MkCiError} `DRV_UNUSABLE`, `HOST_MISSING_TOOL` */
   choose(signal: AbortSignal): Promise<Accelerator>;
 }
 
@@ -50,8 +53,19 @@ export function createAcceleratorChoice(options: AcceleratorChoiceOptions): Acce
     );
     return [stdout.split('\n', 1)[0], release(), device, process.getuid?.()].join('; ');
   };
+  const readCache = async (key: string): Promise<readonly AcceleratorProbe[] | undefined> => {
+    try {
+      const cached = cacheSchema.parse(JSON.parse(await readFile(cacheFile, 'utf8')));
+      if (cached.key !== key) return undefined;
+      return cached.probes.map(({ reason, ...rest }) => ({ ...rest, ...(reason === undefined ? {} : { reason }) }));
+    } catch {
+      return undefined; // not there, or of another version
+    }
+  };
   const probe = async (signal: AbortSignal): Promise<readonly AcceleratorProbe[]> => {
     const key = await keyOf(signal);
+    const kept = await readCache(key);
+    if (kept?.some(({ works }) => works) === true) return kept;
     const probes: AcceleratorProbe[] = [];
     for (const candidate of candidatesFor(platform, hostArchitecture(), architecture)) {
       const found = await probeAccelerator(candidate, { exec, program, architecture, signal });
@@ -60,23 +74,12 @@ export function createAcceleratorChoice(options: AcceleratorChoiceOptions): Acce
     }
     // An answer that could not be kept is only found again.
     await writeFileAtomically(cacheFile, `${JSON.stringify({ key, probes })}\n`).catch(() => undefined);
-    known = chooseAccelerator(probes).accelerator;
     return probes;
-  };
-  const readCache = async (signal: AbortSignal): Promise<Accelerator | undefined> => {
-    try {
-      const { key, probes } = cacheSchema.parse(JSON.parse(await readFile(cacheFile, 'utf8')));
-      if (key !== (await keyOf(signal))) return undefined;
-      return probes.find(({ works }) => works)?.accelerator;
-    } catch {
-      signal.throwIfAborted();
-      return undefined;
-    }
   };
   return {
     probe,
     choose: async (signal) => {
-      known ??= (await readCache(signal)) ?? chooseAccelerator(await probe(signal)).accelerator;
+      known ??= chooseAccelerator(await probe(signal)).accelerator;
       if (known === undefined) throw new MkCiError('DRV_UNUSABLE', { message: 'no guest runs in QEMU on this host' });
       return known;
     },

@@ -52,7 +52,7 @@ const SSH_PORT = 22;
 const DEFAULT_CPUS = 2;
 const DEFAULT_MEMORY_MIB = 4096;
 /** From the start of QEMU to a login. A translated guest on a busy host needs minutes. */
-const BOOT_MS = { kvm: 90_000, hvf: 90_000, tcg: 480_000 } as const;
+const BOOT_MS = { kvm: 90_000, hvf: 90_000, tcg: 900_000 } as const;
 /** Time for an orderly end of the guest. */
 const STOP_MS = { kvm: 45_000, hvf: 45_000, tcg: 90_000 } as const;
 const IMAGE_MS = 60_000;
@@ -236,8 +236,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
         advice: 'Let mk-ci make it (mk-ci cluster start does), or give the path of one as node image.',
       });
     }
-    const hostKeys = generateKeyPair(spec.name);
-    const userKeys = generateKeyPair('mk-ci');
+    const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
     const record: MachineRecord = {
       version: 1,
       name: spec.name,

@@ -17,8 +17,8 @@ import { createRemoteExec, type RemoteExec } from './remote-exec.js';
 import { createSshMachine } from './ssh-machine.js';
 import { startTestServer, type TestServer } from './testing/server.js';
 
-const hostKeys = generateKeyPair('host');
-const userKeys = generateKeyPair('user');
+const hostKeys = await generateKeyPair('host');
+const userKeys = await generateKeyPair('user');
 const startServer = async (): Promise<TestServer> => await startTestServer({ hostKeys, userKeys });
 
 const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);
@@ -179,7 +179,7 @@ describe('a host that is reached by ssh', () => {
         other.close();
       }
     };
-    const stranger = generateKeyPair('stranger');
+    const stranger = await generateKeyPair('stranger');
     expect(isMkCiError(await tryIt({ privateKey: stranger.privateKey }), 'NET_SSH_AUTH')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: stranger.publicKey }), 'NET_SSH_HOST_KEY')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: 'nonsense' }), 'NET_SSH_HOST_KEY')).toBe(true);

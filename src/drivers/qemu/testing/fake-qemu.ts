@@ -116,6 +116,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       }
       if (program === 'qemu-img' && argv[1] === 'info')
         return result({ stdout: await readFile(argv.at(-1) ?? '', 'utf8') });
+      if (argv.includes('help')) return result({ stdout: 'Accelerators supported in QEMU binary:\ntcg\nkvm\n' });
       if (argv.includes('-boot')) return result({ exitCode: options.works.includes(after(argv, '-accel')) ? 33 : 1 });
       if (argv.includes('-daemonize')) {
         await launch(argv, formatLabels(execOptions.labels ?? {}));
