@@ -16,7 +16,7 @@ import {
 import type { NodeImage } from '../node-image/index.js';
 import { readAptSources } from '../node-image/rootfs.js';
 import { writeTar, withParents } from '../node-image/tar.js';
-import { RECIPE, guestFiles } from './guest-files.js';
+import { INITRAMFS_INIT, RECIPE, guestFiles } from './guest-files.js';
 import { fetchKernel, kernelKey, makeInitramfs, readKernel, type KernelFiles } from './kernel.js';
 
 export interface VmDiskStoreOptions {
@@ -158,7 +158,7 @@ export function createVmDiskStore({ cacheFolder, exec }: VmDiskStoreOptions): Vm
         },
       });
       const kernel = await ensureKernel(image.arch, work.path, ensure);
-      const key = vmDiskKey({ nodeImageKey: image.key, kernelRelease: kernel.release });
+      const key = vmDiskKey({ nodeImageKey: image.key, kernelRelease: kernel.release, arch: image.arch });
       const folder = join(root, `${image.kubernetesVersion}-${image.arch}-${key}`);
       if (!(await isWhole(folder))) {
         if (process.getuid?.() !== 0) {
@@ -175,12 +175,26 @@ export function createVmDiskStore({ cacheFolder, exec }: VmDiskStoreOptions): Vm
 }
 
 /** Names the content of a disk before it is made. Pure. */
-export function vmDiskKey(inputs: { readonly nodeImageKey: string; readonly kernelRelease: string }): string {
+export function vmDiskKey(inputs: {
+  readonly nodeImageKey: string;
+  readonly kernelRelease: string;
+  readonly arch: 'amd64' | 'arm64';
+}): string {
   const files = guestFiles().map((entry) =>
     entry.kind === 'file' && Buffer.isBuffer(entry.content) ? entry.content.toString('base64') : entry.path,
   );
   return createHash('sha256')
-    .update(JSON.stringify([RECIPE, inputs.nodeImageKey, inputs.kernelRelease, DISK_GIB, files]))
+    .update(
+      JSON.stringify([
+        RECIPE,
+        inputs.nodeImageKey,
+        inputs.kernelRelease,
+        DISK_GIB,
+        kernelArguments(inputs.arch),
+        INITRAMFS_INIT,
+        files,
+      ]),
+    )
     .digest('hex')
     .slice(0, 16);
 }
@@ -188,6 +202,8 @@ export function vmDiskKey(inputs: { readonly nodeImageKey: string; readonly kern
 /** Arguments of the kernel. Nothing of a machine that lives for minutes is worth protecting from its own processes. */
 export function kernelArguments(arch: 'amd64' | 'arm64'): string {
   const x86 = arch === 'amd64' ? ['no_timer_check'] : [];
+  // A translated guest on a busy host stands still for seconds: its watchdogs would only fill the console.
+  const patient = ['nowatchdog', 'rcupdate.rcu_cpu_stall_suppress=1'];
   return [
     ...[
       'root=/dev/vda',
@@ -198,6 +214,7 @@ export function kernelArguments(arch: 'amd64' | 'arm64'): string {
       'mitigations=off',
       'panic=-1',
     ],
+    ...patient,
     ...x86,
   ].join(' ');
 }

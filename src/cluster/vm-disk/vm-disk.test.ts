@@ -138,11 +138,12 @@ describe('the power button', () => {
 
 describe('keys of disks', () => {
   it('change with the node image and the kernel', () => {
-    const base = { nodeImageKey: 'a', kernelRelease: '6.12.1' };
+    const base = { nodeImageKey: 'a', kernelRelease: '6.12.1', arch: 'amd64' } as const;
     expect(vmDiskKey(base)).toMatch(/^[0-9a-f]{16}$/);
     expect(vmDiskKey(base)).toBe(vmDiskKey({ ...base }));
     expect(vmDiskKey({ ...base, kernelRelease: '6.12.2' })).not.toBe(vmDiskKey(base));
     expect(vmDiskKey({ ...base, nodeImageKey: 'b' })).not.toBe(vmDiskKey(base));
+    expect(vmDiskKey({ ...base, arch: 'arm64' })).not.toBe(vmDiskKey(base));
     expect(kernelKey('deb x', 'amd64')).not.toBe(kernelKey('deb x', 'arm64'));
     expect(kernelArguments('arm64')).toContain('console=ttyAMA0');
     expect(kernelArguments('amd64')).toContain('root=/dev/vda rw console=ttyS0');

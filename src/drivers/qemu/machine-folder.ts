@@ -16,6 +16,8 @@ export const recordSchema = z.strictObject({
   labels: z.record(z.string(), z.string()),
   /** Of the spec it was made from. */
   specDigest: z.string(),
+  /** Machines of one network would have to reach each other. */
+  network: z.string(),
   /** Key and disk of its image. */
   imageKey: z.string(),
   architecture: z.enum(['amd64', 'arm64']),

@@ -143,6 +143,14 @@ describe('driver qemu', () => {
     await driver.machines!.remove('one', signal);
   });
 
+  it('refuses a second machine of one network, and leaves nothing of it', async () => {
+    await driver.machines!.create({ ...spec, network: 'n' }, signal);
+    const second = await failure(driver.machines!.create({ ...spec, name: 'two', network: 'n' }, signal));
+    expect(isMkCiError(second, 'DRV_UNSUPPORTED')).toBe(true);
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one', state: 'running' }]);
+    await driver.machines!.remove('one', signal);
+  });
+
   it('leaves nothing when a machine can not be made', async () => {
     const missing = await failure(driver.machines!.create({ ...spec, image: 'mk-ci-node:v1.0.0' }, signal));
     expect(isMkCiError(missing, 'DRV_FAILED')).toBe(true);

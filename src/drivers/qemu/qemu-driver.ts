@@ -242,6 +242,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       name: spec.name,
       labels: { ...spec.labels },
       specDigest: specDigest(spec),
+      network: spec.network ?? spec.name,
       imageKey: image.key,
       architecture: image.architecture,
       boot: image.boot,
@@ -284,6 +285,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
     });
     if (!isOurs) return await startSame((await recordOf(spec.name)).record, spec, signal);
     try {
+      await refuseSecondOf(record);
       const machine = await launch(record, paths, signal);
       if (spec.diskMiB !== undefined && image.boot.kind === 'kernel') {
         await machine.exec(['resize2fs', '/dev/vda'], { timeoutMs: IMAGE_MS, signal });
@@ -298,6 +300,17 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
         });
       });
       throw error;
+    }
+  };
+  /** Each machine is alone in the user network of its QEMU. Checked when its record is there: of two at a time none gets by. */
+  const refuseSecondOf = async ({ name, network }: MachineRecord): Promise<void> => {
+    for (const other of await listMachineFolders(machinesFolder)) {
+      const record = other === name ? undefined : await readMachineRecord(machinePaths(machinesFolder, other));
+      if (record?.network !== network) continue;
+      throw new MkCiError('DRV_UNSUPPORTED', {
+        message: `machines of qemu can not reach each other: ${name} and ${other} of ${network}`,
+        advice: 'Use one node, or the driver docker or podman for more.',
+      });
     }
   };
   const startSame = async (have: MachineRecord, spec: MachineSpec, signal: AbortSignal): Promise<Machine> => {

@@ -58,6 +58,8 @@ export function createRemoteExec(connection: SshConnection): RemoteExec {
         if (!(await endCall(call, options.graceMs ?? 5000))) channel.close();
         await Promise.race([waitForEnd(opened, 200), new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
       }
+      // A slow reader at this end is waited for: what is on its way to it must not be cut off.
+      if (end?.exitCode === 0 && ends.sink !== undefined) await Promise.race([stdout, limit.reached]);
       channel.destroy();
       if (end !== undefined && end.exitCode === undefined && end.signal === undefined) {
         throw new MkCiError('NET_UNREACHABLE', {
