@@ -27,6 +27,8 @@ const isThere = await access(SSHD).then(
   () => true,
   () => false,
 );
+const hostKeys = await generateKeyPair('host');
+const userKeys = await generateKeyPair('user');
 const reason = !isThere ? 'sshd is not installed' : process.getuid?.() === 0 ? undefined : 'it needs root';
 if (reason !== undefined) console.warn(`ssh-connection: skipped, ${reason}`);
 
@@ -34,8 +36,7 @@ describe.skipIf(reason !== undefined)('a real sshd', { timeout: 60_000 }, () => 
   let folder: TemporaryFolder;
   let sshd: RunningProcess;
   let connection: SshConnection;
-  const hostKeys = generateKeyPair('host');
-  const userKeys = generateKeyPair('user');
+
   let port = 0;
 
   const start = async (): Promise<void> => {
@@ -152,7 +153,7 @@ describe.skipIf(reason !== undefined)('a real sshd', { timeout: 60_000 }, () => 
     await start();
     expect((await exec(['echo', 'again'])).stdout).toBe('again\n');
     const { target } = connection;
-    const changed = createSshConnection({ target: { ...target, hostKey: generateKeyPair('x').publicKey } });
+    const changed = createSshConnection({ target: { ...target, hostKey: (await generateKeyPair('x')).publicKey } });
     const error = await createRemoteExec(changed)
       .exec(['true'])
       .catch((thrown: unknown) => thrown);

@@ -1,6 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 
-import ssh2, { type Client, type ClientChannel } from 'ssh2';
+import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
 
 import { MkCiError, messageOf, systemErrorCode } from '../../errors.js';
 import { wireFormOf } from './keys.js';
@@ -134,6 +134,8 @@ async function connect(options: SshConnectionOptions, onClose: () => void): Prom
   if (expected === undefined) {
     throw new MkCiError('NET_SSH_HOST_KEY', { message: `${target.hostKey.slice(0, 40)} is no public key` });
   }
+  // Loaded by the first connection and not at the start of the program.
+  const { default: ssh2 } = await import('ssh2');
   const client = new ssh2.Client();
   client.setMaxListeners(0); // one for each call that waits
   const socket = connectSocket({ host: target.host, port: target.port, noDelay: true });
@@ -173,11 +175,11 @@ async function connect(options: SshConnectionOptions, onClose: () => void): Prom
   }
 }
 
-function hostKeyAlgorithm(hostKey: string): ssh2.ServerHostKeyAlgorithm {
+function hostKeyAlgorithm(hostKey: string): ServerHostKeyAlgorithm {
   const type = hostKey.split(' ', 1)[0] ?? '';
   // Keys of this kind sign with a hash that is named in the algorithm.
   if (type === 'ssh-rsa') return 'rsa-sha2-512';
-  return type as ssh2.ServerHostKeyAlgorithm;
+  return type as ServerHostKeyAlgorithm;
 }
 
 async function openOn(client: Client, command: string, target: SshTarget): Promise<WatchedChannel> {

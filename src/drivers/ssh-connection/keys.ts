@@ -1,5 +1,3 @@
-import ssh2 from 'ssh2';
-
 export interface KeyPair {
   /** OpenSSH's format, without a password. */
   readonly privateKey: string;
@@ -7,8 +5,9 @@ export interface KeyPair {
   readonly publicKey: string;
 }
 
-/** A new pair of ed25519 keys. */
-export function generateKeyPair(comment: string): KeyPair {
+/** A new pair of ed25519 keys. The library is loaded here and not at the start of the program, which it would double. */
+export async function generateKeyPair(comment: string): Promise<KeyPair> {
+  const { default: ssh2 } = await import('ssh2');
   const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment });
   return { privateKey: pair.private, publicKey: pair.public };
 }

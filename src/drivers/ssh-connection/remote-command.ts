@@ -16,9 +16,8 @@ export interface RemoteCommand {
 
 /** One line for a POSIX shell, which becomes the program: how that ends is how the line ends. */
 export function renderCommand({ argv, call, cwd, env = {} }: RemoteCommand): string {
-  const variables = Object.entries({ ...env, [CALL_VARIABLE]: call }).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}=${value}`],
-  );
+  const all: Readonly<Record<string, string | undefined>> = { ...env, [CALL_VARIABLE]: call };
+  const variables = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   const command = ['exec', 'env', ...variables, ...argv].map(quoteForShell).join(' ');
   return cwd === undefined ? command : `cd ${quoteForShell(cwd)} && ${command}`;
 }

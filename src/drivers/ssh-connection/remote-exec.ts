@@ -13,11 +13,11 @@ import { renderCommand, renderEndCall } from './remote-command.js';
 export interface RemoteExec {
   readonly exec: Exec;
   /** With `source` as standard input and `sink` for standard output, which is then not collected. */
-  stream(
+  readonly stream: (
     argv: Argv,
     ends: { readonly source?: Readable; readonly sink?: NodeJS.WritableStream },
     options?: ExecOptions,
-  ): Promise<ExecResult>;
+  ) => Promise<ExecResult>;
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
@@ -58,6 +58,8 @@ export function createRemoteExec(connection: SshConnection): RemoteExec {
         if (!(await endCall(call, options.graceMs ?? 5000))) channel.close();
         await Promise.race([waitForEnd(opened, 200), new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
       }
+      // A slow reader at this end is waited for: what is on its way to it must not be cut off.
+      if (end?.exitCode === 0 && ends.sink !== undefined) await Promise.race([stdout, limit.reached]);
       channel.destroy();
       if (end !== undefined && end.exitCode === undefined && end.signal === undefined) {
         throw new MkCiError('NET_UNREACHABLE', {

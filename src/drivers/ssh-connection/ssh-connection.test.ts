@@ -1,11 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
-import ssh2, { type Connection } from 'ssh2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../../errors.js';
@@ -16,62 +15,11 @@ import { generateKeyPair, wireFormOf } from './keys.js';
 import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
 import { createRemoteExec, type RemoteExec } from './remote-exec.js';
 import { createSshMachine } from './ssh-machine.js';
+import { startTestServer, type TestServer } from './testing/server.js';
 
-const hostKeys = generateKeyPair('host');
-const userKeys = generateKeyPair('user');
-
-/** A server of ssh2's own that runs commands in a shell of this host. */
-interface TestServer extends AsyncDisposable {
-  readonly target: SshTarget;
-  /** Every command line so far. */
-  readonly commands: string[];
-  readonly connections: Connection[];
-}
-
-async function startServer(): Promise<TestServer> {
-  const commands: string[] = [];
-  const connections: Connection[] = [];
-  const server = new ssh2.Server({ hostKeys: [hostKeys.privateKey] }, (connection) => {
-    connections.push(connection);
-    connection.on('error', () => undefined);
-    connection.on('authentication', (context) => {
-      const isOurs = context.method === 'publickey' && context.key.data.equals(wireFormOf(userKeys.publicKey)!);
-      if (isOurs) context.accept();
-      else context.reject(['publickey']);
-    });
-    connection.on('session', (acceptSession) => {
-      acceptSession().on('exec', (acceptExec, _reject, { command }) => {
-        commands.push(command);
-        const channel = acceptExec();
-        const child = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'pipe'] });
-        child.stdin.on('error', () => undefined);
-        channel.on('error', () => undefined);
-        channel.pipe(child.stdin);
-        child.stdout.pipe(channel, { end: false });
-        child.stderr.pipe(channel.stderr, { end: false });
-        child.on('exit', (code, signal) => {
-          if (signal === null) channel.exit(code ?? 0);
-          else channel.exit(signal.replace('SIG', ''), false, '');
-        });
-        child.on('close', () => {
-          channel.end();
-        });
-      });
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    target: { host: '127.0.0.1', port, user: 'root', privateKey: userKeys.privateKey, hostKey: hostKeys.publicKey },
-    commands,
-    connections,
-    [Symbol.asyncDispose]: async () => {
-      for (const connection of connections) connection.end();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
+const hostKeys = await generateKeyPair('host');
+const userKeys = await generateKeyPair('user');
+const startServer = async (): Promise<TestServer> => await startTestServer({ hostKeys, userKeys });
 
 const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);
 
@@ -231,7 +179,7 @@ describe('a host that is reached by ssh', () => {
         other.close();
       }
     };
-    const stranger = generateKeyPair('stranger');
+    const stranger = await generateKeyPair('stranger');
     expect(isMkCiError(await tryIt({ privateKey: stranger.privateKey }), 'NET_SSH_AUTH')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: stranger.publicKey }), 'NET_SSH_HOST_KEY')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: 'nonsense' }), 'NET_SSH_HOST_KEY')).toBe(true);

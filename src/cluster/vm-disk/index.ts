@@ -1,0 +1,1 @@
+export { createVmDiskStore, type EnsureVmDiskOptions, type VmDiskStore, type VmDiskStoreOptions } from './store.js';

@@ -1,0 +1,214 @@
+import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { isMkCiError } from '../../errors.js';
+import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
+import { describeDriverContract } from '../driver-contract.js';
+import type { Driver, MachineSpec } from '../driver.js';
+import { machinePaths } from './machine-folder.js';
+import { stateOfRun } from './machine-process.js';
+import { createQemuDriver } from './qemu-driver.js';
+import { parseSnapshots, snapshotError } from './snapshots.js';
+import { createFakeQemu, type FakeQemu } from './testing/fake-qemu.js';
+import { VM_IMAGE_FILE, findVmImage } from './vm-image.js';
+
+const { signal } = new AbortController();
+const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);
+
+let folder: TemporaryFolder;
+let fake: FakeQemu;
+let imagesFolder = '';
+beforeAll(async () => {
+  folder = await createTemporaryFolder('mkq-');
+  fake = createFakeQemu({ works: ['tcg'] });
+  imagesFolder = join(folder.path, 'images');
+  await makeImage('v1.36.3-amd64-aaaa', {});
+});
+afterAll(async () => {
+  await fake[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+async function makeImage(name: string, change: Readonly<Record<string, unknown>>): Promise<string> {
+  const image = join(imagesFolder, name);
+  await mkdir(image, { recursive: true });
+  await writeFile(join(image, 'disk.img'), 'disk');
+  const facts = {
+    ...{ format: 'mk-ci-vm-image/1', architecture: 'amd64', key: '0123456789abcdef', disk: 'disk.img', diskBytes: 4 },
+    ...{ kernel: 'vmlinuz', initrd: 'initrd.img', append: 'root=/dev/vda' },
+    ...change,
+  };
+  await writeFile(join(image, VM_IMAGE_FILE), JSON.stringify(facts));
+  return image;
+}
+
+const createDriver = (machines = 'm'): Driver =>
+  createQemuDriver({
+    exec: fake.exec,
+    machinesFolder: join(folder.path, machines),
+    imagesFolder,
+    platform: 'linux',
+    architecture: 'x64',
+    memoryBytes: 2 ** 34,
+  });
+
+describeDriverContract('qemu (scripted)', {
+  create: () => createDriver(),
+  machine: { image: 'mk-ci-node:v1.36.3' },
+});
+
+describe('driver qemu', () => {
+  const spec: MachineSpec = {
+    name: 'one',
+    labels: { cluster: 'c' },
+    image: 'mk-ci-node:v1.36.3',
+    publishedPorts: [6443],
+  };
+  let driver: Driver;
+  let machinesFolder = '';
+  let count = 0;
+  beforeEach(() => {
+    count += 1;
+    machinesFolder = join(folder.path, `m${count}`);
+    driver = createDriver(`m${count}`);
+  });
+
+  it('says that a better accelerator does not work, and goes on without', async () => {
+    const health = await driver.check(signal);
+    expect(health).toMatchObject({ usable: true, facts: { accelerator: 'tcg', version: '7.2.22' } });
+    expect(health.problems.map(({ reason }) => reason)).toEqual(['DRV_QEMU_KVM']);
+  });
+
+  it('keeps the secrets of a machine to itself, and runs on a layer above the image', async () => {
+    await driver.machines!.create(spec, signal);
+    const paths = machinePaths(machinesFolder, 'one');
+    expect(await readFile(paths.key, 'utf8')).toContain('PRIVATE KEY');
+    const created = fake.calls.find(
+      (argv) => argv[0] === 'qemu-img' && argv[1] === 'create' && argv.some((part) => part.startsWith(machinesFolder)),
+    );
+    expect(created?.join(' ')).toContain(`-F raw -b ${join(imagesFolder, 'v1.36.3-amd64-aaaa', 'disk.img')}`);
+    await driver.machines!.remove('one', signal);
+    expect((await readdir(machinesFolder)).filter((name) => !name.startsWith('.accel'))).toEqual([]);
+  });
+
+  it('finds a machine by the labels of its process when its folder is gone, and ends it', async () => {
+    await driver.machines!.create(spec, signal);
+    await rm(machinesFolder, { recursive: true });
+    expect(await createDriver(`m${count}`).machines!.list({ cluster: 'c' }, signal)).toEqual([
+      { name: 'one', state: 'broken', labels: { cluster: 'c' } },
+    ]);
+    // A name that is taken by such a process can be used again.
+    await driver.machines!.create(spec, signal);
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one', state: 'running' }]);
+    await driver.machines!.remove('one', signal);
+    expect(await driver.machines!.list({}, signal)).toEqual([]);
+  });
+
+  it('starts again what was killed', async () => {
+    await driver.machines!.create(spec, signal);
+    const pid = Number(await readFile(machinePaths(machinesFolder, 'one').pidFile, 'utf8'));
+    process.kill(pid, 'SIGKILL');
+    await expect
+      .poll(async () => await driver.machines!.list({}, signal), { timeout: 10_000 })
+      .toMatchObject([{ state: 'stopped' }]);
+    const machine = await createDriver(`m${count}`).machines!.start('one', signal);
+    expect((await machine.exec(['echo', 'up'])).stdout).toBe('up\n');
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('sets the clock of a guest that stood still', async () => {
+    await driver.machines!.create(spec, signal);
+    const before = fake.guestCommands().filter((command) => command.includes(' date ')).length;
+    await driver.machines!.pause('one', signal);
+    await driver.machines!.unpause('one', signal);
+    await driver.snapshots!.save('one', 'a', signal);
+    await driver.snapshots!.restore('one', 'a', signal);
+    expect(fake.guestCommands().filter((command) => command.includes(' date ')).length).toBe(before + 3);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('brings a stopped machine back from a snapshot', async () => {
+    await driver.machines!.create(spec, signal);
+    await driver.snapshots!.save('one', 'a', signal);
+    await driver.machines!.stop('one', signal);
+    const machine = await driver.snapshots!.restore('one', 'a', signal);
+    expect((await machine.exec(['echo', 'up'])).stdout).toBe('up\n');
+    expect(fake.calls.findLast((argv) => argv.includes('-daemonize'))?.join(' ')).toMatch(/ -loadvm a$/);
+    expect(isMkCiError(await failure(driver.snapshots!.restore('one', 'nope', signal)), 'K8S_SNAPSHOT_NOT_FOUND')).toBe(
+      true,
+    );
+    expect(isMkCiError(await failure(driver.snapshots!.save('one', 'a b; quit', signal)), 'CLI_USAGE')).toBe(true);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('refuses a second machine of one network, and leaves nothing of it', async () => {
+    await driver.machines!.create({ ...spec, network: 'n' }, signal);
+    const second = await failure(driver.machines!.create({ ...spec, name: 'two', network: 'n' }, signal));
+    expect(isMkCiError(second, 'DRV_UNSUPPORTED')).toBe(true);
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one', state: 'running' }]);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('leaves nothing when a machine can not be made', async () => {
+    const missing = await failure(driver.machines!.create({ ...spec, image: 'mk-ci-node:v1.0.0' }, signal));
+    expect(isMkCiError(missing, 'DRV_FAILED')).toBe(true);
+    const large = await failure(driver.machines!.create({ ...spec, memoryMiB: 2 ** 20 }, signal));
+    expect(isMkCiError(large, 'HOST_RESOURCES')).toBe(true);
+    expect(await driver.machines!.list({}, signal)).toEqual([]);
+  });
+});
+
+describe('images of machines', () => {
+  const options = { architecture: 'amd64' } as const;
+
+  it('are found by version, by name and by path, and only when they are whole', async () => {
+    const path = await makeImage('v1.35.4-amd64-bbbb', { key: 'fedcba9876543210' });
+    for (const name of ['mk-ci-node:v1.35.4', 'v1.35.4-amd64-bbbb', path]) {
+      expect((await findVmImage(name, { ...options, imagesFolder }))?.key).toBe('fedcba9876543210');
+    }
+    expect(await findVmImage('mk-ci-node:v1.34.0', { ...options, imagesFolder })).toBeUndefined();
+    expect(await findVmImage('nothing', { ...options, imagesFolder })).toBeUndefined();
+    await truncate(join(path, 'disk.img'), 3);
+    const damaged = await failure(findVmImage(path, { ...options, imagesFolder }));
+    expect(isMkCiError(damaged, 'DRV_UNSUPPORTED')).toBe(true);
+    expect(String(damaged)).toContain('disk.img has 3 bytes in place of 4');
+  });
+
+  it('are refused for another architecture', async () => {
+    const path = await makeImage('arm', { architecture: 'arm64' });
+    expect(String(await failure(findVmImage(path, { ...options, imagesFolder })))).toContain('is for arm64');
+  });
+
+  it('may be a disk with a boot loader', async () => {
+    const disk = join(folder.path, 'cloud.qcow2');
+    await writeFile(disk, 'x');
+    expect(await findVmImage(disk, { ...options, imagesFolder })).toMatchObject({
+      diskFormat: 'qcow2',
+      boot: { kind: 'firmware' },
+    });
+    expect(await findVmImage(join(folder.path, 'no.img'), { ...options, imagesFolder })).toBeUndefined();
+  });
+});
+
+describe('what QEMU says', () => {
+  it('of its state', () => {
+    expect(['running', 'paused', 'io-error', 'save-vm', ''].map(stateOfRun)).toEqual([
+      'running',
+      'paused',
+      'broken',
+      'running',
+      'running',
+    ]);
+  });
+
+  it('of snapshots', () => {
+    expect(parseSnapshots('{"snapshots": [{"name": "a", "id": "1"}], "format": "qcow2"}')).toEqual(['a']);
+    expect(parseSnapshots('{"format": "qcow2"}')).toEqual([]);
+    expect(() => parseSnapshots('nonsense')).toThrow();
+    expect(snapshotError('Error: no block device can store vmstate for snapshot\r\n').message).toContain(
+      'no block device',
+    );
+  });
+});
