@@ -42,6 +42,7 @@ const OPERATIONS: readonly string[] = [
   'GET /repos/{owner}/{repo}/contents/{path}',
   'PUT /repos/{owner}/{repo}/contents/{path}',
   'POST /repos/{owner}/{repo}/pulls',
+  'GET /repos/{owner}/{repo}/pulls',
 ];
 
 const TEXT_KEYS = new Set([

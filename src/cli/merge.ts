@@ -1,8 +1,9 @@
-import { cp, mkdir, rename, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { cp, lstat, mkdir, readlink, realpath, rename, rm } from 'node:fs/promises';
+import { isAbsolute, join, resolve, sep } from 'node:path';
 
 import { Command } from 'commander';
 
+import { MkCiError } from '../errors.js';
 import { openEventLog, readEventLog } from '../results/event-log.js';
 import type { RunEvent } from '../results/events.js';
 import { mergeEvents, type ShardRun } from '../results/merge-events.js';
@@ -36,6 +37,11 @@ export function build(context: CliContext): Command {
         shards.push(await readShard(resolve(context.cwd, input)));
       }
       const merged = mergeEvents(shards);
+      for (const name of [merged.runId, ...merged.cells.flatMap(({ id, sourceId }) => [id, sourceId])]) {
+        // Shards may come from a fork: what they call themselves must not lead out of the folder.
+        if (!isFolderName(name))
+          throw new MkCiError('RES_MALFORMED', { message: `'${name.slice(0, 100)}' is no name of a run or cell` });
+      }
       const root = join(resolve(context.cwd, options.out), merged.runId);
       for (const problem of merged.problems) context.log.warn('merged with a gap or conflict', { what: problem });
       if (options.dryRun !== true) {
@@ -82,9 +88,21 @@ async function writeRun(
 }
 
 async function copyFolder(from: string, to: string): Promise<void> {
-  const exists = await stat(from).then(
-    () => true,
-    () => false,
-  );
-  if (exists) await cp(from, to, { recursive: true });
+  const root = await realpath(from).catch(() => undefined);
+  if (root === undefined) return;
+  await cp(root, to, {
+    recursive: true,
+    verbatimSymlinks: true,
+    // A link that leads out of the shard would show files of this host in the report.
+    filter: async (path) => !(await lstat(path)).isSymbolicLink() || (await leadsInside(path, root)),
+  });
+}
+
+async function leadsInside(link: string, root: string): Promise<boolean> {
+  const target = await realpath(link).catch(() => undefined);
+  return target?.startsWith(`${root}${sep}`) === true && !isAbsolute(await readlink(link));
+}
+
+function isFolderName(name: string): boolean {
+  return /^(?!\.*$)[\w.+~-]{1,255}$/.test(name);
 }

@@ -10,4 +10,4 @@ export {
 export { CONTAINER_RUNTIMES, DRIVER_NAMES, configSchema, type ConfigFile, type SuiteConfig } from './schema.js';
 export { renderStarterConfig, type ProjectFacts } from './starter.js';
 export { suggest } from './suggest.js';
-export { CI_SYSTEMS, renderPipeline, type CiSystem } from './pipelines.js';
+export { CI_SYSTEMS, renderPipeline, type CiSystem } from './pipelines/index.js';

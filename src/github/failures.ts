@@ -114,3 +114,13 @@ export function missingEnvironments(run: RunResult, expected: readonly string[] 
   ];
   return [...new Set(wanted)].filter((name) => !seen.has(name)).sort();
 }
+
+/** Of the cells that were to run, those that said nothing: their machine was lost. */
+export function missingCells(run: RunResult, expected: readonly string[] = []): string[] {
+  const seen = new Set(
+    run.cells
+      .filter(({ attempts, tests, packages }) => attempts.length + tests.length + packages.length > 0)
+      .map(({ id }) => id),
+  );
+  return [...new Set(expected)].filter((id) => !seen.has(id)).sort();
+}

@@ -61,9 +61,9 @@ export function commentCommand(context: CliContext): Command {
     });
 }
 
-async function pullRequestOf(github: GitHub, { pullRequest, sha }: Subject): Promise<number | undefined> {
+async function pullRequestOf(github: GitHub, { pullRequest, sha, head }: Subject): Promise<number | undefined> {
   if (pullRequest !== undefined) return pullRequest;
-  const found = await github.pullRequestsOf(sha);
+  const found = await github.pullRequestsOf(sha, head);
   if (found.length > 1) {
     throw new MkCiError('GH_USAGE', {
       message: `${found.length} open pull requests have this head: ${found.map(({ number }) => `#${number}`).join(', ')}`,

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 
 import { Command } from 'commander';
 import { z } from 'zod';
@@ -9,6 +9,7 @@ import { MkCiError, isMkCiError, systemErrorCode } from '../../errors.js';
 import { openFlakeStore, parseQuarantine, type FlakeStore, type QuarantineFile } from '../../flake/index.js';
 import { authOf, createGitHub, readEvidence, sectionOf, type CommentSection, type GitHub } from '../../github/index.js';
 import { mergeRuns, type RunResult } from '../../results/index.js';
+import { findInputs } from '../../results/input/index.js';
 import { VERSION } from '../../version.js';
 import type { CliContext } from '../command.js';
 import { databaseOf, databaseOption, isDatabaseUrl } from '../flake/options.js';
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly pullRequest?: number;
   readonly key: string;
   readonly expect?: string;
+  readonly plan?: string;
+  readonly maxInput: number;
   readonly environment: string;
   readonly reportUrl?: string;
   readonly chartUrl?: string;
@@ -43,6 +46,8 @@ export function withRunOptions(command: Command): Command {
     )
     .option('--key <name>', 'names this job among those that report on one commit', 'mk-ci')
     .option('--expect <environments>', 'environments that must be there, with commas')
+    .option('--plan <file>', 'what mk-ci matrix printed: its cells must be there')
+    .option('--max-input <MiB>', 'largest input in all; more is refused', wholeNumber, 256)
     .option('--environment <name>', 'environment of files that name none', 'default')
     .option('--report-url <url>', 'where report.html is published; failures link into it')
     .option('--chart-url <url>', 'where the charts are published (mk-ci flake chart, mk-ci serve)')
@@ -63,12 +68,20 @@ export interface Subject {
   readonly repository: string;
   readonly sha: string;
   readonly pullRequest?: number;
+  /** Where a commit of a fork comes from, to find its pull request. */
+  readonly head?: { readonly owner: string; readonly branch: string };
 }
 
 const eventSchema = z.object({
   pull_request: z.object({ number: z.number(), head: z.object({ sha: z.string() }) }).optional(),
   issue: z.object({ number: z.number(), pull_request: z.unknown() }).optional(),
-  workflow_run: z.object({ head_sha: z.string() }).optional(),
+  workflow_run: z
+    .object({
+      head_sha: z.string(),
+      head_branch: z.string().nullish(),
+      head_repository: z.object({ owner: z.object({ login: z.string() }) }).nullish(),
+    })
+    .optional(),
 });
 
 /** Of `GITHUB_EVENT_PATH`; empty outside of GitHub Actions. */
@@ -82,7 +95,41 @@ export async function readEvent(env: CliContext['env']): Promise<z.infer<typeof 
   }
 }
 
+/**
+ * Reads what was tested. In a workflow for forks it was written by a stranger: it is bounded in size, and what can not be
+ * understood is an error and not a crash.
+ */
 export async function readInputs(
+  inputs: readonly string[],
+  options: Pick<RunOptions, 'environment' | 'maxInput'>,
+  context: CliContext,
+): Promise<RunResult> {
+  const paths = inputs.map((input) => resolve(context.cwd, input));
+  await limitSize(paths, options.maxInput);
+  try {
+    return await readRuns(paths, options, context);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    throw new MkCiError('RES_MALFORMED', { message: inputs.join(', '), cause: error });
+  }
+}
+
+async function limitSize(paths: readonly string[], mostMiB: number): Promise<void> {
+  let bytes = 0;
+  for (const found of await findInputs(paths, { stdin: emptyStdin() })) {
+    if ('error' in found) continue; // said when it is read
+    bytes +=
+      (await stat(found.isRun ? join(found.path, 'events.jsonl') : found.path).catch(() => undefined))?.size ?? 0;
+    if (bytes > mostMiB * 1024 * 1024) {
+      throw new MkCiError('RES_TOO_LARGE', {
+        message: `more than ${mostMiB} MiB`,
+        advice: 'Give a larger --max-input if you trust what wrote it.',
+      });
+    }
+  }
+}
+
+async function readRuns(
   inputs: readonly string[],
   options: Pick<RunOptions, 'environment'>,
   context: CliContext,
@@ -105,8 +152,46 @@ export async function readInputs(
     },
   });
   if (errors[0] !== undefined && run.cells.length === 0) throw errors[0];
+  const shape = runShape.safeParse(run);
+  if (!shape.success) {
+    throw new MkCiError('RES_MALFORMED', {
+      message: `${inputs.join(', ')}: ${z.prettifyError(shape.error).slice(0, 500)}`,
+    });
+  }
   return mergeRuns([run]);
 }
+
+const line = z.number().optional();
+const someText = z.string().optional();
+const named = z.looseObject({ package: z.string(), name: z.string() });
+const failureShape = z
+  .looseObject({ message: z.string(), text: someText, file: someText, line, kind: someText })
+  .optional();
+/** What the bot reads of a run; records of run folders are taken as they are written, and a stranger may have. */
+const runShape = z.looseObject({
+  runId: z.string(),
+  startedAt: z.string(),
+  environments: z.array(z.looseObject({ name: z.string() })),
+  cells: z.array(
+    z.looseObject({
+      id: z.string(),
+      environment: z.string(),
+      suite: z.string(),
+      tests: z.array(
+        z.looseObject({
+          id: named,
+          file: someText,
+          line,
+          owner: someText,
+          attempts: z.array(z.looseObject({ status: z.string(), failure: failureShape })),
+        }),
+      ),
+      packages: z.array(z.looseObject({ package: z.string(), status: z.string(), failure: failureShape })),
+    }),
+  ),
+  errors: z.array(z.looseObject({ code: z.string(), message: z.string(), cell: someText, environment: someText })),
+  repairs: z.array(z.looseObject({ message: z.string() })),
+});
 
 async function* emptyStdin(): AsyncGenerator<Uint8Array> {
   // Results come from files: what comes through a pipe into a bot is not what was tested.
@@ -129,7 +214,14 @@ export async function subjectOf(run: RunResult, options: RunOptions, context: Cl
   // The number that a run folder names is not believed in a workflow_run: a fork wrote it.
   const fromRun = event.workflow_run === undefined ? run.source.pullRequest : undefined;
   const pullRequest = options.pullRequest ?? event.pull_request?.number ?? fromRun;
-  return { repository, sha, ...(pullRequest === undefined ? {} : { pullRequest }) };
+  const branch = event.workflow_run?.head_branch;
+  const owner = event.workflow_run?.head_repository?.owner.login;
+  return {
+    repository,
+    sha,
+    ...(pullRequest === undefined ? {} : { pullRequest }),
+    ...(branch == null || owner === undefined ? {} : { head: { owner, branch } }),
+  };
 }
 
 export function connect(repository: string, context: CliContext): GitHub {
@@ -222,6 +314,7 @@ export async function buildSection(
               .map((name) => name.trim())
               .filter((name) => name !== ''),
           }),
+      ...(options.plan === undefined ? {} : { expectedCells: await readPlan(options.plan, context) }),
       links: {
         ...(jobUrl === undefined ? {} : { run: jobUrl }),
         ...(reportUrl === undefined ? {} : { report: ({ id }) => `${reportUrl}#${testAnchor(id)}` }),
@@ -235,6 +328,20 @@ export async function buildSection(
     });
   } finally {
     await store?.close();
+  }
+}
+
+const planSchema = z.object({ include: z.array(z.object({ cells: z.string().max(100_000) })).max(1_000) });
+
+/** Ids of the cells in what `mk-ci matrix` printed. */
+async function readPlan(path: string, context: CliContext): Promise<readonly string[]> {
+  try {
+    const file = resolve(context.cwd, path);
+    if ((await stat(file)).size > 4 * 1024 * 1024) throw new RangeError('too large for a plan');
+    const { include } = planSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    return include.flatMap(({ cells }) => cells.split(','));
+  } catch (error) {
+    throw new MkCiError('CLI_NO_INPUT', { message: `--plan ${path} is not what mk-ci matrix prints`, cause: error });
   }
 }
 

@@ -73,7 +73,10 @@ export interface GitHub {
     readonly labels: readonly string[];
   }>;
   /** Open pull requests with this commit as their head, in this repository or a fork. */
-  pullRequestsOf(sha: string): Promise<readonly { readonly number: number; readonly headSha: string }[]>;
+  pullRequestsOf(
+    sha: string,
+    head?: { readonly owner: string; readonly branch: string },
+  ): Promise<readonly { readonly number: number; readonly headSha: string }[]>;
   changedFiles(number: number): Promise<readonly string[]>;
   comments(issue: number): Promise<readonly { readonly id: number; readonly author: string; readonly body: string }[]>;
   createComment(issue: number, body: string): Promise<number>;
@@ -177,16 +180,22 @@ export function createGitHub(options: GitHubOptions): GitHub {
           labels: data.labels.map(({ name }) => name),
         };
       }),
-    pullRequestsOf: async (sha) =>
+    pullRequestsOf: async (sha, head) =>
       await call(`find the pull request of ${sha}`, async () => {
         const { data } = await api.repos.listPullRequestsAssociatedWithCommit({
           ...at,
           commit_sha: sha,
           per_page: 100,
         });
-        return data
-          .filter(({ state, head }) => state === 'open' && head.sha === sha)
-          .map(({ number, head }) => ({ number, headSha: head.sha }));
+        // Of a commit that only a fork has, this list may be empty: then by the branch of the fork.
+        const listed =
+          data.length > 0 || head === undefined
+            ? data
+            : (await api.pulls.list({ ...at, state: 'open', head: `${head.owner}:${head.branch}`, per_page: 100 }))
+                .data;
+        return listed
+          .filter((one) => one.state === 'open' && one.head.sha === sha)
+          .map((one) => ({ number: one.number, headSha: one.head.sha }));
       }),
     changedFiles: async (number) =>
       await call(`list the files of #${number}`, async () =>

@@ -1,6 +1,7 @@
 import { countTests, type RunResult, type Status } from '../../results/index.js';
 import {
   failuresOf,
+  missingCells,
   missingEnvironments,
   problemsOf,
   seriesKey,
@@ -25,6 +26,8 @@ export interface SectionOptions {
   readonly sha: string;
   readonly evidence: ReadonlyMap<string, FailureEvidence>;
   readonly expectedEnvironments?: readonly string[];
+  /** Ids of cells that must be there; of one without a result its name is shown. */
+  readonly expectedCells?: readonly string[];
   readonly links?: Links;
 }
 
@@ -61,7 +64,7 @@ export function sectionOf(run: RunResult, options: SectionOptions): CommentSecti
     startedAt: run.startedAt.slice(0, 40),
     ...urlOf('runUrl', links.run),
     environments: environmentsOf(run, links),
-    missing: missingEnvironments(run, options.expectedEnvironments)
+    missing: [...missingEnvironments(run, options.expectedEnvironments), ...missingCells(run, options.expectedCells)]
       .slice(0, 200)
       .map((name) => cutText(name, 100)),
     totals,

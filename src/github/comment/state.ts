@@ -81,7 +81,8 @@ export type CommentEnvironment = z.infer<typeof environmentSchema>;
 export type CommentSection = z.infer<typeof sectionSchema>;
 export type CommentState = z.infer<typeof stateSchema>;
 
-const DATA = /<!-- mk-ci:data ([A-Za-z0-9+/=]+) -->/;
+/** At the end only: whatever stands before it was written by tests. */
+const DATA = /<!-- mk-ci:data ([A-Za-z0-9+/=]+) -->\s*$/;
 /** A state is a few kilobytes; one that inflates to more is not ours. */
 const LARGEST_STATE_BYTES = 4 * 1024 * 1024;
 

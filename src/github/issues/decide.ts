@@ -77,7 +77,8 @@ export type IssueAction =
 const DAY_MS = 86_400_000;
 const REOPEN_DAYS = 60;
 const HUMAN_CLOSE_DAYS = 14;
-const HUMAN_CLOSE_FAILURES = 2;
+/** On as many commits it must fail again before it is spoken of again. */
+const FAILURES_AFTER_CLOSE = 2;
 const MOST_REOPENED = 3;
 const UMBRELLA_TESTS = 3;
 const GONE_DAYS = 30;
@@ -213,10 +214,12 @@ function decideKnown(
     if (!needs) return [];
     const closedAtMs = issue.closedAt === undefined ? 0 : Date.parse(issue.closedAt);
     const closedByBot = memory.left === 'closed';
+    const since = health(subject).flatMap(({ failures }) => failures.filter(({ atMs }) => atMs > closedAtMs));
+    const commits = new Set(since.map(({ commit, atMs }) => commit ?? String(atMs)));
+    // The window still holds the failures for which the issue was open: only new ones count.
+    if (closedByBot && commits.size < FAILURES_AFTER_CLOSE) return [];
     if (!closedByBot) {
-      const since = health(subject).flatMap(({ failures }) => failures.filter(({ atMs }) => atMs > closedAtMs));
-      const commits = new Set(since.map(({ commit, atMs }) => commit ?? String(atMs)));
-      if (nowMs - closedAtMs < HUMAN_CLOSE_DAYS * DAY_MS || commits.size < HUMAN_CLOSE_FAILURES) {
+      if (nowMs - closedAtMs < HUMAN_CLOSE_DAYS * DAY_MS || commits.size < FAILURES_AFTER_CLOSE) {
         return [
           {
             type: 'none',

@@ -125,7 +125,11 @@ describe('issues', () => {
       nowMs += 15 * DAY;
       expect(await step([test('TestA', 'healthy', { failuresAt: [] })])).toEqual(['close']);
       nowMs += 5 * DAY;
-      expect(await step([test('TestA', 'flaky')])).toEqual(['reopen']);
+      // What failed before it was closed is still in the window.
+      const old = [nowMs - 6 * DAY, nowMs - 7 * DAY];
+      expect(await step([test('TestA', 'flaky', { failuresAt: old })])).toEqual([]);
+      expect(await step([test('TestA', 'flaky', { failuresAt: [nowMs - 1, ...old] })])).toEqual([]);
+      expect(await step([test('TestA', 'flaky', { failuresAt: [nowMs - 1, nowMs - 2, ...old] })])).toEqual(['reopen']);
     }
     expect(server.issues[0]?.labels).toContain(FLIP_FLOP_LABEL);
     nowMs += 15 * DAY;
@@ -150,9 +154,9 @@ describe('issues', () => {
     nowMs += 15 * DAY;
     await step([test('TestA', 'healthy', { failuresAt: [] })]);
     nowMs += 70 * DAY;
-    expect(await step([test('TestA', 'flaky')])).toEqual(['open']);
+    expect(await step([test('TestA', 'flaky', { failuresAt: [nowMs - 1, nowMs - 2] })])).toEqual(['open']);
     expect(server.issues[1]?.body).toContain('Seen before in #1.');
-    expect(await step([test('TestA', 'flaky')])).toEqual([]);
+    expect(await step([test('TestA', 'flaky', { failuresAt: [nowMs - 1, nowMs - 2] })])).toEqual([]);
   });
 
   it('writes one issue for one failure that many tests share', async () => {

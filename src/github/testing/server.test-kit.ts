@@ -51,7 +51,7 @@ export class GitHubServer implements AsyncDisposable {
   readonly reactions: { comment: number; content: string; login: string }[] = [];
   readonly pulls = new Map<
     number,
-    { sha: string; state: 'open' | 'closed'; author: string; files: string[]; labels?: string[] }
+    { sha: string; state: 'open' | 'closed'; author: string; files: string[]; labels?: string[]; head?: string }
   >();
   readonly permissions = new Map<string, string>();
   readonly workflowRuns: { id: number; sha: string; status: string; conclusion: string | null; createdAt?: string }[] =
@@ -162,7 +162,15 @@ export class GitHubServer implements AsyncDisposable {
         return this.page(
           url,
           [...this.pulls]
-            .filter(([, { sha }]) => sha === params['commit_sha'])
+            // Commits of forks are not found by this list.
+            .filter(([, { sha, head }]) => sha === params['commit_sha'] && head === undefined)
+            .map(([number, one]) => this.pull(number, one)),
+        );
+      case 'GET /repos/{owner}/{repo}/pulls':
+        return this.page(
+          url,
+          [...this.pulls]
+            .filter(([, one]) => one.head === url.searchParams.get('head') && one.state === 'open')
             .map(([number, one]) => this.pull(number, one)),
         );
       case 'GET /repos/{owner}/{repo}/issues/{issue_number}/comments':
@@ -527,6 +535,7 @@ export const PARTIAL_ANSWERS: readonly string[] = [
   'GET /repos/{owner}/{repo}/actions/runs',
   'GET /repos/{owner}/{repo}',
   'POST /repos/{owner}/{repo}/pulls',
+  'GET /repos/{owner}/{repo}/pulls',
 ];
 
 /** As git names a blob. */

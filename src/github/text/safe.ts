@@ -51,6 +51,8 @@ export function safeFence(text: string): string {
     // eslint-disable-next-line no-control-regex -- colours of a terminal
     .replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
     .replaceAll(/\r\n?|[\u2028\u2029]/g, '\n')
+    // A fence shows it as it is, but our own marks are looked for in the source of a comment.
+    .replaceAll(/<!--(?=\s*mk-ci:)/g, '<! --')
     .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (character) =>
       character === '\n' || character === '\t' || JOINERS.has(character)
         ? character
