@@ -12,6 +12,7 @@ import {
   MACHINE_LABEL,
   NETWORK_LABEL,
   engineLabels,
+  hasLabels,
   isMadeFrom,
   labelFilters,
   networkOf,
@@ -236,8 +237,8 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       remove: async (name, signal) => {
         await removeAll(name, signal);
       },
-      list: async (labels, signal) => {
-        const filters = labelFilters(labels);
+      list: async (wanted, signal) => {
+        const filters = labelFilters(wanted);
         const [containers, volumes, networks] = await Promise.all([
           engine.containers(filters, signal),
           engine.volumes(filters, signal),
@@ -246,13 +247,15 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
         const found = new Map<string, MachineSummary>();
         for (const { name, status, labels } of containers) {
           const own = readEngineLabels(labels);
-          if (own !== undefined) found.set(name, { name, state: stateOfContainer(status), labels: own });
+          if (own !== undefined && hasLabels(own, wanted)) {
+            found.set(name, { name, state: stateOfContainer(status), labels: own });
+          }
         }
         // Of a machine whose container is gone, volume or network may be left: they make it a broken one.
         const users = new Set(containers.map((container) => container.labels[NETWORK_LABEL]));
         for (const { labels } of [...volumes, ...networks.filter(({ name }) => !users.has(name))]) {
           const [name, own] = [labels[MACHINE_LABEL], readEngineLabels(labels)];
-          if (name !== undefined && own !== undefined && !found.has(name))
+          if (name !== undefined && own !== undefined && hasLabels(own, wanted) && !found.has(name))
             found.set(name, { name, state: 'broken', labels: own });
         }
         return [...found.values()];

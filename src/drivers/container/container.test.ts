@@ -10,7 +10,7 @@ import {
   readContainerHostFacts,
 } from './host-facts.js';
 import { parseObjects, readContainer, readNetwork, stateOfContainer } from './inspect.js';
-import { engineLabels, isMadeFrom, labelFilters, readEngineLabels } from './labels.js';
+import { engineLabels, hasLabels, isMadeFrom, labelFilters, readEngineLabels } from './labels.js';
 import { candidateSubnets, cidrsOverlap, parseCidr } from './subnets.js';
 
 describe('facts of the host', () => {
@@ -94,6 +94,14 @@ describe('labels', () => {
       }),
     );
     expect(readEngineLabels({ other: 'x' })).toBeUndefined();
+  });
+
+  it('match only when all that are wanted are there, whatever an engine takes several filters for', () => {
+    const labels = { cluster: 'a', run: 'r' };
+    expect(hasLabels(labels, {})).toBe(true);
+    expect(hasLabels(labels, { cluster: 'a', run: 'r' })).toBe(true);
+    expect(hasLabels(labels, { cluster: 'a', run: 'another' })).toBe(false);
+    expect(hasLabels(labels, { owner: 'a' })).toBe(false);
   });
 
   it('say from which spec a thing was made, whatever the order of its labels', () => {

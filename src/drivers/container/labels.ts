@@ -35,6 +35,11 @@ export function labelFilters(labels: Labels): string[] {
   return [MACHINE_LABEL, ...Object.entries(labels).map(([key, value]) => `${PREFIX}${key}=${value}`)];
 }
 
+/** Engines differ in what several filters mean: podman's list of volumes takes any of them. */
+export function hasLabels(labels: Labels, wanted: Labels): boolean {
+  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
+}
+
 export function networkOf(spec: Pick<MachineSpec, 'name' | 'network'>): string {
   return `mk-ci-${spec.network ?? spec.name}`;
 }
