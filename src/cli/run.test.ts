@@ -26,7 +26,10 @@ const GO = (action: 'pass' | 'fail'): string =>
 /** Runs one suite that prints this, and finishes it with these. */
 async function run(output: string, finishers: readonly Finisher[]) {
   await writeFile(join(folder.path, 'output'), output);
-  await writeFile(join(folder.path, 'mk-ci.yaml'), 'version: 1\nsuites: [{ name: s, command: cat output, format: go-json }]\n');
+  await writeFile(
+    join(folder.path, 'mk-ci.yaml'),
+    'version: 1\nsuites: [{ name: s, command: cat output, format: go-json }]\n',
+  );
   const logged: string[] = [];
   let exitCode: number | undefined;
   const context: CliContext = {

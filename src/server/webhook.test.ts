@@ -26,7 +26,13 @@ beforeEach(() => {
   );
   intake = addWebhook(
     app,
-    { secret: SECRET, now: () => nowMs, onComment: async (event) => { await act(event); } },
+    {
+      secret: SECRET,
+      now: () => nowMs,
+      onComment: async (event) => {
+        await act(event);
+      },
+    },
     createLogger({ write: (line) => lines.push(line) }),
   );
 });

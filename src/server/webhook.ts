@@ -82,7 +82,11 @@ export function addWebhook(app: Hono, options: WebhookOptions, log: Logger): Web
       });
     return context.json({ taken: true }, 202);
   });
-  return { settled: async () => { await last; } };
+  return {
+    settled: async () => {
+      await last;
+    },
+  };
 }
 
 function refuse(context: Context, why: string): Response {
