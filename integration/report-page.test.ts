@@ -291,4 +291,46 @@ describe.skipIf(!hasChromium())('the report page in Chromium', () => {
     expect(await card.locator('.history').getAttribute('aria-label')).toMatch(/failed 7 of 118 earlier runs \(5\.9 %/);
     expect(await card.locator('.spark rect').count()).toBe(30);
   });
+
+  it.each(['light', 'dark'] as const)('names every control and keeps every text legible (%s)', async (colorScheme) => {
+    const one = await open();
+    await one.emulateMedia({ colorScheme });
+    for (const hash of ['#failures', '#tests', '#timeline', '#compare', CRIO_LOG]) {
+      await one.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+      if (hash === CRIO_LOG) await row(one, 1).waitFor();
+      expect({ hash, faults: await one.evaluate<string[]>(FAULTS) }).toEqual({ hash, faults: [] });
+    }
+  });
 });
+
+/** Controls without a name and texts with a contrast below 4.5, the limit of WCAG 2 AA. */
+const FAULTS = String.raw`(() => {
+  const faults = [];
+  const isShown = (one) => one.getClientRects().length > 0;
+  for (const one of document.querySelectorAll('button, a[href], input, select, [role=button]')) {
+    const name = one.getAttribute('aria-label') || one.textContent || one.labels?.[0]?.textContent || '';
+    if (isShown(one) && name.trim() === '') faults.push('no name: ' + one.outerHTML.slice(0, 100));
+  }
+  const parts = (color) => (color.match(/[\d.]+/g) ?? []).map(Number);
+  const light = (color) => {
+    const [r, g, b] = parts(color).slice(0, 3).map((v) => (v <= 10 ? v / 3294 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (one) => {
+    for (let node = one; node !== null; node = node.parentElement) {
+      const color = getComputedStyle(node).backgroundColor;
+      if ((parts(color)[3] ?? 1) === 1) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const one = texts.currentNode.parentElement;
+    const text = texts.currentNode.textContent.trim();
+    if (text === '' || !isShown(one) || one.closest('script, style, svg, [aria-hidden=true]') !== null) continue;
+    const [low, high] = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => a - b);
+    const contrast = (high + 0.05) / (low + 0.05);
+    if (contrast < 4.5) faults.push(contrast.toFixed(2) + ' ' + one.className + ': ' + text.slice(0, 40));
+  }
+  return faults;
+})()`;

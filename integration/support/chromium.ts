@@ -53,6 +53,8 @@ export async function measurePage(
   const browser = await launchChromium();
   try {
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    // On a busy host a figure is large; it must not be missing.
+    page.setDefaultTimeout(300_000);
     const url = pathToFileURL(htmlPath).href;
     await page.goto(url);
     await page.waitForSelector('html[data-ready="true"]');

@@ -25,7 +25,7 @@ export async function startFakeApiServer(folder: string, answerAfterMs = 0): Pro
     request.resume();
     setTimeout(() => {
       response.writeHead(isReview ? 201 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    }, answerAfterMs);
+    }, answerAfterMs).unref();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

@@ -96,7 +96,7 @@ suites:
 
   it('says of an entry that excludes all its environments only that', () => {
     expect(problemsOf(`${MINIMAL}environments: [{ driver: local, exclude: [{ driver: local }] }]\n`)).toEqual([
-      'mk-ci.yaml:5:32: environments[0].exclude: leaves no environment of this entry',
+      'mk-ci.yaml:5:33: environments[0].exclude: leaves no environment of this entry',
     ]);
   });
 

@@ -54,8 +54,20 @@ describe('backtest', () => {
     expect(judgement).toMatchObject({ truth: 'open', verdict: { kind: 'broken-on-base' } });
   });
 
-  it('judges a commit once, at its first failure', () => {
-    expect(backtest([series(...clean, pull(200, 0, 1), pull(201, 1, 0), pull(202, 1, 0))])).toHaveLength(1);
+  it('judges each failed run of a pull request, a rerun with what the run before it showed', () => {
+    const runs = [...clean, pull(200, 1, 0, 'new'), pull(201, 1, 0, 'new'), pull(202, 1, 0, 'new'), base(203)];
+    expect(backtest([series(...runs)]).map(({ verdict, truth }) => [verdict.kind, truth])).toEqual([
+      ['undecided', 'caused'],
+      ['caused', 'caused'],
+      ['caused', 'caused'],
+    ]);
+  });
+
+  it('does not take three failures of a test that fails half the time for a break', () => {
+    const half = Array.from({ length: 200 }, (_, hour) => base(hour, hour % 2));
+    const runs = [...half, pull(200, 3, 0), base(201)];
+    expect(backtest([series(...runs)]).map(({ truth }) => truth)).toEqual(['open']);
+    expect(backtest([series(...clean, pull(200, 3, 0), base(201))]).map(({ truth }) => truth)).toEqual(['caused']);
   });
 });
 

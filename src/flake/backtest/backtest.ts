@@ -24,8 +24,9 @@ export interface Series {
 }
 
 /**
- * What became known afterwards. `flake`: the test passed on the very same commit. `caused`: it never did in at least two
- * more attempts, while the default branch passed after the failure. Everything else stays open and is not scored.
+ * What became known afterwards. `flake`: the test passed on the very same commit. `caused`: it failed there in at least
+ * three attempts and never passed, the default branch passed after it, and a flake of the rate that the test has elsewhere
+ * would not do that ({@link SURE} to one). Everything else stays open and is not scored.
  */
 export type Truth = 'flake' | 'caused' | 'open';
 
@@ -44,14 +45,17 @@ export interface Judgement {
 /** Window of the baseline: what a verdict at that time would have been based on. */
 const BASELINE_MS = 30 * 86_400_000;
 const NEW_SIGNATURE_MS = 90 * 86_400_000;
+/** Chance that a pull request breaks a given test, and the odds from which that is taken for known. */
+const BREAKS = 0.002;
+const SURE = 99;
 
 /**
  * What would have been said of each failure on a pull request at the time of its run, from nothing that came later, and
  * what later came out. Pure.
  *
  * @param series their runs oldest first
- * @returns oldest first; one judgement for each (test, environment, commit of a pull request) that failed, at its first run
- *   with a failure
+ * @returns oldest first; one judgement for each test, environment and run of a pull request with a failure, so that a
+ *   rerun is judged with what the run before it showed
  */
 export function backtest(series: readonly Series[]): Judgement[] {
   const priors = new PriorCache(series);
@@ -61,15 +65,13 @@ export function backtest(series: readonly Series[]): Judgement[] {
 }
 
 function judgeSeries(one: Series, priors: PriorCache): Judgement[] {
-  const judged = new Set<string>();
   return one.runs.flatMap((run, index) => {
     const { pullRequest, commit } = run;
-    if (pullRequest === undefined || run.failed === 0 || judged.has(commit)) return [];
-    judged.add(commit);
+    if (pullRequest === undefined || run.failed === 0) return [];
     const input = inputAt(one.runs.slice(0, index + 1), run, pullRequest);
     const verdict = verdictOf({ ...input, prior: priors.at(one, run.atMs) });
     const { repository, environment, package: pkg, test } = one;
-    const truth = truthOf(one.runs.slice(index + 1), run, pullRequest);
+    const truth = truthOf(one.runs, index, pullRequest);
     return [{ repository, environment, package: pkg, test, pullRequest, commit, atMs: run.atMs, verdict, truth }];
   });
 }
@@ -115,16 +117,20 @@ export function baselineOf(runs: readonly RunOutcome[]): {
   return { k, n, attempts };
 }
 
-/** @param later runs after the judged one */
-function truthOf(later: readonly RunOutcome[], run: RunOutcome, pullRequest: number): Truth {
-  const same = later.filter(({ commit }) => commit === run.commit);
-  if (run.passed > 0 || sum(same, 'passed') > 0) return 'flake';
-  const failures = run.failed + sum(same, 'failed');
-  const base = later.filter((other) => other.pullRequest === undefined && other.atMs - run.atMs <= BASELINE_MS);
-  const others = later.filter((other) => other.pullRequest !== pullRequest && other.atMs - run.atMs <= BASELINE_MS);
+/** @param index of the judged run */
+function truthOf(runs: readonly RunOutcome[], index: number, pullRequest: number): Truth {
+  const run = runs[index];
+  if (run === undefined) return 'open';
+  const same = runs.filter((other) => other.commit === run.commit);
+  if (sum(same, 'passed') > 0) return 'flake';
+  const failures = sum(same, 'failed');
+  const isNear = ({ atMs }: RunOutcome): boolean => Math.abs(atMs - run.atMs) <= BASELINE_MS;
+  const others = runs.filter((other) => other.pullRequest !== pullRequest && isNear(other));
+  const { k, n } = baselineOf(others);
+  const odds = BREAKS / ((k + 0.5) / (n + 1)) ** failures;
   // The default branch passing right after it rules out that the test was broken there.
-  if (failures >= 3 && sum(base.slice(0, 3), 'passed') > 0 && sum(others, 'passed') > 0) return 'caused';
-  return 'open';
+  const base = runs.slice(index + 1).filter((other) => other.pullRequest === undefined && isNear(other));
+  return failures >= 3 && odds >= SURE && sum(base.slice(0, 3), 'passed') > 0 ? 'caused' : 'open';
 }
 
 function sum(runs: readonly RunOutcome[], member: 'passed' | 'failed'): number {

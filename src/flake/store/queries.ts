@@ -385,7 +385,7 @@ export async function readSignatures(db: Kysely<Schema>, filter: Filter = {}): P
       'test.package as package',
       'test.name as test',
       sql<string>`min(signature.key)`.as('key'),
-      sql<string>`min(signature.text)`.as('text'),
+      sql<string>`min(own.text)`.as('text'),
       sql<number>`min(signature.weak)`.as('weak'),
       sql<number>`cast(count(*) as double precision)`.as('failures'),
       sql<number>`cast(count(distinct run.revision_id) as double precision)`.as('commits'),

@@ -155,7 +155,7 @@ export interface DayRow {
 export interface SignatureRow extends SeriesName {
   /** Of the cluster's first signature; stays the same while the normaliser's version does. */
   readonly key: string;
-  /** The failure with everything that changes from run to run replaced by `<token>`s. */
+  /** A failure of this test with everything that changes from run to run replaced by `<token>`s. */
   readonly text: string;
   /** Names no cause (`exit status 1`): never a reason to excuse. */
   readonly weak: boolean;

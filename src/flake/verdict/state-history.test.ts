@@ -44,4 +44,12 @@ describe('stateByHistory', () => {
     expect(stateByHistory([...base, ...history('F'.repeat(12), 7)])).toEqual({ state: 'healthy' });
     expect(stateByHistory(history('F'.repeat(12), 7)).state).toBe('broken');
   });
+
+  it('takes both outcomes on one commit of a pull request for the proof they are', () => {
+    const base = history('PPPFPPPPPPPFPPPPPPPPPPPPPPPPPPPF').map((row, index) => ({ ...row, commit: `base${index}` }));
+    expect(stateByHistory(base).state).toBe('suspected');
+    expect(
+      stateByHistory([...base, ...history('PPPPRPPPRPPP', 7)].sort((a, b) => a.startedAtMs - b.startedAtMs)).state,
+    ).toBe('flaky');
+  });
 });
