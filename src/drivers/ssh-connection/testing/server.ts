@@ -23,7 +23,7 @@ export interface TestServerOptions {
 }
 
 export async function startTestServer(options: TestServerOptions): Promise<TestServer> {
-  const { hostKeys, userKeys, replace = (command) => command } = options;
+  const { hostKeys, userKeys, replace = (command: string) => command } = options;
   const commands: string[] = [];
   const connections: Connection[] = [];
   const expected = wireFormOf(userKeys.publicKey);
