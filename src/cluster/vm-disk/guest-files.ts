@@ -54,6 +54,37 @@ MaxSessions 64
 MaxStartups 64
 `;
 
+/**
+ * None of them finds anything on such a disk. systemd gives all of them together 90 seconds and does not start when that is not
+ * enough, which a translated guest on a busy host needs for a dozen programs.
+ */
+const MASKED_GENERATORS = [
+  ...[
+    'debug',
+    'fstab',
+    'getty',
+    'gpt-auto',
+    'hibernate-resume',
+    'rc-local',
+    'run',
+    'ssh',
+    'system-update',
+    'sysv',
+    'tpm2',
+  ],
+] as const;
+/** Work of a first boot after an update of packages, of which there is none, and of hardware that is not there. */
+const MASKED_UNITS = [
+  ...['ldconfig', 'systemd-journal-catalog-update', 'systemd-sysusers', 'systemd-hibernate-clear'],
+  ...[
+    'systemd-tpm2-setup',
+    'systemd-tpm2-setup-early',
+    'systemd-pcrphase',
+    'systemd-pcrphase-sysinit',
+    'systemd-pcrmachine',
+  ],
+] as const;
+
 const units = 'usr/local/lib/systemd/system';
 const wanted = 'etc/systemd/system/multi-user.target.wants';
 
@@ -78,6 +109,10 @@ export function guestFiles(): TarEntry[] {
       path: `${wanted}/${name}.service`,
       target: `/${units}/${name}.service`,
     })),
+    ...[
+      ...MASKED_GENERATORS.map((name) => `etc/systemd/system-generators/systemd-${name}-generator`),
+      ...MASKED_UNITS.map((name) => `etc/systemd/system/${name}.service`),
+    ].map((path): TarEntry => ({ kind: 'link', path, target: '/dev/null' })),
     { kind: 'link', path: `${wanted}/ssh.service`, target: '/usr/lib/systemd/system/ssh.service' },
   ];
 }
