@@ -51,7 +51,7 @@ describe('the help of every command', () => {
         const text = helpOf(leaf);
         const path = pathOf(leaf);
         expect(leaf.description(), `${path} says what it does`).not.toBe('');
-        const [, examples = ''] = text.split(/^Examples?:$/m);
+        const [, examples = ''] = text.split(/^Examples?\b.*:$/m);
         expect(examples, `an example of ${path}`).toContain(path);
       }
     },
