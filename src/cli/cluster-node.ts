@@ -19,6 +19,7 @@ export function buildNodeCommand(
   node
     .command('add <cluster>')
     .description('add workers and wait until they are Ready')
+    .addHelpText('after', '\nExample:\n  mk-ci cluster node add demo --count 2\n')
     .option('--count <n>', 'how many', parsePositive, 1)
     .addOption(json)
     .action(async (cluster: string, flags: { readonly count: number; readonly json: boolean }) => {
@@ -28,12 +29,14 @@ export function buildNodeCommand(
   node
     .command('delete <cluster> <node>')
     .description('move the pods of a worker to other nodes and remove it; succeeds when there is none')
+    .addHelpText('after', '\nExample:\n  mk-ci cluster node delete demo worker-1\n')
     .action(async (cluster: string, name: string) => {
       await open().deleteNode(cluster, name, callOptions({}));
     });
   node
     .command('list <cluster>')
     .description('list the nodes')
+    .addHelpText('after', '\nExample:\n  mk-ci cluster node list demo --json\n')
     .addOption(json)
     .action(async (cluster: string, flags: { readonly json: boolean }) => {
       const { components } = await open().status(cluster, context.signal);

@@ -51,10 +51,10 @@ describe('the help of every command', () => {
         const text = helpOf(leaf);
         const path = pathOf(leaf);
         expect(leaf.description(), `${path} says what it does`).not.toBe('');
-        const [, examples = ''] = text.split(/^Examples?:$/m);
+        const [, examples = ''] = text.split(/^Examples?\b.*:$/m);
         expect(examples, `an example of ${path}`).toContain(path);
       }
     },
-    60_000,
+    300_000, // Loading every command takes long on a busy host.
   );
 });
