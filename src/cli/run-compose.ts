@@ -49,6 +49,7 @@ function prowFinishers(env: CliContext['env']): Finisher[] {
   return [
     {
       name: 'Prow',
+      isFile: false,
       finish: async (run, folder) => {
         const { renderKubetest2Junit } = await import('../results/writers/index.js');
         await write('junit_runner.xml', renderKubetest2Junit(run));
