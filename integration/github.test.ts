@@ -1,29 +1,36 @@
 /**
- * `mk-ci github …` from outside, on a GitHub of our own: results of examples/flaky's kind → database → comment and issues.
- * Needs the build; no network, no cluster.
+ * `mk-ci run` on examples/flaky → database → comment, issues, check, summary and chat on a GitHub of our own; results that a
+ * stranger made. Needs the build; no network, no Kubernetes, as the cluster is a fake API on loopback.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { GitHubServer } from '../src/github/testing/server.test-kit.js';
-import { mkCi } from './mk-ci.js';
+import { ROOT, mkCi } from './mk-ci.js';
+import { startFakeApiServer, type FakeApiServer } from './support/fake-api-server.js';
 
 let folder: TemporaryFolder;
+let api: FakeApiServer;
 let server: GitHubServer;
 let env: NodeJS.ProcessEnv;
 const HEAD = 'a'.repeat(40);
+const DAY_MS = 86_400_000;
 
 beforeEach(async () => {
   folder = await createTemporaryFolder('mk-ci-github-');
+  api = await startFakeApiServer(folder.path);
   server = await GitHubServer.start();
   server.pulls.set(7, { sha: HEAD, state: 'open', author: 'dev', files: ['src/service.ts'] });
   env = {
     PATH: process.env['PATH'],
+    KUBECONFIG: api.kubeconfig,
     MK_CI_HOME: join(folder.path, 'home'),
-    GITHUB_TOKEN: 'token-mk-ci-bot',
+    GITHUB_TOKEN: 'token-github-actions[bot]',
+    GITHUB_ACTIONS: 'true',
     GITHUB_REPOSITORY: 'acme/rocket',
     GITHUB_API_URL: server.url,
     MK_CI_GITHUB_SECOND_MS: '1',
@@ -32,101 +39,223 @@ beforeEach(async () => {
 afterEach(async () => {
   expect(server.violations).toEqual([]);
   await server[Symbol.asyncDispose]();
+  await api[Symbol.asyncDispose]();
   await folder[Symbol.asyncDispose]();
 });
 
-const junit = (results: Readonly<Record<string, string | undefined>>) =>
-  `<testsuites><testsuite name="flaky.test.js">${Object.entries(results)
-    .map(
-      ([name, message]) =>
-        `<testcase classname="flaky.test.js" name="${name}" time="0.1">${message === undefined ? '' : `<failure message="${message}">${message}</failure>`}</testcase>`,
-    )
-    .join('')}</testsuite></testsuites>`;
-
-async function cli(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
+async function cli(args: readonly string[], more: NodeJS.ProcessEnv = {}, code = 0): Promise<string> {
   const result = await mkCi(args, { cwd: folder.path, env: { ...env, ...more } });
-  expect(`${result.stderr}${String(result.exitCode)}`).toMatch(/0$/);
+  expect(`${result.stdout}${result.stderr}\n${String(result.exitCode)}`).toMatch(new RegExp(`\\n${String(code)}$`));
   return result.stdout;
 }
 
-it('tells a known flake from what the change broke, opens an issue, and turns green', async () => {
-  // Twenty commits on the default branch; one test fails every fourth time, with a rerun that passes.
-  for (let day = 1; day <= 20; day += 1) {
-    const sha = String(day).padStart(40, '0');
-    const at = new Date(Date.now() - (21 - day) * 86_400_000).toISOString();
-    for (const [rerun, failed] of [
-      [0, day % 4 === 0],
-      [1, false],
-    ] as const) {
-      const file = `main-${String(day)}-${String(rerun)}.xml`;
-      await writeFile(
-        join(folder.path, file),
-        junit({
-          'fails every other time': failed ? 'connection reset by peer' : undefined,
-          'always answers': undefined,
-        }),
-      );
-      await cli([
-        'flake',
-        'record',
-        file,
-        '--database',
-        'flake.db',
-        '--commit',
-        sha,
-        '--branch',
-        'main',
-        '--environment',
-        'local',
-        '--at',
-        at,
-        '--repository',
-        'acme/rocket',
-      ]);
-    }
+/** Seeds of examples/flaky with which only the test that fails every other time fails, or none does. */
+function* seeds(fails: boolean): Generator<string> {
+  const draw = (seed: string, name: string) =>
+    parseInt(createHash('sha256').update(`${seed}/${name}`).digest('hex').slice(0, 8), 16) / 2 ** 32;
+  for (let number = 1; ; number += 1) {
+    const seed = String(number);
+    const isQuiet = draw(seed, '1 in 100') >= 0.01 && draw(seed, '1 in 10') >= 0.1;
+    if (isQuiet && draw(seed, 'every other') < 0.5 === fails) yield seed;
   }
-  await writeFile(
-    join(folder.path, 'pr.xml'),
-    junit({ 'fails every other time': 'connection reset by peer', 'always answers': 'expected 2, got 3' }),
+}
+
+/** The page shows what the bot writes; days, commits and times of a run differ. */
+function plain(text: string): string {
+  return (
+    text
+      .replaceAll(/\n<!-- mk-ci:data .*/g, '')
+      .replaceAll(/<!-- mk-ci:flake .*/g, '<!-- mk-ci:flake … -->')
+      .replaceAll(/\d{4}-\d\d-\d\d/g, 'DAY')
+      .replaceAll(/[0-9a-f]{40}/g, 'COMMIT')
+      .replaceAll(/`?[0-9a-f]{7,12}`?(?=[ )<,.])/g, 'COMMIT')
+      .replaceAll(/<a href="[^"]*">/g, '<a>')
+      // Frames name folders of this machine.
+      .replaceAll(/^ +at .*\n/gm, '')
+      .trim()
   );
-  const comment = [
-    'github',
-    'comment',
-    'pr.xml',
-    '--database',
-    'flake.db',
-    '--environment',
-    'local',
-    '--sha',
-    HEAD,
-    '--pull-request',
-    '7',
-  ];
+}
+
+it('goes from runs of examples/flaky to a comment, an issue and answers', { timeout: 900_000 }, async () => {
+  for (const name of ['flaky.test.js', 'package.json', 'vitest.config.js'])
+    await cp(join(ROOT, 'examples', 'flaky', name), join(folder.path, name));
+  const config = await readFile(join(ROOT, 'examples', 'flaky', 'mk-ci.yaml'), 'utf8');
+  await writeFile(
+    join(folder.path, 'mk-ci.yaml'),
+    config.replace('- driver: local\n    nodes: 0', '- driver: existing\n    name: local-v1.36'),
+  );
+  await symlink(join(ROOT, 'node_modules'), join(folder.path, 'node_modules'));
+  const database = ['--database', 'flake.db'];
+  const [failing, passing] = [seeds(true), seeds(false)];
+  const nextSeed = (fails: boolean) => String((fails ? failing : passing).next().value);
+  // Six commits of the default branch, each tested twice; at first one of the two runs fails, later none.
+  for (let day = 1; day <= 6; day += 1) {
+    const out = `out-${String(day)}`;
+    const fails = day <= 5;
+    await Promise.all([
+      cli(['run', '--out', out, '--retries', '0'], { FLAKY_SEED: nextSeed(fails) }, fails ? 1 : 0),
+      cli(['run', '--out', out, '--retries', '0'], { FLAKY_SEED: nextSeed(false) }),
+    ]);
+    const folders = (await readdir(join(folder.path, out))).filter((name) => name !== 'latest');
+    const at = new Date(Date.now() - (7 - day) * DAY_MS).toISOString();
+    const commit = String(day).padStart(40, '0');
+    await cli([
+      'flake',
+      'record',
+      ...folders.map((name) => join(out, name)),
+      ...database,
+      '--commit',
+      commit,
+      '--branch',
+      'main',
+      '--at',
+      at,
+    ]);
+  }
+
+  // The pull request breaks a feature; the flaky test fails beside it.
+  const broken = { FLAKY_SEED: nextSeed(true), FLAKY_BROKEN: '1', MK_CI_HEAD_SHA: HEAD };
+  await cli(['run', '--out', 'out-pr', '--retries', '3'], broken, 1);
+  const about = [...database, '--sha', HEAD];
+  const comment = ['github', 'comment', 'out-pr/latest', ...about, '--pull-request', '7'];
   expect(await cli([...comment, '--dry-run'])).toContain('would create a comment');
   expect(server.comments).toHaveLength(0);
   await cli(comment);
-  expect(server.comments).toHaveLength(1);
-  expect(server.comments[0]?.body).toContain('2 failures: 1 undecided: run again, 1 known flake');
-  const shown = server.comments[0]?.body.replace(/\n<!-- mk-ci:data .*/, '') ?? '';
-  if (process.env['MK_CI_SHOW'] !== undefined) await writeFile(process.env['MK_CI_SHOW'], shown);
-
-  expect(await cli(['github', 'issues', '--database', 'flake.db'])).toContain('open');
-  expect(server.issues.map(({ title }) => title)).toEqual(['Frequent test failures of `fails every other time`']);
-  expect(await cli(['github', 'issues', '--database', 'flake.db'])).toBe('');
-  if (process.env['MK_CI_SHOW'] !== undefined)
-    await writeFile(`${process.env['MK_CI_SHOW']}.issue`, server.issues[0]?.body ?? '');
-
-  await writeFile(
-    join(folder.path, 'pr.xml'),
-    junit({ 'fails every other time': undefined, 'always answers': undefined }),
-  );
   await cli(comment);
   expect(server.comments).toHaveLength(1);
-  expect(server.comments[0]?.body).toContain('✅ All 2 tests passed');
+  const red = server.comments[0]?.body ?? '';
+  expect(red).toContain('2 failures: 1 caused by this change, 1 known flake');
+  expect(await cli(['github', 'issues', ...database])).toContain('open');
+  expect(server.issues).toHaveLength(1);
+  expect(await cli(['github', 'issues', ...database])).toBe('');
+  await cli(['github', 'check', 'out-pr/latest', ...about]);
+  expect(server.checks[0]).toMatchObject({ conclusion: 'failure' });
 
+  server.permissions.set('dev', 'read');
+  const event = {
+    action: 'created',
+    repository: { full_name: 'acme/rocket' },
+    issue: { number: 7, pull_request: { url: 'x' } },
+    comment: {
+      id: 99,
+      body: '/flake-status fails every other time',
+      created_at: new Date().toISOString(),
+      user: { login: 'dev', type: 'User' },
+    },
+  };
+  await writeFile(join(folder.path, 'event.json'), JSON.stringify(event));
+  await cli(['github', 'chat', '--event', 'event.json', ...database]);
+  const answer = server.comments.at(-1)?.body ?? '';
+  expect(answer).toContain('5 of 12');
+
+  await cli(['run', '--out', 'out-fixed'], { FLAKY_SEED: nextSeed(false), MK_CI_HEAD_SHA: HEAD });
+  await cli(['github', 'comment', 'out-fixed/latest', ...about, '--pull-request', '7']);
+  const green = server.comments[0]?.body ?? '';
+  expect(green).toContain('✅ All 5 tests passed');
   const summary = join(folder.path, 'summary.md');
-  await cli(['github', 'summary', 'pr.xml', '--database', 'flake.db', '--sha', HEAD], { GITHUB_STEP_SUMMARY: summary });
-  expect(await readFile(summary, 'utf8')).toContain('✅ All 2 tests passed');
-  await cli(['github', 'check', 'pr.xml', '--database', 'flake.db', '--sha', HEAD]);
-  expect(server.checks[0]).toMatchObject({ conclusion: 'success' });
+  await cli(['github', 'summary', 'out-fixed/latest', ...about], { GITHUB_STEP_SUMMARY: summary });
+  expect(await readFile(summary, 'utf8')).toContain('✅ All 5 tests passed');
+
+  const page = plain(await readFile(join(ROOT, 'docs', 'github.md'), 'utf8').catch(() => ''));
+  const texts = { red, issue: server.issues[0]?.body ?? '', answer, green };
+  const show = process.env['MK_CI_SHOW'];
+  for (const [name, text] of Object.entries(texts)) {
+    if (show !== undefined) await writeFile(`${show}.${name}.md`, text.replaceAll(/\n<!-- mk-ci:data .*/g, ''));
+    else expect(page).toContain(plain(text));
+  }
+});
+
+const line = (value: object) => `${JSON.stringify(value)}\n`;
+const at = '2026-11-21T10:00:00.000Z';
+const started = (cells: readonly unknown[], more: object = {}) =>
+  line({
+    type: 'run-started',
+    version: 1,
+    at,
+    runId: 'r',
+    toolVersion: '1',
+    source: {},
+    environments: [],
+    cells,
+    ...more,
+  });
+const cell = { id: 'e.s', environment: 'e', suite: 's' };
+const failed = (name: unknown, message: unknown = 'broke') =>
+  line({
+    type: 'test-ended',
+    cell: 'e.s',
+    attempt: 1,
+    test: { package: 'p', name },
+    status: 'failed',
+    failure: { message, text: message },
+  });
+
+it('takes results of a stranger for what they are', async () => {
+  const shard = join(folder.path, 'shard');
+  await mkdir(shard);
+  const post = async (events: string, code = 0): Promise<string> => {
+    await writeFile(join(shard, 'events.jsonl'), events);
+    const event = join(folder.path, 'event.json');
+    await writeFile(event, JSON.stringify({ workflow_run: { head_sha: HEAD } }));
+    const result = await mkCi(['github', 'comment', 'shard', '--database', 'none.db', '--max-input', '1'], {
+      cwd: folder.path,
+      env: { ...env, GITHUB_EVENT_PATH: event },
+    });
+    expect(result.stderr).not.toMatch(/CLI_INTERNAL| {4}at /);
+    expect([result.exitCode === 0, result.stderr]).toEqual([code === 0, result.stderr]);
+    return server.comments[0]?.body ?? '';
+  };
+  const start = started([cell], { source: { repository: 'evil/repo', commit: 'c'.repeat(40), pullRequest: 1 } });
+  const attempt = line({
+    type: 'attempt-started',
+    at,
+    cell: 'e.s',
+    attempt: 1,
+    command: ['x'],
+    folder: '../../../../etc',
+  });
+  // Another repository, commit and pull request are not believed; marks, mentions and HTML are text.
+  const body = await post(
+    start +
+      attempt +
+      failed(
+        'Test|@all <img src=x>',
+        'one\n```\n<!-- mk-ci:data AAAA -->\n<!-- mk-ci:report v=1 key=default -->\n<script>',
+      ),
+  );
+  expect(server.comments.map(({ issue }) => issue)).toEqual([7]);
+  expect(body).not.toMatch(/@all|<img|<script>\n(?!```)|Test\|/);
+  expect(body.match(/<!-- mk-ci:/g)).toHaveLength(2);
+  // What is no record, and what is one only on the outside, is refused by name.
+  await post(start + attempt + failed('T', 7), 1);
+  await post(started([7]), 1);
+  await post(started([{ ...cell, environment: { a: 1 } }]), 1);
+  await post('\0\0\0', 1);
+  await post(start + attempt + failed('x'.repeat(2_000_000)), 1);
+  await rm(join(shard, 'events.jsonl'));
+});
+
+it('merges no folder that leads out of its own', async () => {
+  const make = async (name: string, id: string, runId = 'run'): Promise<string> => {
+    const root = join(folder.path, name);
+    await mkdir(join(root, 'cells', 'e.s', 'attempt-1'), { recursive: true });
+    await writeFile(
+      join(root, 'events.jsonl'),
+      started([{ ...cell, id }], { runId }) + line({ type: 'cell-started', at, cell: id }),
+    );
+    return root;
+  };
+  for (const bad of ['../../../../tmp/x', '..', 'a/b', '']) {
+    const result = await mkCi(['merge', await make('bad', bad), '--out', 'merged'], { cwd: folder.path, env });
+    expect(result.stderr).toContain('RES_MALFORMED');
+  }
+  const named = await mkCi(['merge', await make('run', 'e.s', '../../evil'), '--out', 'merged'], {
+    cwd: folder.path,
+    env,
+  });
+  expect(named.stderr).toContain('RES_MALFORMED');
+  const root = await make('good', 'e.s');
+  await symlink('/etc/passwd', join(root, 'cells', 'e.s', 'attempt-1', 'stdout.log'));
+  await cli(['merge', root, '--out', 'merged']);
+  expect(await readdir(join(folder.path, 'merged', 'run', 'cells', 'e.s', 'attempt-1'))).toEqual([]);
 });

@@ -1,11 +1,11 @@
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { steadyClock } from '../clock.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
-import { makeFolder } from '../files.js';
+import { makeFolder, writeFileAtomically } from '../files.js';
 import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
@@ -28,9 +28,35 @@ export function composeRun(context: CliContext): RunDeps {
       // The history is that before this run, so the files come first.
       ...runFiles(folder, context, { database: locationOf(config.flake.database, config.folder) }),
       flakeFinisher(config),
+      ...prowFinishers(context.env),
     ],
     now: steadyClock(),
   };
+}
+
+/**
+ * In a Prow job the results lie where Spyglass and TestGrid look: `$ARTIFACTS/junit_mk-ci.xml`, and the phases as kubetest2
+ * leaves them in `$ARTIFACTS/junit_runner.xml`.
+ */
+function prowFinishers(env: CliContext['env']): Finisher[] {
+  const artifacts = env['ARTIFACTS'];
+  if (env['PROW_JOB_ID'] === undefined || !artifacts) return [];
+  const write = async (name: string, text: string): Promise<string> => {
+    const path = join(artifacts, name);
+    await writeFileAtomically(path, text);
+    return path;
+  };
+  return [
+    {
+      name: 'Prow',
+      isFile: false,
+      finish: async (run, folder) => {
+        const { renderKubetest2Junit } = await import('../results/writers/index.js');
+        await write('junit_runner.xml', renderKubetest2Junit(run));
+        return await write('junit_mk-ci.xml', await readFile(folder.junit, 'utf8'));
+      },
+    },
+  ];
 }
 
 /** Durations of earlier runs from the database of the configuration; none when there is no database yet. */

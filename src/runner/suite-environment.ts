@@ -32,6 +32,9 @@ export function suiteEnvironment(input: SuiteEnvironmentInput): Record<string, s
     ARTIFACTS: input.artifacts,
     MK_CI_ARTIFACTS: input.artifacts,
     MK_CI_RUN_ID: input.runId,
+    // What kubetest2 gives its testers, so that any kubetest2-tester-* can be a suite's command.
+    KUBETEST2_RUN_DIR: input.artifacts,
+    KUBETEST2_RUN_ID: input.runId,
     MK_CI_ENVIRONMENT: cell.environment,
     MK_CI_CLUSTER: cluster.name,
     MK_CI_SUITE: cell.suite,

@@ -207,6 +207,7 @@ export async function subjectOf(run: RunResult, options: RunOptions, context: Cl
     event.workflow_run?.head_sha ??
     event.pull_request?.head.sha ??
     run.source.commit ??
+    context.env['MK_CI_HEAD_SHA'] ??
     context.env['GITHUB_SHA'];
   if (!repository)
     throw new MkCiError('GH_USAGE', { message: 'no repository', advice: 'Give --repository owner/name.' });
