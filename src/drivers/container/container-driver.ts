@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
 import type { Exec } from '../../exec.js';
+import type { Labels } from '../../process.js';
 import type { Architecture, Driver, DriverHealth, Machine, MachineSpec, MachineSummary } from '../driver.js';
 import { createContainerMachine } from './container-machine.js';
 import { NOT_THERE, createEngine, outputOf } from './engine.js';
@@ -238,6 +239,9 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       },
       list: async (labels, signal) => {
         const filters = labelFilters(labels);
+        // podman 4 gives volumes that match any of the filters, not all of them.
+        const wanted = Object.entries(labels);
+        const isWanted = (own: Labels): boolean => wanted.every(([key, value]) => own[key] === value);
         const [containers, volumes, networks] = await Promise.all([
           engine.containers(filters, signal),
           engine.volumes(filters, signal),
@@ -246,14 +250,17 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
         const found = new Map<string, MachineSummary>();
         for (const { name, status, labels } of containers) {
           const own = readEngineLabels(labels);
-          if (own !== undefined) found.set(name, { name, state: stateOfContainer(status), labels: own });
+          if (own !== undefined && isWanted(own)) {
+            found.set(name, { name, state: stateOfContainer(status), labels: own });
+          }
         }
         // Of a machine whose container is gone, volume or network may be left: they make it a broken one.
         const users = new Set(containers.map((container) => container.labels[NETWORK_LABEL]));
         for (const { labels } of [...volumes, ...networks.filter(({ name }) => !users.has(name))]) {
           const [name, own] = [labels[MACHINE_LABEL], readEngineLabels(labels)];
-          if (name !== undefined && own !== undefined && !found.has(name))
+          if (name !== undefined && own !== undefined && isWanted(own) && !found.has(name)) {
             found.set(name, { name, state: 'broken', labels: own });
+          }
         }
         return [...found.values()];
       },
