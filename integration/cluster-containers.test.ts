@@ -83,6 +83,10 @@ if ('missing' in found) {
           expect((await status('life')).state).toBe(state);
         }
         expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
+        expect(await succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
+        expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\nnode/worker-1\n');
+        await succeed('cluster', 'node', 'delete', 'life', 'worker-1');
+        expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
         const folder = (await succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
         expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
           expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),

@@ -255,8 +255,9 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
         const users = new Set(containers.map((container) => container.labels[NETWORK_LABEL]));
         for (const { labels } of [...volumes, ...networks.filter(({ name }) => !users.has(name))]) {
           const [name, own] = [labels[MACHINE_LABEL], readEngineLabels(labels)];
-          if (name !== undefined && own !== undefined && hasLabels(own, wanted) && !found.has(name))
+          if (name !== undefined && own !== undefined && hasLabels(own, wanted) && !found.has(name)) {
             found.set(name, { name, state: 'broken', labels: own });
+          }
         }
         return [...found.values()];
       },
