@@ -7,12 +7,15 @@ import { PROGRAM, ROOT } from './mk-ci.js';
  */
 export default async function setup(): Promise<void> {
   if (process.env['MK_CI_BINARIES']) return;
-  const { stdout } = await exec([process.execPath, PROGRAM, 'bundle', 'build', '--parts', 'all', '--json'], {
-    cwd: ROOT,
-    onOutput: (piece, stream) => {
-      if (stream === 'stderr') process.stderr.write(piece);
+  const { stdout } = await exec(
+    [process.execPath, PROGRAM, 'bundle', 'build', '--parts', 'control-plane,fake-nodes', '--json'],
+    {
+      cwd: ROOT,
+      onOutput: (piece, stream) => {
+        if (stream === 'stderr') process.stderr.write(piece);
+      },
     },
-  });
+  );
   const { binaries } = JSON.parse(stdout) as { binaries: string };
   process.env['MK_CI_BINARIES'] = binaries;
 }
