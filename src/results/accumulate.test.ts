@@ -31,6 +31,18 @@ describe('the accumulator of a cell', () => {
     expect(counts).toMatchObject({ passed: 1, failed: 0, flaky: 1 });
   });
 
+  it('gives the end of a running test to it, also when its package is named in between', () => {
+    const { tests, conservation } = summarize(
+      started('A', ''),
+      started('A'),
+      ended('A', 'failed', ''),
+      { type: 'package-named', package: 'p' },
+      ended('A', 'passed'),
+    );
+    expect(tests.map(({ attempts }) => attempts.map(({ status }) => status))).toEqual([['failed', 'passed']]);
+    expect(conservation).toMatchObject({ started: 2, holds: true });
+  });
+
   it('takes an end without a start for both', () => {
     expect(summarize(ended('A', 'passed'), ended('A', 'failed')).tests[0]?.attempts).toHaveLength(2);
   });

@@ -249,8 +249,11 @@ function namePackage(state: CellState, name: string): void {
       state.tests.set(key, test);
       continue;
     }
-    // A rerun of a test that an earlier attempt of the cell has named already.
-    known.attempts.push(...test.attempts);
+    // A rerun of a test that an earlier attempt of the cell has named already. One that still runs stays the last: its end is
+    // to come.
+    const last = known.attempts.at(-1);
+    const runs = last !== undefined && last.status === undefined;
+    known.attempts.splice(runs ? -1 : known.attempts.length, 0, ...test.attempts);
     for (const [attribute, value] of test.attributes) known.attributes.set(attribute, value);
     known.file = test.file ?? known.file;
     known.line = test.line ?? known.line;
