@@ -6,5 +6,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
     environment: 'node',
     testTimeout: 20_000,
+    // Files share a process: starting one for each takes as long as the tests. No test changes what others see.
+    isolate: false,
   },
 });
