@@ -48,6 +48,14 @@ export default tseslint.config(
     rules: {
       'import-x/no-restricted-paths': ['error', { basePath: import.meta.dirname, zones }],
       'import-x/no-cycle': 'error',
+      // One of two majors runs on a Node.js; the other ends the process.
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: ":matches(ImportDeclaration[importKind='value'], ImportExpression)[source.value=/^better-sqlite3/]",
+          message: 'Take SqliteDatabase of src/flake/store/sqlite-library.ts.',
+        },
+      ],
       // Numbers and booleans read well in messages; objects do not and stay forbidden.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       // `_` marks what a contract gives and this implementation does not need.
@@ -55,6 +63,10 @@ export default tseslint.config(
       // Fake drivers and scripted executors are async by contract, not because they wait.
       '@typescript-eslint/require-await': 'off',
     },
+  },
+  {
+    files: ['src/flake/store/sqlite-library.ts'],
+    rules: { 'no-restricted-syntax': 'off' },
   },
   {
     files: ['**/*.test.ts', 'integration/**/*.ts'],

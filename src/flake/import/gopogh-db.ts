@@ -84,8 +84,8 @@ async function* readRows(source: string): AsyncGenerator<GopoghRow> {
         await client.end();
       }
     } else {
-      const { default: Database } = await import('better-sqlite3');
-      const db = new Database(source, { readonly: true, fileMustExist: true });
+      const { SqliteDatabase } = await import('../store/sqlite-library.js');
+      const db = new SqliteDatabase(source, { readonly: true, fileMustExist: true });
       try {
         const table = db.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'db_environment_tests'`).get();
         yield* db.prepare<[], GopoghRow>(sqliteQuery(table !== undefined)).iterate();

@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runOfRecords } from '../export/run-of-records.js';
 import { writeParquet } from '../export/parquet.js';
 import type { RunRecord } from '../store/record.js';
+import { SqliteDatabase } from '../store/sqlite-library.js';
 import { results, runRecord } from '../store/store-contract.test-kit.js';
 import { readGopoghDatabase } from './gopogh-db.js';
 import { parseNdjson } from './ndjson.js';
@@ -66,7 +66,7 @@ describe('parseNdjson', () => {
 describe('readGopoghDatabase', () => {
   it('makes a run of the rows of one commit and environment', async () => {
     const path = join(folder, 'gopogh.db');
-    const db = new Database(path);
+    const db = new SqliteDatabase(path);
     // Statements of gopogh's pkg/db/sqlite.go.
     db.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, TestName TEXT, Result TEXT, Duration REAL, EnvName TEXT,
       TestOrder INTEGER, TestTime TEXT, PRIMARY KEY (CommitId, EnvName, TestName))`);
@@ -107,7 +107,7 @@ describe('readGopoghDatabase', () => {
 
   it('reads a file that has the table of test cases only', async () => {
     const path = join(folder, 'old.db');
-    const db = new Database(path);
+    const db = new SqliteDatabase(path);
     db.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, TestName TEXT, Result TEXT, Duration REAL, EnvName TEXT,
       TestOrder INTEGER, TestTime TEXT, PRIMARY KEY (CommitId, EnvName, TestName))`);
     db.exec(
@@ -121,7 +121,7 @@ describe('readGopoghDatabase', () => {
 
   it('refuses other files by name and does not make one that is missing', async () => {
     const other = join(folder, 'other.db');
-    const db = new Database(other);
+    const db = new SqliteDatabase(other);
     db.exec('CREATE TABLE theirs (x)');
     db.close();
     await expect(listOf(readGopoghDatabase(other))).rejects.toMatchObject({ code: 'DB_FOREIGN' });
