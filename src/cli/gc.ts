@@ -6,7 +6,7 @@ import { clusterFolderAt, readClusterRecord } from '../cluster/folder.js';
 import { collectGarbage, listLeftovers, type CollectOptions, type GcAction, type GcPlan } from '../cluster/gc/index.js';
 import { createJournal } from '../cluster/journal.js';
 import { createDriverRegistry } from '../drivers/index.js';
-import { messageOf } from '../errors.js';
+import { isMkCiError, messageOf } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
@@ -55,6 +55,8 @@ function gcOptions({ env, signal, log }: CliContext): CollectOptions {
     roots: [state, resolve(folders.cache)],
     signal,
     onDriverError: (driver, error) => {
+      // What is not installed holds nothing.
+      if (isMkCiError(error, 'HOST_MISSING_TOOL')) return;
       log.warn('a driver could not be asked for leftovers', { driver, error: messageOf(error) });
     },
   };

@@ -7,7 +7,7 @@ import { createContainerMachine } from './container-machine.js';
 import { NOT_THERE, createEngine, outputOf } from './engine.js';
 import type { EngineTraits } from './engines.js';
 import { readContainerHostFacts, type ContainerHostFacts } from './host-facts.js';
-import { stateOfContainer, type ContainerFacts } from './inspect.js';
+import { stateOfContainer, type ContainerFacts, type NetworkFacts } from './inspect.js';
 import {
   MACHINE_LABEL,
   NETWORK_LABEL,
@@ -64,7 +64,16 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     return container;
   };
 
+  // Looking and then making: docker gives one name to two networks when both are asked for at the same moment.
+  let networkTurn: Promise<void> = Promise.resolve();
   const ensureNetwork = async (spec: MachineSpec, signal: AbortSignal): Promise<void> => {
+    const turn = networkTurn.then(async () => {
+      await makeNetwork(spec, signal);
+    });
+    networkTurn = turn.catch(() => undefined);
+    await turn;
+  };
+  const makeNetwork = async (spec: MachineSpec, signal: AbortSignal): Promise<void> => {
     const name = networkOf(spec);
     const all = await engine.networks([], signal);
     const have = all.find((network) => network.name === name);
@@ -87,10 +96,10 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
     throw last;
   };
-  const removeNetwork = async (name: string, signal: AbortSignal): Promise<void> => {
+  const removeNetwork = async ({ id }: NetworkFacts, signal: AbortSignal): Promise<void> => {
     // In use by another machine of the cluster: the last one removes it.
     await engine.actUnless(
-      ['network', 'rm', name],
+      ['network', 'rm', id],
       new RegExp(`${NOT_THERE.source}|active endpoints|in use|being used|associated`, 'i'),
       signal,
     );
@@ -114,7 +123,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     const networks = await engine.networks([MACHINE_LABEL], signal);
     const used = isOurs ? container.labels[NETWORK_LABEL] : undefined;
     for (const network of networks) {
-      if (network.name === used || network.labels[MACHINE_LABEL] === name) await removeNetwork(network.name, signal);
+      if (network.name === used || network.labels[MACHINE_LABEL] === name) await removeNetwork(network, signal);
     }
   };
   const waitUntilGone = async (name: string, signal: AbortSignal): Promise<void> => {

@@ -135,8 +135,14 @@ describe('what engines describe', () => {
   });
 
   it('is read from what Podman makes of networks too', () => {
-    const docker = readNetwork({ Name: 'a', Labels: { x: '1' }, IPAM: { Config: [{ Subnet: '10.1.0.0/24' }] } });
+    const docker = readNetwork({
+      Id: 'i',
+      Name: 'a',
+      Labels: { x: '1' },
+      IPAM: { Config: [{ Subnet: '10.1.0.0/24' }] },
+    });
     const podman = readNetwork({
+      id: 'i',
       name: 'a',
       labels: { x: '1' },
       subnets: [{ subnet: '10.1.0.0/24', gateway: '10.1.0.1' }],
@@ -147,7 +153,7 @@ describe('what engines describe', () => {
   it('may be nothing at all', () => {
     expect(parseObjects('')).toEqual([]);
     expect(readContainer({})).toMatchObject({ name: '', status: '', ports: {} });
-    expect(readNetwork({ Labels: null })).toEqual({ name: '', labels: {}, subnets: [] });
+    expect(readNetwork({ Labels: null })).toEqual({ id: '', name: '', labels: {}, subnets: [] });
   });
 
   it('is broken for a container that never started', () => {

@@ -15,6 +15,7 @@ export interface ContainerFacts {
 }
 
 export interface NetworkFacts {
+  readonly id: string;
   readonly name: string;
   readonly labels: Labels;
   readonly subnets: readonly string[];
@@ -67,6 +68,7 @@ export function readNetwork(value: Json): NetworkFacts {
   const configs = array(object(value['IPAM'])['Config']).map((item) => text(object(item)['Subnet']));
   const subnets = array(value['subnets']).map((item) => text(object(item)['subnet']));
   return {
+    id: text(value['Id']) || text(value['id']),
     name: text(value['Name']) || text(value['name']),
     labels: labels(value['Labels'] ?? value['labels']),
     subnets: [...configs, ...subnets].filter((subnet) => subnet !== ''),
