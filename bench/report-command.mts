@@ -14,20 +14,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createTemporaryFolder } from '../src/files.js';
+import { random } from './random.js';
 
 const PACKAGE = 'example.com/big/e2e';
 const CLI = join(import.meta.dirname, '../dist/cli.js');
-
-/** Numbers that look random and are the same every time (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 function* goTestJson(bytes: number): Generator<string> {
   const next = random(42);

@@ -10,20 +10,10 @@ import { createTemporaryFolder } from '../src/files.js';
 import { openReport } from '../src/report/index.js';
 import type { ReadEvent } from '../src/results/events.js';
 import type { RunResult, TestResult } from '../src/results/model.js';
+import { random } from './random.js';
 
 const TESTS_OF_LOG = 200;
 const PACKAGE = 'example.com/big/e2e';
-
-/** Numbers that look random and are the same every time (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 function* bigLog(bytes: number): Generator<ReadEvent> {
   const next = random(42);

@@ -1,3 +1,4 @@
+import { inCommitOrder } from './commit-order.js';
 import { durationRegression, type DurationRegression } from './statistics/duration-regression.js';
 import { findChangepoints, type Changepoint, type CommitCounts } from './statistics/changepoint.js';
 import type { FlakeRate } from './statistics/flake-rate.js';
@@ -106,10 +107,7 @@ function commitsOf(rows: readonly HistoryRow[]): CommitCounts[] {
     commit.attempts += 1;
     if (outcome === 'fail') commit.failed += 1;
   }
-  const list = [...commits.values()];
-  return list.every(({ position }) => position !== undefined)
-    ? list.sort((left, right) => (left.position ?? 0) - (right.position ?? 0))
-    : list;
+  return inCommitOrder([...commits.values()]);
 }
 
 function daysOf(rows: readonly HistoryRow[]): TestReport['days'] {

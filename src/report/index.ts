@@ -2,7 +2,7 @@ export { addClusterLogs } from './cluster-logs.js';
 export { renderPage, scriptJson } from './html.js';
 export type { LogSummary } from './log-writer.js';
 export { reportModel, testAnchor, verdictOf, type HistoryOf, type ReportModelOptions } from './model.js';
-export { bundlePage, loadPageAssets, type PageAssets } from './page-assets.js';
+export { createAssetLoader, loadPageAssets, type PageAssets } from './page-assets.js';
 export {
   openReport,
   type CellLogSource,

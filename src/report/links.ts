@@ -1,3 +1,4 @@
+import { httpUrl } from '../results/http-url.js';
 import type { SourceInfo } from '../results/model.js';
 
 /**
@@ -36,16 +37,4 @@ function repositoryUrl(repository: string | undefined, serverUrl: string): strin
   return httpUrl(repository)
     ?.replace(/\.git$/, '')
     .replace(/\/$/, '');
-}
-
-function httpUrl(text: string): string | undefined {
-  try {
-    const url = new URL(text);
-    if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
-    url.username = '';
-    url.password = '';
-    return url.href;
-  } catch {
-    return undefined;
-  }
 }

@@ -9,34 +9,35 @@ export interface PageAssets {
   readonly style: string;
 }
 
-let loaded: Promise<PageAssets> | undefined;
-
 /**
- * The built page: `page-assets.json` beside this module in a package, made by `scripts/build-page.ts`; from a source tree
- * it is bundled on the spot.
+ * The built page of a folder of `src`: `page-assets.json` in it in a package, made by `scripts/build-page.ts`; in a source
+ * tree `page/` in it is bundled on the spot. Made once.
  *
- * @throws {MkCiError} `RPT_ASSETS` when neither is there
+ * @returns a function that throws {MkCiError} `RPT_ASSETS` when neither is there
  */
-export function loadPageAssets(): Promise<PageAssets> {
-  loaded ??= load();
-  return loaded;
+export function createAssetLoader(folder: string): () => Promise<PageAssets> {
+  let loaded: Promise<PageAssets> | undefined;
+  return () => (loaded ??= load(folder));
 }
 
-async function load(): Promise<PageAssets> {
+/** The page of a report. */
+export const loadPageAssets = createAssetLoader(import.meta.dirname);
+
+async function load(folder: string): Promise<PageAssets> {
   try {
-    return JSON.parse(await readFile(join(import.meta.dirname, 'page-assets.json'), 'utf8')) as PageAssets;
+    return JSON.parse(await readFile(join(folder, 'page-assets.json'), 'utf8')) as PageAssets;
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
   try {
-    return await bundlePage();
+    return await bundlePage(join(folder, 'page'));
   } catch (error) {
     throw new MkCiError('RPT_ASSETS', { cause: error });
   }
 }
 
-/** Bundles `src/report/page`; needs esbuild, which is there in a source tree. */
-export async function bundlePage(sourceDir: string = join(import.meta.dirname, 'page')): Promise<PageAssets> {
+/** Bundles `main.ts` and `style.css` of a folder; needs esbuild, which is there in a source tree. */
+export async function bundlePage(sourceDir: string): Promise<PageAssets> {
   const { build } = await import('esbuild');
   const bundle = async (entry: string): Promise<string> => {
     const { outputFiles } = await build({

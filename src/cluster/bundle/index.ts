@@ -23,7 +23,7 @@ export { acquireLock, type LockHolder } from './lock.js';
 export type { BundleManifest, ManifestFile } from './manifest.js';
 export type { BundlePlan, PlannedProgram } from './plan.js';
 export type { Removal } from './removal.js';
-export { createWorkFolder, listFolder, type BundleFolders } from './workspace.js';
+export { createWorkFolder, listFolder, storeFolders } from './workspace.js';
 export {
   createBundleStore,
   type BundleStoreOptions,

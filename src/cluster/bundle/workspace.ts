@@ -27,10 +27,14 @@ export interface BundleFolders {
 }
 
 export function bundleFolders(cacheFolder: string): BundleFolders {
-  const root = join(cacheFolder, 'bundles');
+  return storeFolders(join(cacheFolder, 'bundles'), '.finished');
+}
+
+/** Folders of a store that makes things of several steps. @param finished name of the folder for finished steps */
+export function storeFolders(root: string, finished: string): BundleFolders {
   return {
     root,
-    finished: join(root, '.finished'),
+    finished: join(root, finished),
     partial: join(root, '.partial'),
     logs: join(root, '.logs'),
     locks: join(root, '.locks'),

@@ -4,7 +4,7 @@ import type { ComponentImage } from './component-image.js';
 import { containerdStore } from './containerd-store.js';
 import { dockerStore } from './docker-store.js';
 import { LAYERS_FOLDER, type NodeImageFacts } from './model.js';
-import type { TarContent, TarEntry } from './tar.js';
+import { textEntry, type TarContent, type TarEntry } from './tar.js';
 
 /** What a node image has above the root file system: programs, units, stores. Pure. */
 
@@ -140,12 +140,6 @@ export function nodeLayerEntries({ bundle, images, facts, sizeOf }: NodeLayerInp
   });
   const plugins = programsOf(['node']).filter(({ component }) => component === 'cni-plugins');
   const units = 'usr/local/lib/systemd/system';
-  const text = (path: string, content: string, mode = 0o644): TarEntry => ({
-    kind: 'file',
-    path,
-    content: Buffer.from(content),
-    mode,
-  });
   return [
     ...PROGRAMS.map((name): TarEntry => ({
       kind: 'file',
@@ -159,12 +153,12 @@ export function nodeLayerEntries({ bundle, images, facts, sizeOf }: NodeLayerInp
       content: program(name),
       mode: 0o755,
     })),
-    text(`${units}/containerd.service`, CONTAINERD_UNIT),
-    text(`${units}/kubelet.service`, KUBELET_UNIT),
-    text(`${units}/kubelet.service.d/10-kubeadm.conf`, KUBELET_DROP_IN),
-    text(`${units}/cri-dockerd.service`, CRI_DOCKERD_UNIT),
-    text(`${units}/mk-ci-store.service`, STORE_UNIT),
-    text('usr/local/lib/mk-ci/settle-store', SETTLE_STORE, 0o755),
+    textEntry(`${units}/containerd.service`, CONTAINERD_UNIT),
+    textEntry(`${units}/kubelet.service`, KUBELET_UNIT),
+    textEntry(`${units}/kubelet.service.d/10-kubeadm.conf`, KUBELET_DROP_IN),
+    textEntry(`${units}/cri-dockerd.service`, CRI_DOCKERD_UNIT),
+    textEntry(`${units}/mk-ci-store.service`, STORE_UNIT),
+    textEntry('usr/local/lib/mk-ci/settle-store', SETTLE_STORE, 0o755),
     {
       kind: 'link',
       path: 'etc/systemd/system/multi-user.target.wants/mk-ci-store.service',
@@ -172,7 +166,7 @@ export function nodeLayerEntries({ bundle, images, facts, sizeOf }: NodeLayerInp
     },
     { kind: 'link', path: 'etc/systemd/system/default.target', target: '/usr/lib/systemd/system/multi-user.target' },
     ...MASKED.map((unit): TarEntry => ({ kind: 'link', path: `etc/systemd/system/${unit}`, target: '/dev/null' })),
-    text('etc/mk-ci/node-image.json', `${JSON.stringify(facts, undefined, 2)}\n`),
+    textEntry('etc/mk-ci/node-image.json', `${JSON.stringify(facts, undefined, 2)}\n`),
     ...images.flatMap(({ folder, entries }) => [
       { kind: 'folder', path: `${LAYERS_FOLDER.slice(1)}/${folder}` } as const,
       ...entries.map((entry): TarEntry => ({ ...entry, path: `${LAYERS_FOLDER.slice(1)}/${folder}/${entry.path}` })),

@@ -16,8 +16,8 @@ import {
   listFolder,
   NODE_PARTS,
   platformOf,
+  storeFolders,
   type Bundle,
-  type BundleFolders,
   type BundleStep,
   type BundleStore,
   type LockHolder,
@@ -73,14 +73,7 @@ interface Rootfs {
 export function createNodeImageStore(options: NodeImageStoreOptions): NodeImageStore {
   const { cacheFolder, bundles, exec, env, cwd = process.cwd() } = options;
   const root = join(cacheFolder, 'node-images');
-  const folders: BundleFolders = {
-    root,
-    finished: join(root, '.rootfs'),
-    partial: join(root, '.partial'),
-    logs: join(root, '.logs'),
-    locks: join(root, '.locks'),
-    work: join(root, '.work'),
-  };
+  const folders = storeFolders(root, '.rootfs');
   const arch = options.arch ?? platformOf(process.platform, process.arch).arch;
 
   const obtainRootfs = async (ensure: EnsureNodeImageOptions, workFolder: string): Promise<Rootfs> => {

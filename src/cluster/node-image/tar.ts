@@ -24,6 +24,10 @@ export type TarEntry =
   | { readonly kind: 'file'; readonly path: string; readonly content: TarContent; readonly mode?: number }
   | { readonly kind: 'link'; readonly path: string; readonly target: string };
 
+export function textEntry(path: string, content: string, mode = 0o644): TarEntry {
+  return { kind: 'file', path, content: Buffer.from(content), mode };
+}
+
 export interface WrittenTar {
   /** In hexadecimal. */
   readonly sha256: string;

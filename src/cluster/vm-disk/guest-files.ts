@@ -1,4 +1,4 @@
-import type { TarEntry } from '../node-image/index.js';
+import { textEntry, type TarEntry } from '../node-image/tar.js';
 
 /** What the root file system of a node needs beyond what a container has of its engine: all of it is small. Pure. */
 
@@ -89,21 +89,18 @@ const units = 'usr/local/lib/systemd/system';
 const wanted = 'etc/systemd/system/multi-user.target.wants';
 
 export function guestFiles(): TarEntry[] {
-  const text = (path: string, content: string, mode = 0o644): TarEntry => ({
-    kind: 'file',
-    path,
-    content: Buffer.from(content),
-    mode,
-  });
   return [
-    text('etc/modules-load.d/mk-ci.conf', MODULES.map((name) => `${name}\n`).join('')),
-    text('etc/ssh/sshd_config.d/mk-ci.conf', SSHD_CONFIG),
+    textEntry('etc/modules-load.d/mk-ci.conf', MODULES.map((name) => `${name}\n`).join('')),
+    textEntry('etc/ssh/sshd_config.d/mk-ci.conf', SSHD_CONFIG),
     // A translated guest takes its time; a kubelet that is ended should not take much.
-    text('etc/systemd/system.conf.d/mk-ci.conf', '[Manager]\nDefaultTimeoutStartSec=600s\nDefaultTimeoutStopSec=20s\n'),
-    text('usr/local/lib/mk-ci/vm-setup', SETUP, 0o755),
-    text('usr/local/lib/mk-ci/vm-power', POWER, 0o755),
-    text(`${units}/mk-ci-setup.service`, SETUP_UNIT),
-    text(`${units}/mk-ci-power.service`, POWER_UNIT),
+    textEntry(
+      'etc/systemd/system.conf.d/mk-ci.conf',
+      '[Manager]\nDefaultTimeoutStartSec=600s\nDefaultTimeoutStopSec=20s\n',
+    ),
+    textEntry('usr/local/lib/mk-ci/vm-setup', SETUP, 0o755),
+    textEntry('usr/local/lib/mk-ci/vm-power', POWER, 0o755),
+    textEntry(`${units}/mk-ci-setup.service`, SETUP_UNIT),
+    textEntry(`${units}/mk-ci-power.service`, POWER_UNIT),
     ...['mk-ci-setup', 'mk-ci-power'].map((name): TarEntry => ({
       kind: 'link',
       path: `${wanted}/${name}.service`,

@@ -6,13 +6,7 @@ import { VM_IMAGE_FILE, consoleOf, readVmImage, type VmImageFacts } from '../../
 import { MkCiError, hostErrorOf, systemErrorCode } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import { makeFolder, writeFileAtomically } from '../../files.js';
-import {
-  acquireLock,
-  createWorkFolder,
-  type BundleFolders,
-  type BundleStep,
-  type LockHolder,
-} from '../bundle/index.js';
+import { acquireLock, createWorkFolder, storeFolders, type BundleStep, type LockHolder } from '../bundle/index.js';
 import type { NodeImage } from '../node-image/index.js';
 import { readAptSources } from '../node-image/rootfs.js';
 import { writeTar, withParents } from '../node-image/tar.js';
@@ -55,14 +49,7 @@ const UNPACK_MS = 15 * 60_000;
  */
 export function createVmDiskStore({ cacheFolder, exec }: VmDiskStoreOptions): VmDiskStore {
   const root = join(cacheFolder, 'vm-images');
-  const folders: BundleFolders = {
-    root,
-    finished: join(root, '.kernels'),
-    partial: join(root, '.partial'),
-    logs: join(root, '.logs'),
-    locks: join(root, '.locks'),
-    work: join(root, '.work'),
-  };
+  const folders = storeFolders(root, '.kernels');
 
   const ensureKernel = async (
     arch: 'amd64' | 'arm64',

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { SeriesDayRow, TestRunRow } from '../store/chart-queries.js';
-import { httpUrl } from './http-url.js';
+import { httpUrl } from '../../results/http-url.js';
 import { mondayOf, pointsOf, rateOf, splitGrowth } from './points.js';
 import { rankEnvironments, rankTests } from './rank.js';
 import { attemptsOf, changepointsOf } from './test-page.js';

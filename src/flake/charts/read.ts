@@ -20,7 +20,7 @@ import {
 import { DAY_MS, formatDay } from '../store/record.js';
 import type { FlakeStore } from '../store/store.js';
 import { dispersionOf } from '../statistics/dispersion.js';
-import { httpUrl } from './http-url.js';
+import { httpUrl } from '../../results/http-url.js';
 import { pointsOf, rateOf, rateOfCounts } from './points.js';
 import { environmentDay, groupBySeries, rankEnvironments, rankTests } from './rank.js';
 import type {

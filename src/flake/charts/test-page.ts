@@ -1,9 +1,10 @@
+import { inCommitOrder } from '../commit-order.js';
 import { clusterSignatures } from '../signatures/clusters.js';
 import { signatureOf } from '../signatures/normalise.js';
 import { findChangepoints, type CommitCounts } from '../statistics/changepoint.js';
 import { outcomeOf } from '../store/record.js';
 import type { TestRunRow } from '../store/chart-queries.js';
-import { httpUrl } from './http-url.js';
+import { httpUrl } from '../../results/http-url.js';
 import type { TestPage, TestRun } from './schemas.js';
 
 /** Longest text of a signature that a page shows. */
@@ -129,8 +130,5 @@ function commitsOf(rows: readonly TestRunRow[]): CommitSums[] {
     commit.attempts += 1;
     if (outcome === 'fail') commit.failed += 1;
   }
-  const list = [...commits.values()];
-  return list.every(({ position }) => position !== undefined)
-    ? list.sort((left, right) => (left.position ?? 0) - (right.position ?? 0))
-    : list;
+  return inCommitOrder([...commits.values()]);
 }
