@@ -5,7 +5,7 @@ import { Option } from 'commander';
 
 import { loadConfig } from '../../config/index.js';
 import { MkCiError, isMkCiError } from '../../errors.js';
-import type { Filter, FlakeStore, OwnedTest, QuarantineFile } from '../../flake/index.js';
+import type { Filter, FlakeStore, OwnedTest, OwnerRule, QuarantineFile } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 
 const DAY_MS = 86_400_000;
@@ -75,8 +75,11 @@ export async function readQuarantine(context: Pick<CliContext, 'cwd'>): Promise<
   return parseQuarantine(existsSync(path) ? readFileSync(path, 'utf8') : '', path);
 }
 
-/** Owner of a test by the quarantine file and the repository's CODEOWNERS. */
-export async function readOwners(context: Pick<CliContext, 'cwd'>): Promise<(test: OwnedTest) => string | undefined> {
+/** Owner of a test by the quarantine file and the repository's CODEOWNERS. @param first rules that come before these */
+export async function readOwners(
+  context: Pick<CliContext, 'cwd'>,
+  first: readonly OwnerRule[] = [],
+): Promise<(test: OwnedTest) => string | undefined> {
   const { ownerOf, parseCodeOwners } = await import('../../flake/index.js');
   const { owners } = await readQuarantine(context);
   const folder = await projectFolder(context);
@@ -84,7 +87,7 @@ export async function readOwners(context: Pick<CliContext, 'cwd'>): Promise<(tes
     .map((name) => join(folder, name))
     .find((candidate) => existsSync(candidate));
   const codeOwners = path === undefined ? [] : parseCodeOwners(readFileSync(path, 'utf8'));
-  return (test) => ownerOf(test, { owners, codeOwners });
+  return (test) => ownerOf(test, { owners: [...first, ...owners], codeOwners });
 }
 
 async function projectFolder({ cwd }: Pick<CliContext, 'cwd'>): Promise<string> {

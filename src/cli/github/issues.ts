@@ -10,7 +10,8 @@ import {
   type IssueAction,
 } from '../../github/index.js';
 import type { CliContext } from '../command.js';
-import { databaseOption } from '../flake/options.js';
+import type { OwnerRule } from '../../flake/index.js';
+import { databaseOption, readOwners } from '../flake/options.js';
 import { chartAddress, configOf, connect, openHistory, printActions, repositoryUrlOf, wholeNumber } from './options.js';
 
 interface IssuesOptions {
@@ -35,7 +36,12 @@ export function issuesCommand(context: CliContext): Command {
     .option('--open-at <rate>', 'lower bound of the rate, 0 to 1 (default: github.issues.openAt of mk-ci.yaml)', rate)
     .option('--most-new <n>', 'new issues in one go', wholeNumber, 5)
     .option('--label <name>', 'more labels for new issues, may be repeated', collect, [])
-    .option('--owner <pattern=login>', 'who is assigned, or org/team who is mentioned; may be repeated', collect, [])
+    .option(
+      '--owner <pattern=login>',
+      'who is assigned, or org/team who is mentioned, before the quarantine file and CODEOWNERS; may be repeated',
+      collect,
+      [],
+    )
     .option('--chart-url <url>', 'where the charts are published')
     .option('--dry-run', 'print every action in place of acting')
     .option('--json', 'print actions as JSON')
@@ -45,6 +51,7 @@ export function issuesCommand(context: CliContext): Command {
       if (!repository)
         throw new MkCiError('GH_USAGE', { message: 'no repository', advice: 'Give --repository owner/name.' });
       const config = await configOf(context);
+      const ownerOf = await readOwners(context, options.owner.map(ownerRule));
       const store = await openHistory(options, context);
       if (store === undefined) return;
       const github = connect(repository, context);
@@ -70,7 +77,7 @@ export function issuesCommand(context: CliContext): Command {
             openAt: options.openAt ?? config?.github.issues.openAt ?? 0.05,
             mostNew: options.mostNew,
             labels: options.label,
-            owners: Object.fromEntries(options.owner.map(ownerEntry)),
+            ownerOf,
           },
           links: {
             repositoryUrl: repositoryUrlOf(repository, context.env),
@@ -113,11 +120,11 @@ function describe(action: IssueAction, isDryRun: boolean): string {
   }
 }
 
-function ownerEntry(text: string): [string, string] {
+function ownerRule(text: string): OwnerRule {
   const at = text.lastIndexOf('=');
   if (at < 1)
     throw new MkCiError('CLI_USAGE', { message: `--owner ${text}`, advice: "Give it as 'TestStorage*=login'." });
-  return [text.slice(0, at), text.slice(at + 1)];
+  return { test: text.slice(0, at), owner: text.slice(at + 1) };
 }
 
 function rate(text: string): number {

@@ -1,4 +1,4 @@
-import { matchesPattern } from '../../flake/index.js';
+import type { OwnedTest } from '../../flake/index.js';
 import { testKey } from '../../results/index.js';
 import type { IssueFacts } from '../client/client.js';
 import { safeTitle } from '../text/safe.js';
@@ -21,8 +21,8 @@ export interface IssuePolicy {
   readonly mostNew?: number;
   /** @default 7 */
   readonly commentDays?: number;
-  /** Patterns of test names to logins, or `org/team`. First match wins. */
-  readonly owners?: Readonly<Record<string, string>>;
+  /** Who owns a test, as CODEOWNERS names them: `@login` and `@org/team`, space between several. */
+  readonly ownerOf?: (test: OwnedTest) => string | undefined;
   /** More labels for new issues. */
   readonly labels?: readonly string[];
 }
@@ -355,22 +355,24 @@ function openAction(subject: Subject, old: IssueFacts | undefined, input: IssueI
     reopened: 0,
     ...(old === undefined ? {} : { follows: old.number }),
   };
-  const owner = ownerOf(subject, policy.owners ?? {});
   return {
     type: 'open',
     title: subject.title,
     body: bodyOf('', subject, memory, input),
     labels: [...new Set([ISSUE_LABEL, ...(policy.labels ?? []), ...(state === 'broken' ? [BROKEN_LABEL] : [])])],
-    assignees: owner === undefined || owner.includes('/') ? [] : [owner],
+    // GitHub assigns people only, and ten at most; teams are mentioned.
+    assignees: ownersOf(subject, input)
+      .filter((owner) => !owner.includes('/'))
+      .slice(0, 10),
     why: state,
   };
 }
 
 function bodyOf(body: string, subject: Subject, memory: IssueMemory, input: IssueInput): string {
-  const owner = ownerOf(subject, input.policy.owners ?? {});
+  const teams = ownersOf(subject, input).filter((owner) => owner.includes('/'));
   const block = renderIssueBlock(subject, input.links, {
     ...(memory.follows === undefined ? {} : { follows: memory.follows }),
-    ...(owner?.includes('/') === true ? { team: owner } : {}),
+    teams,
   });
   return writeBlock(body, block, memory);
 }
@@ -379,11 +381,11 @@ function labelsOf(labels: readonly string[], state: IssueMemory['state']): strin
   return [...labels.filter((label) => label !== BROKEN_LABEL), ...(state === 'broken' ? [BROKEN_LABEL] : [])];
 }
 
-/** A login or `org/team`, as the configuration says; without `@`. */
-function ownerOf(subject: Subject, owners: Readonly<Record<string, string>>): string | undefined {
-  const name = subject.tests[0]?.id.name ?? '';
-  const found = Object.entries(owners)
-    .find(([pattern]) => matchesPattern(pattern, name))?.[1]
-    .replace(/^@/, '');
-  return found !== undefined && /^[A-Za-z0-9][\w.-]*(?:\/[\w.-]+)?$/.test(found) ? found : undefined;
+/** Logins and `org/team`, without `@`; mail addresses are nobody on GitHub. */
+function ownersOf({ tests: [first] }: Subject, { repository, policy }: IssueInput): string[] {
+  if (first === undefined) return [];
+  return (policy.ownerOf?.({ repository, package: first.id.package, test: first.id.name }) ?? '')
+    .split(/\s+/)
+    .map((owner) => owner.replace(/^@/, ''))
+    .filter((owner) => /^[A-Za-z0-9][\w.-]*(?:\/[\w.-]+)?$/.test(owner));
 }

@@ -191,16 +191,19 @@ describe('issues', () => {
       isFirst = false;
       return { status: 502, message: 'Bad Gateway', afterwards: true };
     };
-    await step([test('TestA', 'flaky')], { owners: { 'TestA*': '@alice' } });
+    await step([test('TestA', 'flaky')], {
+      ownerOf: ({ test: name }) => (name === 'TestA' ? '@alice docs@example.com @acme/storage' : undefined),
+    });
     expect(server.issues).toHaveLength(1);
     expect(server.issues[0]?.assignees).toEqual(['alice']);
+    expect(server.issues[0]?.body).toContain('Owners: @acme/storage\n');
     isFirst = true;
     server.fault = (operation) => {
       if (!isFirst || operation !== 'POST /repos/{owner}/{repo}/issues') return undefined;
       isFirst = false;
       return { status: 422, message: 'Validation Failed' };
     };
-    await step([test('TestA', 'flaky'), test('TestB', 'flaky')], { owners: { '*': 'nobody' } });
+    await step([test('TestA', 'flaky'), test('TestB', 'flaky')], { ownerOf: () => 'nobody' });
     expect(server.issues[1]?.assignees).toEqual([]);
   });
 

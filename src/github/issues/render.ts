@@ -16,7 +16,7 @@ const MOST_ROWS = 60;
 export function renderIssueBlock(
   subject: Subject,
   links: IssueLinks,
-  extra: { readonly follows?: number; readonly team?: string } = {},
+  extra: { readonly follows?: number; readonly teams?: readonly string[] } = {},
 ): string {
   const rows = subject.tests
     .flatMap((test) => test.environments.map((environment) => ({ test, environment })))
@@ -32,7 +32,7 @@ export function renderIssueBlock(
   const last = rows[0]?.environment.failures[0]?.message;
   return [
     intro,
-    ...(extra.team === undefined ? [] : [`Owners: @${extra.team}`]),
+    ...(extra.teams?.length ? [`Owners: ${extra.teams.map((team) => `@${team}`).join(' ')}`] : []),
     ...(extra.follows === undefined ? [] : [`Seen before in #${extra.follows}.`]),
     [
       `| ${subject.tests.length > 1 ? 'Test | ' : ''}Environment | State | Failed | 95 % interval | History by day | Last failures |`,
