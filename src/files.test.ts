@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { createTemporaryFolder, foldersOf, makeFolder, writeFileAtomically } from './files.js';
+import { createTemporaryFolder, foldersOf, makeFolder, replaceFolder, writeFileAtomically } from './files.js';
 
 describe('foldersOf', () => {
   it('follows MK_CI_HOME, then the XDG variables, then the home folder', () => {
@@ -89,5 +89,42 @@ describe('createTemporaryFolder', () => {
       await writeFile(join(path, 'file'), 'x');
     }
     expect(existsSync(path)).toBe(false);
+  });
+});
+
+describe('replaceFolder', () => {
+  it('leaves one whole folder when several write at once, and nothing beside it', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'deep', 'run');
+    const names = ['a', 'b', 'c', 'd'];
+    await Promise.all(
+      names.map(async (name) => {
+        await replaceFolder(path, async (temporary) => {
+          await writeFile(join(temporary, 'first'), name);
+          await writeFile(join(temporary, 'second'), name);
+        });
+      }),
+    );
+    expect(await readdir(join(folder.path, 'deep'))).toEqual(['run']);
+    const [first, second] = await Promise.all(
+      ['first', 'second'].map(async (file) => await readFile(join(path, file), 'utf8')),
+    );
+    expect(names).toContain(first);
+    expect(second).toBe(first);
+  });
+
+  it('keeps the old folder when the new one can not be made', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'run');
+    await replaceFolder(path, async (temporary) => {
+      await writeFile(join(temporary, 'kept'), '');
+    });
+    const failing = replaceFolder(path, async (temporary) => {
+      await writeFile(join(temporary, 'half'), '');
+      throw new Error('no more');
+    });
+    await expect(failing).rejects.toThrow('no more');
+    expect(await readdir(folder.path)).toEqual(['run']);
+    expect(await readdir(path)).toEqual(['kept']);
   });
 });

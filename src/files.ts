@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { MkCiError, hostErrorOf, systemErrorCode } from './errors.js';
 
@@ -113,4 +113,39 @@ export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = 
   } catch (error) {
     throw hostErrorOf(error, parent) ?? error;
   }
+}
+
+/**
+ * Makes a folder anew, beside first and then in place: whoever looks sees the old one or the whole new one. Of two that
+ * do so at once, the last one stays. Cut off between its two moves, the old one is left in the hidden folder beside.
+ *
+ * @param write fills the folder it is given, which has the same name
+ * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`, and what `write` throws; then the old folder is as it was
+ */
+export async function replaceFolder(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  await using work = await createTemporaryFolder(`.${basename(path)}-`, dirname(path));
+  const fresh = join(work.path, basename(path));
+  try {
+    await mkdir(fresh);
+    await write(fresh);
+    for (let tries = 1; !(await moveIfFree(fresh, path)); tries += 1)
+      await rename(path, join(work.path, `old-${tries}`)).catch(ignoreMissing);
+  } catch (error) {
+    throw hostErrorOf(error, path) ?? error;
+  }
+}
+
+/** @returns false when there is a folder with content under the name */
+async function moveIfFree(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST'].includes(systemErrorCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (systemErrorCode(error) !== 'ENOENT') throw error;
 }

@@ -5,42 +5,13 @@ import { describe, expect, it } from 'vitest';
 
 import { releaseFiles, TEST_PLATFORM, writeTree } from '../cluster/bundle/testing/rig.js';
 import { createTemporaryFolder } from '../files.js';
-import { silentLogger } from '../log.js';
 import { build } from './bundle.js';
-import type { CliContext } from './command.js';
+import { callCommand, createTestContext } from './call.test-kit.js';
 
 const onTestPlatform = process.platform === TEST_PLATFORM.os && process.arch === 'x64';
 
-async function call(home: string, ...args: string[]): Promise<{ stdout: string; stderr: string; error: unknown }> {
-  let stdout = '';
-  let stderr = '';
-  const context: CliContext = {
-    env: { MK_CI_HOME: home },
-    cwd: home,
-    stdout: async (text) => {
-      stdout += text;
-    },
-    stderr: (text) => {
-      stderr += text;
-    },
-    stdin: process.stdin,
-    isTerminal: false,
-    columns: 80,
-    size: () => ({ columns: 80, rows: 24 }),
-    color: false,
-    log: silentLogger,
-    signal: new AbortController().signal,
-    exit: () => undefined,
-  };
-  const command = build(context).exitOverride();
-  for (const child of command.commands) child.exitOverride().configureOutput({ writeErr: () => undefined });
-  let error: unknown;
-  try {
-    await command.parseAsync(args, { from: 'user' });
-  } catch (thrown) {
-    error = thrown;
-  }
-  return { stdout, stderr, error };
+async function call(home: string, ...args: readonly string[]) {
+  return await callCommand(build, args, createTestContext(home, { env: { MK_CI_HOME: home } }));
 }
 
 describe.skipIf(!onTestPlatform)('mk-ci bundle', () => {

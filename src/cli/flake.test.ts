@@ -2,15 +2,12 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { isMkCiError } from '../errors.js';
 import { openFlakeStore, type RunRecord } from '../flake/index.js';
 import { results, runRecord } from '../flake/store/store-contract.test-kit.js';
-import { createLogger } from '../log.js';
-import type { CliContext } from './command.js';
+import { callCommand, createTestContext } from './call.test-kit.js';
 import { build } from './flake.js';
 
 let folder = '';
@@ -22,35 +19,7 @@ afterEach(async () => {
 });
 
 async function call(...args: readonly string[]) {
-  const output = { stdout: '', stderr: '', exitCode: 0 };
-  const context: CliContext = {
-    env: {},
-    cwd: folder,
-    stdout: async (text) => {
-      output.stdout += text;
-    },
-    stderr: (text) => {
-      output.stderr += text;
-    },
-    stdin: Readable.from([]),
-    isTerminal: false,
-    columns: 80,
-    size: () => ({ columns: 80, rows: 24 }),
-    color: false,
-    log: createLogger({ write: (line) => (output.stderr += line) }),
-    signal: new AbortController().signal,
-    exit: (code) => {
-      output.exitCode = code;
-    },
-  };
-  try {
-    await build(context)
-      .exitOverride()
-      .parseAsync([...args], { from: 'user' });
-    return output;
-  } catch (error) {
-    return { ...output, code: isMkCiError(error) ? error.code : String(error) };
-  }
+  return await callCommand(build, args, createTestContext(folder));
 }
 
 async function written(...records: readonly RunRecord[]): Promise<void> {

@@ -1,16 +1,17 @@
-import { cp, lstat, mkdir, readlink, realpath, rename, rm } from 'node:fs/promises';
+import { cp, lstat, readlink, realpath } from 'node:fs/promises';
 import { isAbsolute, join, resolve, sep } from 'node:path';
 
 import { Command } from 'commander';
 
 import { MkCiError } from '../errors.js';
+import { replaceFolder } from '../files.js';
 import { openEventLog, readEventLog } from '../results/event-log.js';
 import type { RunEvent } from '../results/events.js';
-import { mergeEvents, type ShardRun } from '../results/merge-events.js';
-import { runFolderAt } from '../results/run-folder.js';
+import { mergeEvents, type MergedRun, type ShardRun } from '../results/merge-events.js';
+import { runFolderAt, type RunFolder } from '../results/run-folder.js';
 import { loadRun } from '../runner/index.js';
 import type { CliContext } from './command.js';
-import { finishRuns } from './report/finish-run.js';
+import { completeRun } from './report/finish-run.js';
 
 interface MergeOptions {
   readonly out: string;
@@ -45,8 +46,10 @@ export function build(context: CliContext): Command {
       const root = join(resolve(context.cwd, options.out), merged.runId);
       for (const problem of merged.problems) context.log.warn('merged with a gap or conflict', { what: problem });
       if (options.dryRun !== true) {
-        await writeRun(root, merged, shards);
-        await finishRuns([root], context);
+        await replaceFolder(root, async (temporary) => {
+          await writeRun(runFolderAt(temporary), merged, shards);
+          await completeRun(runFolderAt(temporary), context);
+        });
       }
       await context.stdout(
         options.json === true
@@ -64,16 +67,7 @@ async function readShard(folder: string): Promise<ShardRun> {
   return { folder, run, events };
 }
 
-/** Beside first and then in place, so that a merge that is cut off leaves no half folder under the name. */
-async function writeRun(
-  root: string,
-  merged: ReturnType<typeof mergeEvents>,
-  shards: readonly ShardRun[],
-): Promise<void> {
-  const temporary = `${root}.part`;
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
-  const folder = runFolderAt(temporary);
+async function writeRun(folder: RunFolder, merged: MergedRun, shards: readonly ShardRun[]): Promise<void> {
   const log = openEventLog(folder.events);
   try {
     for (const event of merged.events) log.append(event);
@@ -83,8 +77,6 @@ async function writeRun(
   for (const { id, sourceId, folder: source } of merged.cells)
     await copyFolder(runFolderAt(source).cell(sourceId), folder.cell(id));
   for (const { folder: source } of shards) await copyFolder(runFolderAt(source).clusters, folder.clusters);
-  await rm(root, { recursive: true, force: true });
-  await rename(temporary, root);
 }
 
 async function copyFolder(from: string, to: string): Promise<void> {

@@ -1,15 +1,12 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { isMkCiError } from '../errors.js';
 import { openFlakeStore } from '../flake/index.js';
-import { createLogger } from '../log.js';
 import { NO_COUNTS } from '../results/index.js';
-import type { CliContext } from './command.js';
+import { callCommand, createTestContext } from './call.test-kit.js';
 import { build } from './report.js';
 import type { ReportSummary } from './report/input-summary.js';
 
@@ -32,37 +29,8 @@ async function write(name: string, text: string): Promise<string> {
 }
 
 async function call(args: readonly string[], stdin = '') {
-  let stdout = '';
-  let exitCode = 0;
-  const logged: string[] = [];
-  const context: CliContext = {
-    env: {},
-    cwd: folder,
-    stdout: async (text) => {
-      stdout += text;
-    },
-    stderr: () => undefined,
-    stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin)]),
-    isTerminal: false,
-    columns: 80,
-    size: () => ({ columns: 80, rows: 24 }),
-    color: false,
-    log: createLogger({ write: (line) => logged.push(line) }),
-    signal: new AbortController().signal,
-    exit: (code) => {
-      exitCode = code;
-    },
-  };
-  let error: unknown;
-  try {
-    await build(context)
-      .exitOverride()
-      .parseAsync([...args], { from: 'user' });
-  } catch (thrown) {
-    error = thrown;
-  }
-  const json = stdout.startsWith('{') ? (JSON.parse(stdout) as ReportSummary) : undefined;
-  return { stdout, json, exitCode, logged, code: isMkCiError(error) ? error.code : error };
+  const called = await callCommand(build, args, createTestContext(folder, { stdin }));
+  return { ...called, json: called.stdout.startsWith('{') ? (JSON.parse(called.stdout) as ReportSummary) : undefined };
 }
 
 describe('mk-ci report', () => {

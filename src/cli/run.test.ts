@@ -1,15 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { steadyClock } from '../clock.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
-import { createLogger } from '../log.js';
 import { createFakeClusters } from '../runner/fake-clusters.js';
 import { fakeFormats } from '../runner/fake-formats.js';
-import type { CliContext } from './command.js';
+import { createTestContext } from './call.test-kit.js';
 import { runCommand, type Finisher } from './run.js';
 
 let folder: TemporaryFolder;
@@ -30,24 +28,7 @@ async function run(output: string, finishers: readonly Finisher[]) {
     join(folder.path, 'mk-ci.yaml'),
     'version: 1\nsuites: [{ name: s, command: cat output, format: go-json }]\n',
   );
-  const logged: string[] = [];
-  let exitCode: number | undefined;
-  const context: CliContext = {
-    env: { PATH: process.env['PATH'] },
-    cwd: folder.path,
-    stdout: async () => undefined,
-    stderr: () => undefined,
-    stdin: Readable.from([]),
-    isTerminal: false,
-    columns: 80,
-    size: () => ({ columns: 80, rows: 24 }),
-    color: false,
-    log: createLogger({ write: (line) => logged.push(line) }),
-    signal: new AbortController().signal,
-    exit: (code) => {
-      exitCode = code;
-    },
-  };
+  const { context, observed } = createTestContext(folder.path, { env: { PATH: process.env['PATH'] } });
   await runCommand([], { keep: 'never', out: join(folder.path, 'out') }, context, {
     createClusters: async () => createFakeClusters(),
     clusterLoad: () => ({ cpus: 0, memoryMiB: 1 }),
@@ -56,7 +37,7 @@ async function run(output: string, finishers: readonly Finisher[]) {
     finishers: async () => finishers,
     now: steadyClock(),
   });
-  return { exitCode, logged: logged.join('\n') };
+  return { exitCode: observed.exitCode, logged: observed.logged.join('\n') };
 }
 
 const fails = (name: string, isFile: boolean): Finisher => ({

@@ -58,6 +58,10 @@ describe('merging records of machines', () => {
     const merged = mergeEvents([shard(1), shard(3)]);
     expect(merged.problems).toEqual(['shard 2 of 3 of local.e2e has no results']);
     expect(resultOf(merged.events).exitCode).toBe(1);
+
+    const alone = mergeEvents([shard(2)]);
+    expect(alone.problems).toEqual([1, 3].map((index) => `shard ${index} of 3 of local.e2e has no results`));
+    expect(resultOf(alone.events)).toMatchObject({ exitCode: 1, errors: [{ code: 'RES_MALFORMED' }] });
   });
 
   it('keeps two different results of one cell apart, with their folders', () => {

@@ -97,7 +97,7 @@ export function mergeEvents(shards: readonly ShardRun[]): MergedRun {
         cells: infos,
       },
       ...body,
-      ...(whole.complete || distinct.length === 1
+      ...(whole.complete || (distinct.length === 1 && !first.run.complete)
         ? []
         : [
             {

@@ -27,7 +27,7 @@ export function mergeRuns(runs: readonly RunResult[]): RunResult {
   const distinct = distinctSorted(runs);
   const [first] = distinct;
   if (first === undefined) throw new RangeError('no runs to merge');
-  if (distinct.length === 1) return first;
+  if (distinct.length === 1) return withMissingShards(first);
   const repairs: Repair[] = distinctSorted(distinct.flatMap((run) => run.repairs));
   const cells = mergeCellsById(distinct, repairs);
   const missing = missingShards(cells);
@@ -51,6 +51,14 @@ export function mergeRuns(runs: readonly RunResult[]): RunResult {
     complete: missing.length === 0 && distinct.every(({ complete }) => complete),
     ...(exitCodes.length === 0 ? {} : { exitCode: exitCodes.reduce((a, b) => Math.max(a, b)) }),
   };
+}
+
+/** A shard alone is not the whole either. */
+function withMissingShards(run: RunResult): RunResult {
+  const missing = missingShards(run.cells);
+  return missing.length === 0
+    ? run
+    : { ...run, repairs: distinctSorted([...run.repairs, ...missing]), complete: false };
 }
 
 /**

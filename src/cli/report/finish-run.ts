@@ -27,10 +27,19 @@ export async function finishRuns(
       context.log.warn('the run is still going on; its files are written at its end', { run: runId });
       continue;
     }
-    const { result } = await finishRun(folder.root);
-    for (const file of runFiles(folder, context, options)) await file.finish(result, folder);
+    await completeRun(folder, context, options);
     context.log.info(`completed the files of run ${runId}`, { folder: folder.root });
   }
+}
+
+/** Writes the result of a run that has ended, and the files made from it. */
+export async function completeRun(
+  folder: RunFolder,
+  context: CliContext,
+  options: RunFilesOptions = {},
+): Promise<void> {
+  const { result } = await finishRun(folder.root);
+  for (const file of runFiles(folder, context, options)) await file.finish(result, folder);
 }
 
 async function isComplete(folder: RunFolder): Promise<boolean> {
