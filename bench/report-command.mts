@@ -2,10 +2,11 @@
  * What `mk-ci report FILE --html PAGE` costs, as a user sees it: the built command, a file of `go test -json` on disk, the page
  * and its logs written. Prints one JSON object a size.
  *
- *     npm run build && npx tsx bench/report-command.mts [megabytes…]      default 100; 1000 for the limit of memory
+ *     npm run build && npx tsx bench/report-command.mts [case…]      default 100
  *
- * Lines are klog lines with a random hash each, which packs badly; 2,000 lines a test, a failure in each 17th. Goals
- * (DESIGN section 11): 100 MB in at most 4 s, 150 MB of memory, 25 MB of output; memory at 1 GB at most 150 MB.
+ * A case is a number of megabytes (1000 for the limit of memory), `tests` (50,000 of them), `line` (one line of 50 MB) or
+ * `name` (one name of 10 MB). Lines are klog lines with a random hash each, which packs badly; 2,000 lines a test, a failure
+ * in each 17th. Goals (DESIGN section 11): 100 MB in at most 4 s, 150 MB of memory, 25 MB of output; memory at 1 GB at most 150 MB.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,32 +20,69 @@ import { random } from './random.js';
 const PACKAGE = 'example.com/big/e2e';
 const CLI = join(import.meta.dirname, '../dist/cli.js');
 
+function line(atMs: number, fields: object): string {
+  return `${JSON.stringify({ Time: new Date(atMs).toISOString(), ...fields, Package: PACKAGE })}\n`;
+}
+
+const START_MS = Date.UTC(2026, 8, 14, 9, 30);
+
 function* goTestJson(bytes: number): Generator<string> {
   const next = random(42);
-  let atMs = Date.UTC(2026, 8, 14, 9, 30);
-  const line = (fields: object): string =>
-    `${JSON.stringify({ Time: new Date(atMs).toISOString(), ...fields, Package: PACKAGE })}\n`;
+  let atMs = START_MS;
   for (let size = 0, number = 0; size < bytes; number += 1) {
     const Test = `TestBig/parallel/Case${String(number)}`;
     const failed = number % 17 === 3;
-    let text = line({ Action: 'run', Test });
+    let text = line(atMs, { Action: 'run', Test });
     for (let row = 0; row < 2_000; row += 1) {
       atMs += 7;
       const hash = Math.floor(next() * 2 ** 52).toString(16);
       const clock = new Date(atMs).toISOString().slice(11, 23);
-      text += line({
+      text += line(atMs, {
         Action: 'output',
         Test,
         Output: `${row % 911 === 5 ? 'E' : 'I'}0914 ${clock}123    2201 reconciler.go:${String(200 + (row % 50))}] "Volume attached" pod="ns-${hash.slice(0, 5)}/web-${hash}"\n`,
       });
     }
-    if (failed) text += line({ Action: 'output', Test, Output: '    big_test.go:7: expected 1, got 2\n' });
-    text += line({ Action: failed ? 'fail' : 'pass', Test, Elapsed: 14 });
+    if (failed) text += line(atMs, { Action: 'output', Test, Output: '    big_test.go:7: expected 1, got 2\n' });
+    text += line(atMs, { Action: failed ? 'fail' : 'pass', Test, Elapsed: 14 });
     size += text.length;
     yield text;
   }
-  yield line({ Action: 'fail', Elapsed: 900 });
+  yield line(atMs, { Action: 'fail', Elapsed: 900 });
 }
+
+function* manyTests(): Generator<string> {
+  for (let index = 0; index < 50_000; index += 1) {
+    const Test = `TestMany${String(index % 500)}/case_${String(index)}`;
+    yield (
+      line(START_MS, { Action: 'run', Test }) +
+      line(START_MS, { Action: 'output', Test, Output: `    many_test.go:3: ${Test} ran\n` }) +
+      line(START_MS, { Action: index % 997 === 1 ? 'fail' : 'pass', Test, Elapsed: 0.01 })
+    );
+  }
+}
+
+/** Text without a line's end, as the pieces of one line that test2json makes. */
+function* longLine(): Generator<string> {
+  const Test = 'TestLong';
+  yield line(START_MS, { Action: 'run', Test });
+  for (let piece = 0; piece < 763; piece += 1)
+    yield line(START_MS, { Action: 'output', Test, Output: 'abcdefghijklmno '.repeat(4_096) });
+  yield line(START_MS, { Action: 'output', Test, Output: '\n    x_test.go:1: unexpected end\n' });
+  yield line(START_MS, { Action: 'fail', Test, Elapsed: 1 });
+}
+
+function* longName(): Generator<string> {
+  const Test = `Test${'x'.repeat(10_000_000)}`;
+  yield line(START_MS, { Action: 'run', Test });
+  yield line(START_MS, { Action: 'fail', Test, Elapsed: 1 });
+}
+
+const CASES: Readonly<Record<string, () => Iterable<string>>> = {
+  tests: manyTests,
+  line: longLine,
+  name: longName,
+};
 
 async function bytesBelow(folder: string): Promise<number> {
   const names = await readdir(folder, { recursive: true });
@@ -52,11 +90,11 @@ async function bytesBelow(folder: string): Promise<number> {
   return sizes.reduce((sum, one) => sum + (one.isFile() ? one.size : 0), 0);
 }
 
-async function measure(megabytes: number): Promise<void> {
+async function measure(name: string, lines: Iterable<string>): Promise<void> {
   await using folder = await createTemporaryFolder('mk-ci-bench-');
   const input = join(folder.path, 'input.jsonl');
   const file = createWriteStream(input);
-  for (const text of goTestJson(megabytes * 1e6)) if (!file.write(text)) await once(file, 'drain');
+  for (const text of lines) if (!file.write(text)) await once(file, 'drain');
   file.end();
   await once(file, 'close');
   const out = join(folder.path, 'out');
@@ -88,6 +126,7 @@ async function measure(megabytes: number): Promise<void> {
   const { total } = JSON.parse(printed) as { total: { tests: number; counts: Record<string, number> } };
   console.log(
     JSON.stringify({
+      case: name,
       megabytes: Math.round((await stat(input)).size / 1e6),
       exitCode: code,
       seconds: round(seconds),
@@ -105,5 +144,6 @@ function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-const sizes = process.argv.slice(2).map(Number);
-for (const megabytes of sizes.length === 0 ? [100] : sizes) await measure(megabytes);
+const names = process.argv.slice(2);
+for (const name of names.length === 0 ? ['100'] : names)
+  await measure(name, (CASES[name] ?? (() => goTestJson(Number(name) * 1e6)))());
