@@ -8,7 +8,7 @@ import { childAt, createXmlReader, textAt, type XmlContext, type XmlElement } fr
 
 /**
  * XML of NUnit 3 (`<test-run>`) and NUnit 2 (`<test-results>`). A test is (class, name); NUnit 2 gives the full name only,
- * which is divided at the last dot before its arguments. `Error`, `Invalid` and `NotRunnable` are errors, `Cancelled` did
+ * which is divided behind its fixture, or without one at the last dot before its arguments. `Error`, `Invalid` and `NotRunnable` are errors, `Cancelled` did
  * not run to its end, `Warning` has passed, `Inconclusive` is skipped. A failing set-up of a fixture is the package's.
  *
  * @see {@link https://docs.nunit.org/articles/nunit/technical-notes/usage/Test-Result-XML-Format.html}
@@ -19,7 +19,7 @@ export const createNunitReader: CreateReader = (emit, options = {}) =>
     collect: new Set(['test-case', 'failure']),
     element: (element, around, isCut) => {
       if (element.name === 'test-case') {
-        readCase(element, context, isCut);
+        readCase(element, around, context, isCut);
         return;
       }
       const suite = around.findLast(({ name }) => name === 'test-suite')?.attributes;
@@ -38,11 +38,17 @@ export const createNunitReader: CreateReader = (emit, options = {}) =>
 
 const CHILDREN = /child (?:tests|test suites?) had (?:errors|failures)/i;
 
-function readCase(element: XmlElement, { emit, options }: XmlContext, isCut: boolean): void {
+function readCase(
+  element: XmlElement,
+  around: readonly Pick<XmlElement, 'name' | 'attributes'>[],
+  { emit, options }: XmlContext,
+  isCut: boolean,
+): void {
   const { attributes } = element;
   const full = attributes.get('fullname') ?? attributes.get('name') ?? '';
   const given = attributes.get('classname');
-  const [pkg, name] = given === undefined ? divide(full) : [given, attributes.get('name') ?? full];
+  const [pkg, name] =
+    given === undefined ? (divideBySuites(full, around) ?? divide(full)) : [given, attributes.get('name') ?? full];
   const time = parseSecondsToMs(attributes.get('duration') ?? attributes.get('time'));
   const unfinished = options.timedOut === true ? 'timedout' : 'notrun';
   const status = isCut ? unfinished : statusOf(attributes, unfinished);
@@ -95,6 +101,17 @@ function statusOf(attributes: ReadonlyMap<string, string>, unfinished: Status): 
     default:
       return attributes.get('executed') === 'False' ? 'skipped' : unfinished;
   }
+}
+
+/** By the fixture around it, which may have arguments with dots of its own. */
+function divideBySuites(
+  full: string,
+  around: readonly Pick<XmlElement, 'attributes'>[],
+): readonly [string, string] | undefined {
+  const named = (type: string): string[] =>
+    around.flatMap(({ attributes }) => (attributes.get('type') === type ? [attributes.get('name') ?? ''] : []));
+  const fixture = [...named('Namespace'), ...named('TestFixture')].join('.');
+  return fixture !== '' && full.startsWith(`${fixture}.`) ? [fixture, full.slice(fixture.length + 1)] : undefined;
 }
 
 function divide(full: string): readonly [string, string] {

@@ -83,6 +83,8 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     counts: { passed: 7, failed: 3, error: 2, skipped: 2, flaky: 1 },
     repairs: ['rerun-without-result'],
   },
+  // `Tests run: 20, Errors: 2, Failures: 5, Inconclusive: 2` and `Not run: 2`, says the tool.
+  'nunit2.xml': { format: 'nunit', counts: { passed: 11, failed: 5, error: 2, skipped: 4 } },
   'pytest-nunit.xml': { format: 'nunit', counts: { passed: 7, failed: 6, skipped: 1 } },
   'node-test.tap': { format: 'tap', counts: { passed: 2, failed: 2, skipped: 2 } },
   'node-test-junit.xml': { format: 'junit', counts: { passed: 2, failed: 2, skipped: 1 } },
@@ -101,5 +103,12 @@ describe('outputs recorded from real tools', () => {
     expect({ format: read.format, counts: found }).toEqual({ format, counts });
     expect([...new Set(read.repairs.map(({ kind }) => kind))].sort()).toEqual([...repairs].sort());
     expect(read.conserves).toBe(true);
+  });
+
+  it('divides names of NUnit 2 behind their fixture, whose arguments may have dots', async () => {
+    const { tests } = await readFileForTest(join(FILES, 'nunit2.xml'));
+    const ids = tests.map(({ id }) => [id.package, id.name]);
+    expect(ids).toContainEqual(['Example.Storage.DriverTests("docker")', 'Starts']);
+    expect(ids).toContainEqual(['Example.Storage.VolumeTests', 'Output("x/y",1)']);
   });
 });
