@@ -66,7 +66,7 @@ describe('mk-ci report', () => {
   });
 
   it('throws the error when nothing could be read', async () => {
-    expect(await call([join(folder, 'none')])).toMatchObject({ code: 'CLI_NO_INPUT' });
+    expect(await call([join(folder, 'none')])).toMatchObject({ code: 'CLI_NO_INPUT', logged: [] });
     expect(await call(['-'])).toMatchObject({ code: 'RES_EMPTY' });
   });
 

@@ -41,7 +41,7 @@ export async function createReportFiles(htmlPath: string): Promise<ReportFiles> 
       .replace(/^\.+/, '') || 'report';
   const logFolder = join(folder, 'log');
   const finalFolder = join(logFolder, name);
-  const temporary = join(logFolder, `.${name}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(folder, `.${name}.${randomBytes(6).toString('hex')}.logs.tmp`);
   const written: { readonly key: string; readonly length: number; readonly file: string }[] = [];
   let blockBytes = 0;
   let made = false;
@@ -87,7 +87,10 @@ export async function createReportFiles(htmlPath: string): Promise<ReportFiles> 
             await file.close();
           }
           await rm(finalFolder, { recursive: true, force: true });
-          if (!inline && made) await rename(temporary, finalFolder);
+          if (!inline && made) {
+            await makeFolder(logFolder);
+            await rename(temporary, finalFolder);
+          }
           await rename(draft, htmlPath);
           if (inline) await rm(temporary, { recursive: true, force: true });
         } finally {

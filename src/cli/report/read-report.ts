@@ -42,7 +42,7 @@ export interface ReadReportOptions {
   readonly now: Date;
   /** What the run is set against; asked once the run is known and before the outputs are finished. */
   readonly background?: (run: RunResult) => Promise<Background>;
-  /** Told of each input that could not be read; the others go on. */
+  /** Told of each input that could not be read, besides the error that is thrown. */
   readonly onError: (path: string, error: MkCiError) => void;
 }
 
@@ -65,13 +65,12 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
   keepHeapSteady();
   const now = options.now.toISOString();
   const inputs: InputSummary[] = [];
-  const errors: MkCiError[] = [];
+  const failures: { readonly path: string; readonly error: MkCiError }[] = [];
   const runs: RunResult[] = [];
   const cells: CellResult[] = [];
   const fail = (path: string, error: MkCiError): void => {
-    errors.push(error);
+    failures.push({ path, error });
     inputs.push(summaryOfError(path, error));
-    options.onError(path, error);
   };
   const taken = new Set<string>();
   for (const found of await findInputs(options.inputs, { stdin: options.stdin })) {
@@ -91,8 +90,13 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
       fail(found.path, error);
     }
   }
-  if (inputs.length === errors.length) {
-    throw errors[0] ?? new MkCiError('CLI_NO_INPUT', { message: `no test output in ${options.inputs.join(', ')}` });
+  const hasRead = inputs.length > failures.length;
+  // The first one is thrown when nothing could be read: once is enough.
+  for (const { path, error } of hasRead ? failures : failures.slice(1)) options.onError(path, error);
+  if (!hasRead) {
+    throw (
+      failures[0]?.error ?? new MkCiError('CLI_NO_INPUT', { message: `no test output in ${options.inputs.join(', ')}` })
+    );
   }
   const { runId, toolVersion } = options;
   // A run knows what it is called; files have their names only.
@@ -100,7 +104,13 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
   const run = joinParts({ runId, toolVersion, title, now, runs, cells });
   const background = (await options.background?.(run)) ?? {};
   for (const output of options.outputs) await output.finish(run, background);
-  return { run, background, summary: { inputs, total: totalOfInputs(inputs) }, errors, hasFailed: hasFailed(run) };
+  return {
+    run,
+    background,
+    summary: { inputs, total: totalOfInputs(inputs) },
+    errors: failures.map(({ error }) => error),
+    hasFailed: hasFailed(run),
+  };
 }
 
 interface InputParts {
