@@ -90,9 +90,9 @@ async function script(path: string, text: string): Promise<void> {
 }
 
 /** Runs a script as GitHub does, and gives what it wrote. */
-async function step(run: string, env: NodeJS.ProcessEnv = {}, code = 0): Promise<string> {
+async function step(run: string, env: NodeJS.ProcessEnv = {}, code = 0, cwd = project): Promise<string> {
   const result = await exec(['bash', '--noprofile', '--norc', '-eo', 'pipefail', '-c', run], {
-    cwd: project,
+    cwd,
     env: { ...base, ...env },
     allowFailure: true,
     timeoutMs: 170_000,
@@ -170,6 +170,38 @@ it(
     expect(rates.stdout).toContain('TestBad');
   },
 );
+
+it('keeps what two jobs record at the same moment', { timeout: 900_000 }, async () => {
+  const [, record = ''] = scripts(1, 'record');
+  const data = join(folder.path, 'acme-rocket.git');
+  await exec(['git', 'init', '--quiet', '--bare', data]);
+  // Each job pushes only once both have recorded on top of the same state of the branch: one of them must come second.
+  await script(
+    join(folder.path, 'bin', 'npx'),
+    `shift 2\n'${process.execPath}' '${PROGRAM}' "$@" || exit\necho "$SUITE" >> '${folder.path}/recorded'
+while [ "$(sort -u '${folder.path}/recorded' | wc -l)" -lt 2 ]; do sleep 0.1; done`,
+  );
+  const jobs = await Promise.all(
+    ['good', 'bad'].map(async (suite) => {
+      const cwd = join(folder.path, suite);
+      await mkdir(cwd);
+      await mkCi(['run', suite, '--out', join(cwd, 'merged')], { cwd: project, env: base });
+      await rm(join(cwd, 'merged', 'latest'));
+      return { cwd, suite };
+    }),
+  );
+  await Promise.all(
+    jobs.map(async ({ cwd, suite }) => {
+      await step(record, { DATA_URL: data, SUITE: suite, SHA: HEAD, BRANCH: 'main' }, 0, cwd);
+    }),
+  );
+  expect((await readFile(join(folder.path, 'recorded'), 'utf8')).trim().split('\n')).toHaveLength(3);
+  const database = join(folder.path, 'flake.db');
+  await step(`git clone --quiet --branch mk-ci-data '${data}' data && cp data/flake.db '${database}'`);
+  const { stdout } = await mkCi(['flake', 'export', '--database', database], { cwd: project, env: base });
+  expect(stdout).toContain('TestGood');
+  expect(stdout).toContain('TestBad');
+});
 
 it('runs the scripts of the other systems', { timeout: 900_000 }, async () => {
   const text = (system: 'gitlab' | 'jenkins' | 'prow' | 'tekton') => renderPipeline(system)[0]?.text ?? '';
