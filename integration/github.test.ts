@@ -2,15 +2,15 @@
  * `mk-ci run` on examples/flaky → database → comment, issues, check, summary and chat on a GitHub of our own; results that a
  * stranger made. Needs the build; no network, no Kubernetes, as the cluster is a fake API on loopback.
  */
-import { createHash } from 'node:crypto';
+import { createHash, createHmac, randomUUID } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { GitHubServer } from '../src/github/testing/server.test-kit.js';
-import { ROOT, mkCi } from './mk-ci.js';
+import { ROOT, mkCi, startMkCi } from './mk-ci.js';
 import { startFakeApiServer, type FakeApiServer } from './support/fake-api-server.js';
 
 let folder: TemporaryFolder;
@@ -147,6 +147,8 @@ it('goes from runs of examples/flaky to a comment, an issue and answers', { time
   await cli(['github', 'chat', '--event', 'event.json', ...database]);
   const answer = server.comments.at(-1)?.body ?? '';
   expect(answer).toContain('5 of 12');
+  await chatThroughServe({ ...event, comment: { ...event.comment, id: 100 } }, database);
+  expect(server.comments.at(-1)?.body).toBe(answer);
 
   await cli(['run', '--out', 'out-fixed'], { FLAKY_SEED: nextSeed(false), MK_CI_HEAD_SHA: HEAD });
   await cli(['github', 'comment', 'out-fixed/latest', ...about, '--pull-request', '7']);
@@ -164,6 +166,37 @@ it('goes from runs of examples/flaky to a comment, an issue and answers', { time
     else expect(page).toContain(plain(text));
   }
 });
+
+/** Delivers a comment as GitHub does, signed, to a running `mk-ci serve`; a delivery of somebody else is refused. */
+async function chatThroughServe(event: object, database: readonly string[]): Promise<void> {
+  const secret = 'a secret of 26 characters!';
+  await writeFile(join(folder.path, 'secret'), secret);
+  const before = server.comments.length;
+  const serve = startMkCi(['serve', ...database, '--listen', '127.0.0.1:0', '--webhook-secret-file', 'secret'], {
+    cwd: folder.path,
+    env,
+  });
+  await serve.sees(/^http.*\n/m);
+  const body = JSON.stringify(event);
+  const deliver = async (key: string) =>
+    await fetch(`${serve.stdout().trim()}/api/github/webhook`, {
+      method: 'POST',
+      body,
+      headers: {
+        'x-github-event': 'issue_comment',
+        'x-github-delivery': randomUUID(),
+        'x-hub-signature-256': `sha256=${createHmac('sha256', key).update(body).digest('hex')}`,
+      },
+    });
+  expect((await deliver('a secret of somebody else')).status).toBe(401);
+  expect((await deliver(secret)).status).toBe(202);
+  expect((await deliver(secret)).status).toBe(409);
+  await vi.waitFor(() => {
+    expect(server.comments).toHaveLength(before + 1);
+  }, 60_000);
+  serve.signal('SIGTERM');
+  expect((await serve.ended).signal).toBe(null);
+}
 
 const line = (value: object) => `${JSON.stringify(value)}\n`;
 const at = '2026-11-21T10:00:00.000Z';

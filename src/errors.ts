@@ -336,7 +336,7 @@ export const ERROR_CATALOGUE = {
     advice: 'Give an address of this host as 127.0.0.1:7117 or [::1]:7117.',
   },
   SRV_TOKEN: {
-    summary: 'There is no usable token for writes',
+    summary: 'There is no usable token or secret',
     exitCode: 18,
     advice: 'Write at least 16 characters into the file, such as what openssl rand -hex 32 prints.',
   },

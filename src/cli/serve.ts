@@ -64,7 +64,7 @@ Examples:
       const webhookSecret =
         options.webhookSecretFile === undefined
           ? undefined
-          : await readToken(resolve(context.cwd, options.webhookSecretFile));
+          : await readSecret(resolve(context.cwd, options.webhookSecretFile));
       const location = await databaseOf(options, context);
       const assets = await loadDashboardAssets();
       // The writer first: it makes the database when there is none.
@@ -131,14 +131,20 @@ function commentHandler(
 }
 
 /** @throws {MkCiError} `SRV_TOKEN` when the file is missing or holds too little */
+/** A header carries one word only. */
 async function readToken(path: string): Promise<string> {
+  const token = await readSecret(path);
+  if (/\s/.test(token)) throw new MkCiError('SRV_TOKEN', { message: `${path} holds more than one word` });
+  return token;
+}
+
+async function readSecret(path: string): Promise<string> {
   let text: string;
   try {
     text = (await readFile(path, 'utf8')).trim();
   } catch (error) {
     throw new MkCiError('SRV_TOKEN', { message: messageOf(error), cause: error });
   }
-  if (/\s/.test(text)) throw new MkCiError('SRV_TOKEN', { message: `${path} holds more than one word` });
   if (text.length < SHORTEST_TOKEN) {
     throw new MkCiError('SRV_TOKEN', {
       message: `${path} holds ${text.length} characters, ${SHORTEST_TOKEN} are the least`,

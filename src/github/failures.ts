@@ -81,6 +81,7 @@ function failureOf(test: TestResult): Omit<TestFailure, 'environment' | 'cell'> 
 
 /** What went wrong outside of tests: infrastructure, packages that do not compile, suites that did not end well. */
 export function problemsOf(run: RunResult): string[] {
+  const shards = run.repairs.filter(({ kind }) => kind === 'missing-shard' || kind === 'duplicate-shard');
   const problems = [
     ...run.errors.map(({ code, message, cell, environment }) =>
       [cell ?? environment, `${message} (${code})`].filter((part) => part !== undefined).join(': '),
@@ -94,10 +95,8 @@ export function problemsOf(run: RunResult): string[] {
             `${cell.id}: package ${name} failed${failure === undefined ? '' : `: ${failure.message}`}`,
         );
     }),
-    ...run.repairs
-      .filter(({ kind }) => kind === 'missing-shard' || kind === 'duplicate-shard')
-      .map(({ message }) => message),
-    ...(run.complete ? [] : ['the run did not end: what it did not come to is missing here']),
+    ...shards.map(({ message }) => message),
+    ...(run.complete || shards.length > 0 ? [] : ['the run did not end: what it did not come to is missing here']),
   ];
   return [...new Set(problems)];
 }
