@@ -2,7 +2,7 @@ import { connect as connectSocket, type Socket } from 'node:net';
 
 import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
 
-import { MkCiError, messageOf, systemErrorCode } from '../../errors.js';
+import { MkCiError, isMkCiError, messageOf, systemErrorCode } from '../../errors.js';
 import { wireFormOf } from './keys.js';
 
 export interface SshTarget {
@@ -61,29 +61,70 @@ interface Session {
   calls: number;
 }
 
+/** A session that may still be in the making, for all calls that wait for it. */
+interface Attempt {
+  readonly session: Promise<Session>;
+  /** No new call takes it any more; it ends when no call has it. */
+  readonly giveUp: () => void;
+  waiting: number;
+}
+
 export function createSshConnection(options: SshConnectionOptions): SshConnection {
   const { target, idleMs = 500 } = options;
-  let current: Promise<Session> | undefined;
+  let current: Attempt | undefined;
   let idle: NodeJS.Timeout | undefined;
 
-  const session = (): Promise<Session> => {
-    if (current !== undefined) return current;
-    const made = connect(options, () => {
-      if (current === made) current = undefined;
-    });
-    current = made;
-    made.catch(() => {
-      if (current === made) current = undefined;
-    });
-    return made;
+  const forget = (attempt: Attempt): void => {
+    if (current === attempt) current = undefined;
   };
-  const release = (held: Session): void => {
+  const begin = (): Attempt => {
+    const stop = new AbortController();
+    const attempt: Attempt = {
+      session: connect(options, stop.signal, () => {
+        forget(attempt);
+      }),
+      giveUp: () => {
+        forget(attempt);
+        stop.abort();
+        attempt.session.then(
+          (held) => {
+            if (held.calls === 0) end(held);
+          },
+          () => undefined,
+        );
+      },
+      waiting: 0,
+    };
+    attempt.session.catch(() => {
+      forget(attempt);
+    });
+    return attempt;
+  };
+  /** The session, made when there is none. One that nobody waits for any more is given up: it may be silent for ever. */
+  const join = async (signal: AbortSignal | undefined): Promise<readonly [Session, Attempt]> => {
+    const attempt = (current ??= begin());
+    attempt.waiting += 1;
+    try {
+      const held = await orAborted(attempt.session, signal);
+      held.calls += 1;
+      return [held, attempt];
+    } catch (error) {
+      if (attempt.waiting === 1) attempt.giveUp();
+      throw error;
+    } finally {
+      attempt.waiting -= 1;
+    }
+  };
+  const release = (held: Session, attempt: Attempt): void => {
     held.calls -= 1;
     if (held.calls > 0) return;
     held.socket.unref();
     clearTimeout(idle);
     idle = setTimeout(() => {
-      if (held.calls === 0) held.client.end();
+      if (held.calls > 0) return;
+      // At once and not when the other end has closed it: a call in between would find it closed.
+      forget(attempt);
+      held.client.end();
     }, idleMs).unref();
   };
 
@@ -91,8 +132,7 @@ export function createSshConnection(options: SshConnectionOptions): SshConnectio
     target,
     open: async (command, signal) => {
       signal?.throwIfAborted();
-      const held = await orAborted(session(), signal);
-      held.calls += 1;
+      const [held, attempt] = await join(signal);
       held.socket.ref();
       try {
         const watched = await orAborted(openOn(held.client, command, target), signal, (late) => {
@@ -105,11 +145,11 @@ export function createSshConnection(options: SshConnectionOptions): SshConnectio
             if (isGivenBack) return;
             isGivenBack = true;
             watched.channel.close();
-            release(held);
+            release(held, attempt);
           },
         };
       } catch (error) {
-        release(held);
+        release(held, attempt);
         throw error;
       }
     },
@@ -117,18 +157,18 @@ export function createSshConnection(options: SshConnectionOptions): SshConnectio
       clearTimeout(idle);
       const closing = current;
       current = undefined;
-      closing?.then(
-        ({ client, socket }) => {
-          client.end();
-          socket.destroy();
-        },
-        () => undefined,
-      );
+      closing?.session.then(end, () => undefined);
     },
   };
 }
 
-async function connect(options: SshConnectionOptions, onClose: () => void): Promise<Session> {
+function end({ client, socket }: Session): void {
+  client.end();
+  socket.destroy();
+}
+
+/** @param stop ends it before it is made */
+async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose: () => void): Promise<Session> {
   const { target, connectMs = 20_000, keepAliveMs = 15_000 } = options;
   const expected = wireFormOf(target.hostKey);
   if (expected === undefined) {
@@ -141,7 +181,11 @@ async function connect(options: SshConnectionOptions, onClose: () => void): Prom
   const socket = connectSocket({ host: target.host, port: target.port, noDelay: true });
   let isOtherKey = false;
   try {
+    stop.throwIfAborted();
     return await new Promise<Session>((resolve, reject) => {
+      stop.addEventListener('abort', () => {
+        reject(unreachable(target, 'nobody waits for it any more'));
+      });
       client.on('ready', () => {
         resolve({ client, socket, calls: 0 });
       });
@@ -171,7 +215,8 @@ async function connect(options: SshConnectionOptions, onClose: () => void): Prom
   } catch (error) {
     client.end();
     socket.destroy();
-    throw error;
+    // A key that can not be read is thrown and not told by an event.
+    throw isMkCiError(error) || !(error instanceof Error) ? error : connectionError(target, false, error);
   }
 }
 

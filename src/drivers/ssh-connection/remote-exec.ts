@@ -218,6 +218,7 @@ function createTurns(most: number): { take(signal: AbortSignal): Promise<AsyncDi
   return {
     take: async (signal) => {
       while (taken >= most) {
+        signal.throwIfAborted(); // a listener of one that was aborted before is never called
         await new Promise<void>((resolve, reject) => {
           const onAbort = (): void => {
             waiting.splice(waiting.indexOf(go), 1);

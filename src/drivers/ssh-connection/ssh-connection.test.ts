@@ -1,17 +1,19 @@
 import { spawnSync } from 'node:child_process';
+import { createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
+import ssh2 from 'ssh2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../../errors.js';
 import { exec as localExec } from '../../exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { createSshConnection, type SshConnection, type SshTarget } from './connection.js';
-import { generateKeyPair, wireFormOf } from './keys.js';
+import { generateKeyPair, renderKeyPair, wireFormOf } from './keys.js';
 import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
 import { createRemoteExec, type RemoteExec } from './remote-exec.js';
 import { createSshMachine } from './ssh-machine.js';
@@ -22,6 +24,9 @@ const userKeys = await generateKeyPair('user');
 const startServer = async (): Promise<TestServer> => await startTestServer({ hostKeys, userKeys });
 
 const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);
+
+const linesOf = async (path: string): Promise<string[]> =>
+  (await readFile(path, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
 describe('commands for a shell', () => {
   it('arrive as they were, whatever they hold', () => {
@@ -53,6 +58,29 @@ describe('keys', () => {
     expect(wireFormOf(hostKeys.publicKey)?.toString('latin1', 4, 15)).toBe('ssh-ed25519');
     for (const bad of ['', 'ssh-ed25519', 'ssh-ed25519 AAAA', 'ssh-rsa ' + hostKeys.publicKey.split(' ')[1]!]) {
       expect(wireFormOf(bad)).toBeUndefined();
+    }
+  });
+
+  it('can be read whatever they begin with, and whatever the comment', () => {
+    const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+    const starts = new Set<boolean>();
+    for (let index = 0; starts.size < 2 || index < 20; index += 1) {
+      const seed = Buffer.alloc(32, index % 251);
+      seed.writeUInt32BE(index);
+      const key = createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: 'der', type: 'pkcs8' });
+      const publicKey = Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
+      const pair = renderKeyPair({ seed, publicKey, check: Buffer.from('abcd'), comment: 'c'.repeat(index % 17) });
+      starts.add(publicKey[0] === 0);
+      for (const text of [pair.privateKey, pair.publicKey]) {
+        const parsed = ssh2.utils.parseKey(text);
+        if (parsed instanceof Error) throw parsed;
+        expect(
+          [parsed]
+            .flat()[0]
+            ?.getPublicSSH()
+            .equals(wireFormOf(pair.publicKey) ?? Buffer.alloc(0)),
+        ).toBe(true);
+      }
     }
   });
 });
@@ -105,13 +133,15 @@ describe('a host that is reached by ssh', () => {
     expect(result.stdout.endsWith('end\n')).toBe(true);
   });
 
-  it('ends what it started there when time is over, also what left its group', async () => {
+  it('ends what it started there when it is told to, also what left its group', async () => {
     const mark = join(folder.path, 'pids');
     const script = `trap '' TERM; setsid sleep 300 & echo $! >>${mark}; echo $$ >>${mark}; sleep 300`;
-    const error = await failure(remote.exec(['sh', '-c', script], { timeoutMs: 400, graceMs: 200 }));
-    expect(isMkCiError(error, 'HOST_COMMAND_TIMEOUT')).toBe(true);
-    const pids = (await readFile(mark, 'utf8')).trim().split('\n').map(Number);
-    expect(pids).toHaveLength(2);
+    const limit = new AbortController();
+    const running = failure(remote.exec(['sh', '-c', script], { signal: limit.signal, graceMs: 200 }));
+    await expect.poll(async () => await linesOf(mark), { timeout: 15_000 }).toHaveLength(2);
+    limit.abort(new Error('over'));
+    expect(String(await running)).toContain('over');
+    const pids = (await linesOf(mark)).map(Number);
     const isRunning = async (pid: number): Promise<boolean> =>
       await readFile(`/proc/${pid}/stat`, 'utf8').then(
         (text) => !/\) Z /.test(text),
@@ -183,6 +213,7 @@ describe('a host that is reached by ssh', () => {
     expect(isMkCiError(await tryIt({ privateKey: stranger.privateKey }), 'NET_SSH_AUTH')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: stranger.publicKey }), 'NET_SSH_HOST_KEY')).toBe(true);
     expect(isMkCiError(await tryIt({ hostKey: 'nonsense' }), 'NET_SSH_HOST_KEY')).toBe(true);
+    expect(isMkCiError(await tryIt({ privateKey: 'nonsense' }), 'NET_SSH_AUTH')).toBe(true);
     const { port } = server.target;
     await server[Symbol.asyncDispose]();
     const refused = await tryIt({ port });
@@ -192,7 +223,6 @@ describe('a host that is reached by ssh', () => {
   });
 
   it('does not wait for ever for a host that says nothing', async () => {
-    const { createServer } = await import('node:net');
     const silent = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
@@ -205,4 +235,57 @@ describe('a host that is reached by ssh', () => {
     expect(isMkCiError(limited, 'HOST_COMMAND_TIMEOUT')).toBe(true);
     silent.close();
   });
+
+  it('connects anew when a connection was silent for one call and the next one comes', async () => {
+    await using between = await startProxy(server.target.port, { silent: 1 });
+    const slow = createSshConnection({ target: { ...server.target, port: between.port } });
+    const runs = createRemoteExec(slow);
+    expect(isMkCiError(await failure(runs.exec(['true'], { timeoutMs: 50 })), 'HOST_COMMAND_TIMEOUT')).toBe(true);
+    expect((await runs.exec(['echo', 'there'])).stdout).toBe('there\n');
+    expect(between.count()).toBe(2);
+    slow.close();
+  });
+
+  it('does not use a connection that it is closing', async () => {
+    await using between = await startProxy(server.target.port, { silent: 0 });
+    const slow = createSshConnection({ target: { ...server.target, port: between.port }, idleMs: 1 });
+    const runs = createRemoteExec(slow);
+    await runs.exec(['true']);
+    await between.firstEnded; // this end has closed it, the other one does not
+    expect((await runs.exec(['echo', 'there'])).stdout).toBe('there\n');
+    expect(between.count()).toBe(2);
+    slow.close();
+  });
 });
+
+/** Hands on bytes in both directions and never an end; the first connections may be silent. */
+async function startProxy(
+  to: number,
+  { silent }: { readonly silent: number },
+): Promise<AsyncDisposable & { readonly port: number; count(): number; readonly firstEnded: Promise<unknown> }> {
+  const sockets: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.push(socket.on('error', () => undefined));
+    if (sockets.length === 1) socket.once('end', ended);
+    if (sockets.length > silent) {
+      const target = connect(to, '127.0.0.1').on('error', () => undefined);
+      socket.on('close', () => target.destroy());
+      socket.pipe(target, { end: false }).pipe(socket, { end: false });
+    }
+  });
+  let ended = (): void => undefined;
+  const firstEnded = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    count: () => sockets.length,
+    firstEnded,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
