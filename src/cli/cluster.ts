@@ -8,7 +8,7 @@ import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
 import type { ClusterCallOptions, ClusterManager, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
 import { clusterEnvironment, type ClusterNodesManager, type SeedableClusterManager } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
-import { DEFAULT_DRIVER } from '../drivers/index.js';
+import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { exitCodeOfSignal } from '../process.js';
@@ -16,7 +16,7 @@ import { buildImageCommand } from './cluster-image.js';
 import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { Interrupt, type CliContext } from './command.js';
-import { openClusters, openNodeImages, prepareNodeImage } from './compose.js';
+import { openClusters, openNodeImages, pickDriver, prepareNodeImage } from './compose.js';
 
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
@@ -33,7 +33,7 @@ export function build(context: CliContext): Command {
   command
     .command('start <name>')
     .description('make or start a cluster, until pods can be created')
-    .option('--driver <name>', 'where it runs', DEFAULT_DRIVER)
+    .option('--driver <name>', 'where it runs; auto is the best that works here', DEFAULT_DRIVER)
     .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
     .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
@@ -163,7 +163,8 @@ function specOf(name: string, flags: StartFlags): ClusterSpec {
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
   const nodeImage = openNodeImages(context);
   const manager = openClusters(context, { nodeImage });
-  const spec = specOf(name, flags);
+  const driver = flags.driver === AUTO_DRIVER ? await driverFor(name, manager, context) : flags.driver;
+  const spec = specOf(name, { ...flags, driver });
   if (flags.dryRun === true) {
     const state = await stateOrAbsent(manager, name, context.signal);
     const health = await manager.check(spec.driver, context.signal);
@@ -180,6 +181,12 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
   const status = await manager.status(name, context.signal);
   if (flags.json === true) await context.stdout(print(status));
   else context.stderr(`${cluster.name} runs at ${cluster.server}; kubeconfig: ${cluster.kubeconfig}\n`);
+}
+
+/** A cluster that is there keeps its driver. */
+async function driverFor(name: string, manager: SeedableClusterManager, context: CliContext): Promise<string> {
+  const isThere = (await stateOrAbsent(manager, name, context.signal)) !== 'absent';
+  return isThere ? (await manager.status(name, context.signal)).driver : await pickDriver(context);
 }
 
 async function act(

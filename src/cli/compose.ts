@@ -21,7 +21,7 @@ import {
 } from '../cluster/index.js';
 import { createClusterSource, waitUntilSettled } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
-import { createDriverRegistry } from '../drivers/index.js';
+import { chooseDriver, createDriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
@@ -71,6 +71,14 @@ export function openClusters(
 /** Never made of the programs in `MK_CI_BINARIES`: a folder says nothing of their versions and licences. */
 export function openNodeImages(context: CliContext): NodeImageProvider {
   return createNodeImageProvider(context, openBundles(context));
+}
+
+/** Name of the best driver that works here, for `--driver auto`; says which and why. @throws {MkCiError} `DRV_UNUSABLE` */
+export async function pickDriver(context: CliContext): Promise<string> {
+  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
+  const { name, why } = await chooseDriver(registry, { signal: context.signal });
+  context.log.info(why);
+  return name;
 }
 
 /**

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import type { KeepClusters, PlanFilters } from '../runner/index.js';
 import { parseShard } from '../runner/index.js';
 import type { EnvironmentFilter } from '../config/index.js';
+import { AUTO_DRIVER } from '../drivers/choose-driver.js';
 
 /** Flags of `mk-ci run`, as typed values. */
 export interface RunFlags {
@@ -28,7 +29,11 @@ export interface RunFlags {
 export function addRunFlags(command: Command): Command {
   return command
     .option('--config <file>', 'configuration; without it mk-ci.yaml is searched upward')
-    .option('--driver <names>', 'only these drivers, or this one in place of those of the file', list)
+    .option(
+      '--driver <names>',
+      'only these drivers, or this one in place of those of the file; auto is the best that works here',
+      list,
+    )
     .option('--container-runtime <names>', 'only these container runtimes', list)
     .option('--kubernetes-version <versions>', 'only these versions, such as v1.36.3', list)
     .option('--environment <globs>', 'only environments with these names', list)
@@ -45,9 +50,17 @@ export function addRunFlags(command: Command): Command {
     .option('--json', 'print the result (or the plan) as JSON');
 }
 
-export function environmentFilter(flags: RunFlags): EnvironmentFilter {
+/** @param pickDriver names the driver that `--driver auto` stands for */
+export async function environmentFilter(
+  flags: Pick<RunFlags, 'driver' | 'containerRuntime' | 'kubernetesVersion' | 'environment'>,
+  pickDriver: () => Promise<string>,
+): Promise<EnvironmentFilter> {
+  const drivers =
+    flags.driver?.includes(AUTO_DRIVER) === true
+      ? [...new Set([...flags.driver.filter((name) => name !== AUTO_DRIVER), await pickDriver()])]
+      : flags.driver;
   return {
-    ...(flags.driver === undefined ? {} : { drivers: flags.driver }),
+    ...(drivers === undefined ? {} : { drivers }),
     ...(flags.containerRuntime === undefined ? {} : { containerRuntimes: flags.containerRuntime }),
     ...(flags.kubernetesVersion === undefined ? {} : { kubernetesVersions: flags.kubernetesVersion }),
     ...(flags.environment === undefined ? {} : { environments: flags.environment }),

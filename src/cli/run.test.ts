@@ -8,6 +8,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { createFakeClusters } from '../runner/fake-clusters.js';
 import { fakeFormats } from '../runner/fake-formats.js';
 import { createTestContext } from './call.test-kit.js';
+import { environmentFilter } from './run-options.js';
 import { runCommand, type Finisher } from './run.js';
 
 let folder: TemporaryFolder;
@@ -32,6 +33,7 @@ async function run(output: string, finishers: readonly Finisher[]) {
   await runCommand([], { keep: 'never', out: join(folder.path, 'out') }, context, {
     createClusters: async () => createFakeClusters(),
     clusterLoad: () => ({ cpus: 0, memoryMiB: 1 }),
+    pickDriver: async () => 'local',
     formats: fakeFormats,
     history: async () => ({ tests: () => undefined, cells: () => undefined }),
     finishers: async () => finishers,
@@ -39,6 +41,22 @@ async function run(output: string, finishers: readonly Finisher[]) {
   });
   return { exitCode: observed.exitCode, logged: observed.logged.join('\n') };
 }
+
+describe('--driver', () => {
+  const pick = async (): Promise<string> => 'docker';
+
+  it('auto stands for the best one, beside others that are named', async () => {
+    expect(await environmentFilter({ driver: ['auto'] }, pick)).toEqual({ drivers: ['docker'] });
+    expect(await environmentFilter({ driver: ['local', 'auto'] }, pick)).toEqual({ drivers: ['local', 'docker'] });
+    expect(await environmentFilter({ driver: ['auto', 'docker'] }, pick)).toEqual({ drivers: ['docker'] });
+  });
+
+  it('asks no driver for its health when it names one', async () => {
+    const never = async (): Promise<string> => await Promise.reject(new Error('asked'));
+    expect(await environmentFilter({ driver: ['qemu'] }, never)).toEqual({ drivers: ['qemu'] });
+    expect(await environmentFilter({}, never)).toEqual({});
+  });
+});
 
 const fails = (name: string, isFile: boolean): Finisher => ({
   name,

@@ -57,6 +57,8 @@ export interface RunHistory {
 export interface RunDeps {
   readonly createClusters: (run: { readonly runId: string; readonly plan: RunPlan }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
+  /** The best driver of this host. */
+  readonly pickDriver: () => Promise<string>;
   readonly formats: Formats;
   readonly history: (config: Config) => Promise<RunHistory>;
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
@@ -84,7 +86,7 @@ export async function runCommand(
 ): Promise<void> {
   const config = await loadConfig({ cwd: context.cwd, file: flags.config });
   const filters = planFilters(suites, flags);
-  const environments = selectEnvironments(config.environments, environmentFilter(flags));
+  const environments = selectEnvironments(config.environments, await environmentFilter(flags, deps.pickDriver));
   const history = await deps.history(config);
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
   const limits = limitsOf({ cpus: availableParallelism(), memoryMiB: availableMemoryMiB() }, flags.jobs);

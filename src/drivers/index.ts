@@ -12,6 +12,7 @@ export type {
   MachineState,
   MachineSummary,
 } from './driver.js';
+export { AUTO_DRIVER, chooseDriver } from './choose-driver.js';
 export {
   DEFAULT_DRIVER,
   DRIVER_FACTORIES,

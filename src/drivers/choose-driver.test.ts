@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+
+import { isMkCiError } from '../errors.js';
+import { chooseDriver, rankDrivers } from './choose-driver.js';
+import type { Driver, DriverHealth, DriverInfo } from './driver.js';
+
+const { signal } = new AbortController();
+const healthy: DriverHealth = { usable: true, problems: [], facts: {} };
+const ill = (message: string): DriverHealth => ({
+  usable: false,
+  problems: [{ reason: 'DRV_X', message, fix: 'Install it.' }],
+  facts: {},
+});
+
+function driver(name: string, info: Partial<DriverInfo>, check: Driver['check'] = async () => healthy): Driver {
+  return {
+    info: {
+      ...{ name, summary: `${name} clusters`, machines: 'created', bootstrap: 'kubeadm', maxMachines: 1 },
+      ...{ platforms: ['linux'], architectures: ['amd64'], containerRuntimes: [], experimental: false },
+      ...info,
+    },
+    check,
+  };
+}
+
+const registryOf = (drivers: readonly Driver[]): Parameters<typeof chooseDriver>[0] => ({
+  names: drivers.map(({ info }) => info.name),
+  get: (name) => {
+    const found = drivers.find(({ info }) => info.name === name);
+    if (found === undefined) throw new Error(name);
+    return found;
+  },
+});
+const processes = { machines: 'none', bootstrap: 'processes' } as const;
+const choose = async (drivers: readonly Driver[]): Promise<string> =>
+  (await chooseDriver(registryOf(drivers), { signal, platform: 'linux' })).name;
+
+describe('the choice of a driver', () => {
+  it('prefers pods that really run, and experimental drivers to nothing', () => {
+    const all = [
+      driver('local', processes),
+      driver('vm', { experimental: true }),
+      driver('one', {}),
+      driver('two', {}),
+      driver('theirs', { machines: 'none', bootstrap: 'attach' }),
+      driver('given', { machines: 'given' }),
+      driver('elsewhere', { platforms: ['darwin'] }),
+    ];
+    expect(rankDrivers(all, 'linux').map(({ info }) => info.name)).toEqual(['one', 'two', 'local', 'vm']);
+  });
+
+  it('falls to the next one that works, and says what was wrong with the better ones', async () => {
+    const all = [
+      driver('local', processes),
+      driver('one', {}, async () => ill('its daemon is not there')),
+      driver('two', {}, async () => await Promise.reject(new Error('broken pipe'))),
+    ];
+    const { name, why } = await chooseDriver(registryOf(all), { signal, platform: 'linux' });
+    expect(name).toBe('local');
+    expect(why).toBe('driver local: local clusters (not one: its daemon is not there; not two: broken pipe)');
+  });
+
+  it('asks no further than it has to', async () => {
+    const asked: string[] = [];
+    const noted = (name: string): Driver =>
+      driver(name, {}, async () => {
+        asked.push(name);
+        return healthy;
+      });
+    expect(await choose([noted('one'), noted('two')])).toBe('one');
+    expect(asked).toEqual(['one']);
+  });
+
+  it('fails with every reason when none works', async () => {
+    const all = [driver('one', {}, async () => ill('no daemon')), driver('vm', {}, async () => ill('no QEMU'))];
+    const error = await choose(all).catch((thrown: unknown) => thrown);
+    expect(isMkCiError(error, 'DRV_UNUSABLE')).toBe(true);
+    expect(String(error)).toContain('one: no daemon; vm: no QEMU');
+  });
+
+  it('stops when it is told to, whatever a driver makes of that', async () => {
+    const stop = new AbortController();
+    const all = [
+      driver('one', {}, async () => {
+        stop.abort(new Error('enough'));
+        return await Promise.reject(new Error('aborted'));
+      }),
+      driver('two', {}),
+    ];
+    await expect(chooseDriver(registryOf(all), { signal: stop.signal, platform: 'linux' })).rejects.toThrow('enough');
+  });
+});
