@@ -117,6 +117,8 @@ function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 'facts'
   };
 }
 
+const SERVICE_DELAY = '10ms';
+
 function renderKubeProxy(settings: KubeadmSettings): object {
   return {
     apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
@@ -125,6 +127,10 @@ function renderKubeProxy(settings: KubeadmSettings): object {
     clusterCIDR: settings.podSubnet,
     // These belong to the host and can not be written from a container.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
+    // By default the endpoints of a new Service wait a second for their rules, which spares work in clusters of thousands.
+    // Until then a connection fails (see the route in renderNetworkScript), and a suite is faster than that. Zero means the default.
+    iptables: { minSyncPeriod: SERVICE_DELAY },
+    nftables: { minSyncPeriod: SERVICE_DELAY },
     ...(Object.keys(settings.featureGates).length === 0 ? {} : { featureGates: settings.featureGates }),
   };
 }

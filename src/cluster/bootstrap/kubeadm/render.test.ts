@@ -110,6 +110,15 @@ describe('kubeadm configuration', () => {
     expect(KubeProxyConfiguration).toMatchObject({ featureGates: { Some: true }, mode: 'iptables' });
   });
 
+  it('lets kube-proxy write the rules of a new Service at once, in every mode that would wait', () => {
+    const { KubeProxyConfiguration } = init();
+    // Zero is read as absent, and absent is one second.
+    expect(KubeProxyConfiguration).toMatchObject({
+      iptables: { minSyncPeriod: '10ms' },
+      nftables: { minSyncPeriod: '10ms' },
+    });
+  });
+
   it('joins with the hash of the CA', () => {
     const settings = readSettings({ ...spec, containerRuntime: 'docker' });
     const { JoinConfiguration } = documentsOf(
