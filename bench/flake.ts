@@ -3,10 +3,12 @@
  *
  *   npx tsx bench/flake.ts [results] [folder]     # default 10,000,000 results in the system's temporary folder
  *
- * 8,000 series (400 tests in 20 environments), 10 runs a day each, 1 % failures; a gopogh table with the same rows beside.
+ * 8,000 series (400 tests in 20 environments), 10 runs a day each, 1 % failures; gopogh's table with the same rows beside.
+ * Times are of the clock and, as `…CpuMs`, of the processor (user and system), which other programs of the host change less.
+ * With a folder the database stays there, for `bench/serve.ts`.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openFlakeStore } from '../src/flake/index.js';
@@ -21,7 +23,8 @@ const DAY_MS = 86_400_000;
 const FIRST_DAY = Date.UTC(2025, 0, 1);
 
 const total = Number(process.argv[2] ?? 10_000_000);
-const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), 'mk-ci-bench-'));
+const given = process.argv[3];
+const folder = given ?? mkdtempSync(join(tmpdir(), 'mk-ci-bench-'));
 
 /** Small generator with a seed, so that every call of the benchmark writes the same rows. */
 function createRandom(seed: number): () => number {
@@ -67,14 +70,21 @@ function seconds(since: number): number {
   return (performance.now() - since) / 1000;
 }
 
-async function medianMs(times: number, body: () => Promise<unknown>): Promise<number> {
-  const measured: number[] = [];
+/** Medians of the clock and of the processor's time. */
+async function medians(name: string, times: number, body: () => unknown): Promise<Readonly<Record<string, number>>> {
+  const clock: number[] = [];
+  const processor: number[] = [];
   for (let round = 0; round < times; round += 1) {
     const since = performance.now();
+    const before = process.cpuUsage();
     await body();
-    measured.push(performance.now() - since);
+    const { user, system } = process.cpuUsage(before);
+    clock.push(performance.now() - since);
+    processor.push((user + system) / 1000);
   }
-  return Math.round((measured.sort((left, right) => left - right)[Math.floor(times / 2)] ?? NaN) * 10) / 10;
+  const median = (values: number[]): number =>
+    Math.round((values.sort((left, right) => left - right)[Math.floor(times / 2)] ?? NaN) * 10) / 10;
+  return { [`${name}Ms`]: median(clock), [`${name}CpuMs`]: median(processor) };
 }
 
 const runCount = Math.ceil(total / TESTS);
@@ -98,10 +108,10 @@ try {
   const reader = await openFlakeStore(path, { readonly: true });
   const lastMs = FIRST_DAY + Math.floor(((runCount + liveRuns) / ENVIRONMENTS / RUNS_A_DAY) * DAY_MS);
   const filter = { sinceMs: lastMs - 30 * DAY_MS };
-  const counts30DaysMs = await medianMs(7, async () => await reader.counts(filter));
-  const rates30DaysMs = await medianMs(5, async () => await readRates(reader, filter));
+  const counts30Days = await medians('counts30Days', 9, async () => await reader.counts(filter));
+  const rates30Days = await medians('rates30Days', 9, async () => await readRates(reader, filter));
   const one = { test: names[7] ?? '', environment: 'environment-3' };
-  const historyMs = await medianMs(7, async () => await reader.history(one, 300));
+  const history300 = await medians('history300', 9, async () => await reader.history(one, 300));
   const series = (await reader.counts(filter)).length;
   await reader.close();
 
@@ -113,10 +123,9 @@ try {
   gopogh.exec(`CREATE TABLE db_test_cases (PR TEXT, CommitId TEXT, EnvName TEXT, TestName TEXT, Result TEXT, TestTime TEXT,
     Duration REAL, TestOrder INTEGER, PRIMARY KEY (CommitId, EnvName, TestName))`);
   const insert = gopogh.prepare('INSERT OR REPLACE INTO db_test_cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
-  const gopoghRuns = Math.min(runCount, 2500);
   since = performance.now();
   gopogh.transaction(() => {
-    for (const run of runs(0, gopoghRuns)) {
+    for (const run of runs(0, runCount)) {
       const time = new Date(run.startedAtMs).toISOString();
       for (const [order, { name, status, durationMs = 0 }] of run.results.entries()) {
         insert.run('', run.commit?.sha, run.environment, name, status, time, durationMs / 1000, order);
@@ -124,12 +133,24 @@ try {
     }
   })();
   const gopoghSeconds = seconds(since);
+  const gopoghRates =
+    gopogh.prepare(`SELECT EnvName, TestName, sum(Result = 'failed') * 1.0 / count(*) FROM db_test_cases
+    WHERE TestTime >= ? AND Result <> 'skipped' GROUP BY EnvName, TestName`);
+  const gopoghHistory = gopogh.prepare(
+    'SELECT * FROM db_test_cases WHERE EnvName = ? AND TestName = ? ORDER BY TestTime DESC LIMIT 300',
+  );
+  const sinceTime = new Date(filter.sinceMs).toISOString();
+  const gopoghTimes = {
+    ...(await medians('rates30Days', 3, () => gopoghRates.all(sinceTime))),
+    ...(await medians('history300', 3, () => gopoghHistory.all(one.environment, one.test))),
+  };
   gopogh.close();
 
   console.log(
     JSON.stringify(
       {
         node: process.version,
+        loadAverage: loadavg().map((load) => Math.round(load * 10) / 10),
         results: written.results,
         series,
         appendPerSecond: Math.round(written.results / appendSeconds),
@@ -137,13 +158,14 @@ try {
         appendWithRollupPerSecond: Math.round(written.results / (appendSeconds + rollupSeconds)),
         livePerSecond: Math.round((liveRuns * TESTS) / liveSeconds),
         bytesPerResult: Math.round((bytes / (written.results + liveRuns * TESTS)) * 10) / 10,
-        counts30DaysMs,
-        rates30DaysMs,
-        history300Ms: historyMs,
+        ...counts30Days,
+        ...rates30Days,
+        ...history300,
         gopogh: {
-          results: gopoghRuns * TESTS,
-          appendPerSecond: Math.round((gopoghRuns * TESTS) / gopoghSeconds),
-          bytesPerResult: Math.round((statSync(gopoghPath).size / (gopoghRuns * TESTS)) * 10) / 10,
+          results: runCount * TESTS,
+          appendPerSecond: Math.round((runCount * TESTS) / gopoghSeconds),
+          bytesPerResult: Math.round((statSync(gopoghPath).size / (runCount * TESTS)) * 10) / 10,
+          ...gopoghTimes,
         },
       },
       null,
@@ -151,5 +173,6 @@ try {
     ),
   );
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(join(folder, 'gopogh.db'), { force: true });
+  if (given === undefined) rmSync(folder, { recursive: true, force: true });
 }

@@ -40,26 +40,29 @@ function logPower(x: number, y: number, a: number, b: number): number {
 }
 
 function continuedFraction(x: number, a: number, b: number): number {
-  const tiny = 1e-300;
-  const clamp = (value: number): number => (Math.abs(value) < tiny ? tiny : value);
   let c = 1;
-  let d = 1 / clamp(1 - ((a + b) * x) / (a + 1));
+  let d = 1 / awayFromZero(1 - ((a + b) * x) / (a + 1));
   let fraction = d;
   // Needs O(√max(a, b)) steps.
   const limit = 500 + Math.ceil(10 * Math.sqrt(Math.max(a, b)));
   for (let m = 1; m <= limit; m += 1) {
     const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
-    d = 1 / clamp(1 + even * d);
-    c = clamp(1 + even / c);
+    d = 1 / awayFromZero(1 + even * d);
+    c = awayFromZero(1 + even / c);
     fraction *= d * c;
     const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
-    d = 1 / clamp(1 + odd * d);
-    c = clamp(1 + odd / c);
+    d = 1 / awayFromZero(1 + odd * d);
+    c = awayFromZero(1 + odd / c);
     const step = d * c;
     fraction *= step;
     if (Math.abs(step - 1) < 1e-16) break;
   }
   return fraction;
+}
+
+/** Lentz's method divides by these. */
+function awayFromZero(value: number): number {
+  return Math.abs(value) < 1e-300 ? 1e-300 : value;
 }
 
 /**

@@ -68,8 +68,16 @@ export function flakeRateOf(row: CountRow): FlakeRate {
   };
 }
 
+/** Few days and thousands of rates: a third of the time went here. */
+const dates = new Map<number, string>();
+
 function dateOf(day: number): string {
-  return new Date(day * 86_400_000).toISOString().slice(0, 10);
+  let date = dates.get(day);
+  if (date === undefined) {
+    date = new Date(day * 86_400_000).toISOString().slice(0, 10);
+    if (dates.size < 10_000) dates.set(day, date);
+  }
+  return date;
 }
 
 /** Highest rate first, then most attempts, then by name: a total order. */

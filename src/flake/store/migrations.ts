@@ -180,11 +180,40 @@ CREATE INDEX daily_other ON daily
 `;
 const VERSION_4 = { version: 4, sqlite: DAILY_OTHER, postgres: DAILY_OTHER } as const satisfies Migration;
 
+/**
+ * Version 5: the rows of `daily` of 256 series on a day as one value (`daily-block.ts`), so that rates of thousands of series
+ * read hundreds of rows. Filled from `daily` when a store is opened for writing. `daily_other` was for the same and goes.
+ */
+const VERSION_5 = {
+  version: 5,
+  sqlite: `
+CREATE TABLE daily_block (
+  day INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  pull INTEGER NOT NULL,
+  sums BLOB NOT NULL,
+  PRIMARY KEY (day, block, pull)
+) STRICT;
+DROP INDEX daily_other;
+`,
+  postgres: `
+CREATE TABLE daily_block (
+  day integer NOT NULL,
+  block integer NOT NULL,
+  pull smallint NOT NULL,
+  sums bytea NOT NULL,
+  PRIMARY KEY (day, block, pull)
+);
+DROP INDEX daily_other;
+`,
+} as const satisfies Migration;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sqlite: VERSION_1('sqlite'), postgres: VERSION_1('postgres') },
   VERSION_2,
   VERSION_3,
   VERSION_4,
+  VERSION_5,
 ];
 
 export function latestVersion(migrations: readonly Migration[] = MIGRATIONS): number {

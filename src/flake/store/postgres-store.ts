@@ -6,8 +6,9 @@ import { MkCiError, redactSecrets } from '../../errors.js';
 import type { RunResult } from '../../results/model.js';
 import { SIGNATURE_VERSION } from '../signatures/normalise.js';
 import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './migrations.js';
+import { rebuildBlocks } from './postgres-blocks.js';
 import { isConnectionLost, postgresError } from './postgres-errors.js';
-import { PostgresWriter } from './postgres-writer.js';
+import { PostgresWriter, prunedBefore } from './postgres-writer.js';
 import {
   readAttempts,
   readCounts,
@@ -21,9 +22,10 @@ import {
 import { dayOf, type RunRecord } from './record.js';
 import { aliasText, applyAliases, readAliasText } from './aliases.js';
 import { checkRules } from './check.js';
+import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
-import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
+import { pruneStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import type {
   AttemptRow,
@@ -197,8 +199,7 @@ class PostgresStore implements FlakeStore {
 
   async rebuildRollup(): Promise<void> {
     await this.#inTransaction(async (transaction) => {
-      for (const statement of rollupStatements(await rawScope(transaction)))
-        await sql.raw(statement).execute(transaction);
+      await new PostgresWriter(transaction).rebuildRollup(await rawScope(transaction));
       await setMeta(transaction, 'rollup-owed', 'no');
     });
   }
@@ -222,6 +223,11 @@ class PostgresStore implements FlakeStore {
     const meta = async (key: string): Promise<string | undefined> =>
       (await this.#db.selectFrom('meta').select('value').where('key', '=', key).executeTakeFirst())?.value;
     if ((await meta('rollup-owed')) === 'yes') await this.rebuildRollup();
+    if ((await meta(BLOCK_FORMAT_KEY)) !== BLOCK_FORMAT) {
+      await this.#inTransaction(async (transaction) => {
+        await rebuildBlocks(transaction);
+      });
+    }
     if ((await meta('signature-version')) === String(SIGNATURE_VERSION)) return;
     await this.#inTransaction(async (transaction) => {
       await new PostgresWriter(transaction).rebuildSignatures();
@@ -332,8 +338,8 @@ class PostgresStore implements FlakeStore {
 
 /** Days that were pruned can not be summed again. */
 async function rawScope(db: Kysely<Schema>): Promise<RollupScope> {
-  const day = await db.selectFrom('meta').select('value').where('key', '=', 'pruned-before-day').executeTakeFirst();
-  return day === undefined ? {} : { fromDay: Number(day.value) };
+  const fromDay = await prunedBefore(db);
+  return fromDay === undefined ? {} : { fromDay };
 }
 
 async function setMeta(db: Kysely<Schema>, key: string, value: string): Promise<void> {

@@ -1,10 +1,12 @@
-import { sql, type Transaction } from 'kysely';
+import { sql, type Kysely, type Transaction } from 'kysely';
 
 import { SignatureBook, signatureOfFailure, type Founder } from '../signatures/book.js';
 import type { Signature } from '../signatures/normalise.js';
+import { blockRowOf } from './daily-block.js';
 import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
 import { STATUS_CODES, dayOf, type FailureRecord, type RunRecord } from './record.js';
-import { rollupStatements } from './rollup.js';
+import { addToBlocks, rebuildBlocks } from './postgres-blocks.js';
+import { rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { saysMore, type FoundRun, type Written } from './sqlite-writer.js';
 import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
@@ -17,18 +19,22 @@ export class PostgresWriter {
   readonly #db: Transaction<Schema>;
   readonly #ids = new Map<string, Map<string, number>>();
   #book: SignatureBook | undefined;
+  #prunedBeforeDay: number | undefined;
 
   constructor(db: Transaction<Schema>) {
     this.#db = db;
   }
 
-  async write(record: RunRecord, rollup: 'live' | 'deferred'): Promise<Written> {
+  async write(record: RunRecord, wanted: 'live' | 'deferred'): Promise<Written> {
     const db = this.#db;
     const found = await sql<FoundRun>`
-      SELECT id, complete, pruned, (SELECT count(*)::int FROM result WHERE run_id = run.id) AS results
+      SELECT id, complete, pruned, started_at AS "startedAt", (SELECT count(*)::int FROM result WHERE run_id = run.id) AS results
       FROM run WHERE uid = ${record.uid}`.execute(db);
     const old = found.rows[0];
-    if (old !== undefined && !saysMore(record, old)) return 'known';
+    const prunedBeforeDay = (this.#prunedBeforeDay ??= (await prunedBefore(db)) ?? -Infinity);
+    if (old !== undefined && !saysMore(record, old, prunedBeforeDay)) return 'known';
+    // Sums of days that were pruned are not made again: what comes late is added to them.
+    const rollup = dayOf(record.startedAtMs) < prunedBeforeDay ? 'live' : wanted;
     if (old !== undefined) await this.#remove(old.id, rollup);
 
     const repository = await this.#idOf('repository', record.repository);
@@ -167,6 +173,12 @@ export class PostgresWriter {
         ${sql.raw(columns.map((column) => `${column} = daily.${column} + excluded.${column}`).join(', '))}`.execute(
       this.#db,
     );
+    await addToBlocks(
+      this.#db,
+      day,
+      pull,
+      deltas.map((delta, index) => [ids[index] ?? 0, blockRowOf(delta)]),
+    );
   }
 
   async #setFailingCommits(
@@ -214,7 +226,13 @@ export class PostgresWriter {
     if (rollup === 'deferred' || at === undefined) return;
     const fromDay = dayOf(at.startedAt);
     const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay, untilDay: fromDay + 1 };
-    for (const statement of rollupStatements(scope)) await sql.raw(statement).execute(db);
+    await this.rebuildRollup(scope);
+  }
+
+  /** Makes the rollup of a scope again from raw results. */
+  async rebuildRollup(scope: RollupScope): Promise<void> {
+    for (const statement of rollupStatements(scope)) await sql.raw(statement).execute(this.#db);
+    await rebuildBlocks(this.#db, scope);
   }
 
   #map(kind: string): Map<string, number> {
@@ -275,6 +293,12 @@ export class PostgresWriter {
       RETURNING id, test_id AS test`.execute(this.#db);
     return new Map(rows.map(({ id, test }) => [test, id]));
   }
+}
+
+/** First day that {@link PostgresWriter.rebuildRollup} may sum again; `undefined` when nothing was ever pruned. */
+export async function prunedBefore(db: Kysely<Schema>): Promise<number | undefined> {
+  const row = await db.selectFrom('meta').select('value').where('key', '=', 'pruned-before-day').executeTakeFirst();
+  return row === undefined ? undefined : Number(row.value);
 }
 
 function keyOf(test: { readonly package: string; readonly name: string }): string {

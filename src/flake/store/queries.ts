@@ -3,6 +3,7 @@ import { inflateRawSync } from 'node:zlib';
 import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
 
 import { DAY_MS, dayOf, statusOfCode, type ResultRecord, type RunRecord } from './record.js';
+import { BLOCK_FORMAT, BLOCK_FORMAT_KEY, WindowTotals, blockOf, type WindowSums } from './daily-block.js';
 import type { Schema } from './schema.js';
 import type {
   AttemptRow,
@@ -11,6 +12,7 @@ import type {
   DurationRow,
   Filter,
   HistoryRow,
+  SeriesName,
   SignatureRow,
   SuiteDurationRow,
 } from './store.js';
@@ -29,107 +31,114 @@ const currentTest = sql<number>`coalesce(own_test.alias_of, own_test.id)`;
 export async function readCounts(db: Kysely<Schema>, filter: Filter = {}): Promise<CountRow[]> {
   // Names are read once a series and not once a day.
   const names = await readNames(db, filter);
-  const passes = new Map((await readPasses(db, filter)).map((row) => [row.seriesId, row]));
-  const others = new Map((await readOthers(db, filter)).map((row) => [row.seriesId, row]));
+  const sumsOf = await readWindow(db, filter, names);
   const commits = await readFailingCommits(db, filter);
   const rows: CountRow[] = [];
-  for (const name of names) {
-    const sums = passes.get(name.seriesId);
+  for (const { seriesId, repository, environment, package: pkg, test } of names) {
+    const sums = sumsOf(seriesId);
     if (sums === undefined) continue;
-    const other = others.get(name.seriesId) ?? NOTHING_ELSE;
-    const { failing, mixed } = commits.get(name.seriesId) ?? NO_COMMITS;
+    const { passed, failed, skipped, error, timedout, notrun } = sums;
+    const { failing, mixed } = commits.get(seriesId) ?? NO_COMMITS;
     rows.push({
-      seriesId: name.seriesId,
-      repository: name.repository,
-      environment: name.environment,
-      package: name.package,
-      test: name.test,
-      counts: {
-        passed: sums.passed,
-        failed: other.failed,
-        skipped: other.skipped,
-        error: other.error,
-        timedout: other.timedout,
-        notrun: other.notrun,
-      },
+      seriesId,
+      repository,
+      environment,
+      package: pkg,
+      test,
+      counts: { passed, failed, skipped, error, timedout, notrun },
       runs: sums.runs,
-      failedRuns: other.failedRuns,
-      mixedRuns: other.mixedRuns,
+      failedRuns: sums.failedRuns,
+      mixedRuns: sums.mixedRuns,
       failingCommits: failing,
       mixedCommits: mixed,
       passedMs: sums.passedMs,
-      failedMs: other.failedMs,
-      clusters: sums.days - other.emptyDays,
-      clusterSquares: other.clusterSquares,
+      failedMs: sums.failedMs,
+      clusters: sums.clusters,
+      clusterSquares: sums.squares,
       firstDay: sums.firstDay,
       lastDay: sums.lastDay,
     });
   }
-  return names.some(({ isRenamed }) => isRenamed === 1) ? joinAliases(rows) : rows;
+  return names.some(({ isRenamed }) => isRenamed) ? joinAliases(rows) : rows;
+}
+
+type FindSums = (seriesId: number) => WindowSums | undefined;
+
+/** A block is read whole: with fewer series of it than this, their own days are read. */
+const FEWEST_OF_A_BLOCK = 16;
+
+/** Two ways to the same sums (`store-contract.test-kit.ts`): by blocks for many series, day by day for few. */
+async function readWindow(
+  db: Kysely<Schema>,
+  filter: Filter,
+  series: readonly { readonly seriesId: number }[],
+): Promise<FindSums> {
+  if (series.length === 0) return () => undefined;
+  const blocks = [...new Set(series.map(({ seriesId }) => blockOf(seriesId)))];
+  if (series.length < blocks.length * FEWEST_OF_A_BLOCK || !(await hasBlocks(db))) return await sumDays(db, filter);
+  return await sumBlocks(db, filter, isByName(filter) ? blocks : undefined);
+}
+
+/** A file of an earlier version that is only read has none. */
+export async function hasBlocks(db: Kysely<Schema>): Promise<boolean> {
+  const row = await db.selectFrom('meta').select('value').where('key', '=', BLOCK_FORMAT_KEY).executeTakeFirst();
+  return row?.value === BLOCK_FORMAT;
+}
+
+export async function sumBlocks(
+  db: Kysely<Schema>,
+  { sinceMs, untilMs, ...filter }: Filter,
+  blocks?: readonly number[],
+): Promise<FindSums> {
+  const rows = await db
+    .selectFrom('daily_block')
+    .$if(sinceMs !== undefined, (query) => query.where('day', '>=', dayOf(sinceMs ?? 0)))
+    .$if(untilMs !== undefined, (query) => query.where('day', '<', Math.ceil((untilMs ?? 0) / DAY_MS)))
+    .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
+    .$if(blocks !== undefined, (query) => query.where('block', 'in', blocks ?? []))
+    .select(['day', 'block', 'sums'])
+    .execute();
+  const totals = new WindowTotals();
+  for (const { day, block, sums } of rows) totals.add(block, day, sums);
+  return (seriesId) => totals.of(seriesId);
 }
 
 /** On SQLite `cross` fixes the order: series by series, each with a seek to the window, in the order of grouping. */
-function dailySums(db: Kysely<Schema>, filter: Filter) {
-  return inWindow(
+export async function sumDays(db: Kysely<Schema>, filter: Filter): Promise<FindSums> {
+  const rows = await inWindow(
     db
       .selectFrom('series')
       .crossJoin('daily')
       .whereRef('daily.series_id', '=', 'series.id')
       .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id'))),
     filter,
-  ).groupBy('series.id');
-}
-
-async function readPasses(db: Kysely<Schema>, filter: Filter) {
-  return await dailySums(db, filter)
+  )
+    .groupBy('series.id')
     .select([
       'series.id as seriesId',
       total('daily.passed').as('passed'),
-      total('daily.runs').as('runs'),
-      total('daily.passed_ms').as('passedMs'),
-      sql<number>`cast(count(*) as double precision)`.as('days'),
-      sql<number>`min(daily.day)`.as('firstDay'),
-      sql<number>`max(daily.day)`.as('lastDay'),
-    ])
-    .execute();
-}
-
-/** Series that did more than pass. The condition is that of the index `daily_other`, which holds all that is read. */
-async function readOthers(db: Kysely<Schema>, filter: Filter) {
-  return await dailySums(db, filter)
-    .where(sql<boolean>`daily.failed + daily.skipped + daily.error + daily.timedout + daily.notrun > 0`)
-    .select([
-      'series.id as seriesId',
-      // A day without an attempt that passed or failed has another one, so that all such days are here.
-      sql<number>`cast(count(*) - count(nullif(daily.runs, 0)) as double precision)`.as('emptyDays'),
       total('daily.failed').as('failed'),
       total('daily.skipped').as('skipped'),
       total('daily.error').as('error'),
       total('daily.timedout').as('timedout'),
       total('daily.notrun').as('notrun'),
+      total('daily.runs').as('runs'),
       total('daily.failed_runs').as('failedRuns'),
       total('daily.mixed_runs').as('mixedRuns'),
+      total('daily.passed_ms').as('passedMs'),
       total('daily.failed_ms').as('failedMs'),
+      sql<number>`cast(count(nullif(daily.runs, 0)) as double precision)`.as('clusters'),
       sql<number>`cast(sum(case when daily.failed + daily.timedout > 0
         then 1.0 * (daily.failed + daily.timedout) * (daily.failed + daily.timedout)
           / (daily.passed + daily.failed + daily.timedout)
-        else 0 end) as double precision)`.as('clusterSquares'),
+        else 0 end) as double precision)`.as('squares'),
+      sql<number>`min(daily.day)`.as('firstDay'),
+      sql<number>`max(daily.day)`.as('lastDay'),
     ])
     .execute();
+  const found = new Map(rows.map(({ seriesId, ...sums }) => [seriesId, sums]));
+  return (seriesId) => found.get(seriesId);
 }
-
-const NOTHING_ELSE = {
-  emptyDays: 0,
-  failed: 0,
-  skipped: 0,
-  error: 0,
-  timedout: 0,
-  notrun: 0,
-  failedRuns: 0,
-  mixedRuns: 0,
-  failedMs: 0,
-  clusterSquares: 0,
-} as const;
 
 const NO_COMMITS = { failing: 0, mixed: 0 } as const;
 
@@ -170,22 +179,47 @@ function sumOf(left: CountRow, right: CountRow): CountRow {
   };
 }
 
-function isByName({ repository, environment, package: pkg, test }: Filter): boolean {
-  return [repository, environment, pkg, test].some((pattern) => pattern !== undefined);
+function isByName(filter: Filter): boolean {
+  return isByTest(filter) || filter.environment !== undefined;
 }
 
-async function readNames(db: Kysely<Schema>, filter: Filter) {
-  return await named(db, filter)
-    .orderBy('series.id')
+function isByTest({ repository, package: pkg, test }: Filter): boolean {
+  return [repository, pkg, test].some((pattern) => pattern !== undefined);
+}
+
+interface NamedSeries extends SeriesName {
+  readonly seriesId: number;
+  readonly isRenamed: boolean;
+}
+
+/** By ascending id. Joined here: tests and environments are few, and a database would look both up for every series. */
+async function readNames(db: Kysely<Schema>, filter: Filter): Promise<NamedSeries[]> {
+  const tests = await testsNamed(db, filter)
     .select([
-      'series.id as seriesId',
-      sql<number>`case when own_test.alias_of is null then 0 else 1 end`.as('isRenamed'),
+      sql<boolean | number>`own_test.alias_of is not null`.as('isRenamed'),
       'repository.name as repository',
-      'environment.name as environment',
       'test.package as package',
       'test.name as test',
     ])
     .execute();
+  const environments = await narrowed(db.selectFrom('environment'), [['environment.name', filter.environment]])
+    .select(['id', 'name'])
+    .execute();
+  const series = await db
+    .selectFrom('series')
+    .$if(isByTest(filter), (query) => query.where('test_id', 'in', testsNamed(db, filter)))
+    .select(['id', 'test_id', 'environment_id'])
+    .orderBy('id')
+    .execute();
+  const testOf = new Map(tests.map((test) => [test.id, test]));
+  const environmentOf = new Map(environments.map(({ id, name }) => [id, name]));
+  return series.flatMap(({ id, test_id, environment_id }) => {
+    const found = testOf.get(test_id);
+    const environment = environmentOf.get(environment_id);
+    if (found === undefined || environment === undefined) return [];
+    const { repository, package: pkg, test, isRenamed } = found;
+    return [{ seriesId: id, repository, environment, package: pkg, test, isRenamed: Boolean(isRenamed) }];
+  });
 }
 
 async function readFailingCommits(
@@ -198,9 +232,10 @@ async function readFailingCommits(
     .$if(filter.untilMs !== undefined, (query) => query.where('last_at', '<', filter.untilMs ?? 0))
     .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
     .$if(isByName(filter), (query) => query.where('series_id', 'in', named(db, filter).select('series.id')))
-    .groupBy('series_id')
+    // `+` keeps SQLite from going through all commits ever in the order of series.
+    .groupBy(sql`+series_id`)
     .select([
-      'series_id as seriesId',
+      sql<number>`+series_id`.as('seriesId'),
       sql<number>`cast(count(*) as double precision)`.as('failing'),
       sql<number>`cast(count(nullif(passed, 0)) as double precision)`.as('mixed'),
     ])
@@ -237,7 +272,7 @@ export async function readFailingDays(db: Kysely<Schema>, filter: Filter = {}): 
 }
 
 /** Days of a renamed test belong to its newest series, as in {@link readCounts}. */
-function joinDays(rows: readonly DayRow[], names: Awaited<ReturnType<typeof readNames>>): DayRow[] {
+function joinDays(rows: readonly DayRow[], names: readonly NamedSeries[]): DayRow[] {
   const keys = new Map(
     names.map(({ seriesId, ...name }) => [
       seriesId,

@@ -87,6 +87,12 @@ export interface Schema {
     readonly passed_ms: number;
     readonly failed_ms: number;
   };
+  readonly daily_block: {
+    readonly day: number;
+    readonly block: number;
+    readonly pull: number;
+    readonly sums: Uint8Array;
+  };
   readonly failing_commit: {
     readonly series_id: number;
     readonly revision_id: number;

@@ -96,7 +96,34 @@ describe('openSqlite', () => {
     expect(await store.counts()).toMatchObject([{ test: 'A', counts: { failed: 1 }, failingCommits: 1 }]);
     expect(await store.history({ test: 'A' })).toMatchObject([{ runUid: 'old', message: 'pod web-1 is not ready' }]);
     expect(await store.signatures()).toMatchObject([{ test: 'A', text: 'pod web-1 is not ready', failures: 1 }]);
+    expect(await store.check()).toEqual([]);
     expect(existsSync(`${path}.v1.bak`)).toBe(true);
+  });
+
+  it('reads counts from a file of the schema before blocks, and fills them when it may write', async () => {
+    const many = results(...Array.from({ length: 40 }, (_, index) => `T${index}:${index === 3 ? 'FP' : 'P'}`));
+    await record('a');
+    await using now = await openFlakeStore(path);
+    await now.write([runRecord({ uid: 'b', results: many })]);
+    const expected = await now.counts();
+    await now.close();
+    const old = new SqliteDatabase(path);
+    old.exec(`DROP TABLE daily_block; DELETE FROM meta WHERE key = 'daily-block-format';
+      CREATE INDEX daily_other ON daily (day)`);
+    old.pragma('user_version = 4');
+    old.close();
+    await using reader = await openFlakeStore(path, { readonly: true });
+    expect(await reader.counts()).toEqual(expected);
+    await reader.close();
+    await using writer = await openFlakeStore(path);
+    expect(await writer.counts()).toEqual(expected);
+    expect(await writer.check()).toEqual([]);
+    const damaged = new SqliteDatabase(path);
+    damaged.exec('DELETE FROM daily_block');
+    damaged.close();
+    expect(await writer.check()).toEqual([expect.stringContaining('sums in blocks')]);
+    await writer.rebuildRollup();
+    expect(await writer.check()).toEqual([]);
   });
 
   it('makes the signatures again when the normaliser has another version', async () => {

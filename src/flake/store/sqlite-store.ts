@@ -5,6 +5,7 @@ import type { RunResult } from '../../results/model.js';
 import { SIGNATURE_VERSION } from '../signatures/normalise.js';
 import { aliasText, applyAliases, readAliasText } from './aliases.js';
 import { checkRules } from './check.js';
+import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import {
@@ -18,7 +19,7 @@ import {
   readSignatures,
 } from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
-import { pruneStatements, rollupStatements, type RollupScope } from './rollup.js';
+import { pruneStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
@@ -60,6 +61,11 @@ class SqliteStore implements FlakeStore {
     this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: this.#db }) });
     if (options.readonly === true) return;
     if (this.#isRollupOwed()) this.#rebuild();
+    if (this.#meta(BLOCK_FORMAT_KEY) !== BLOCK_FORMAT) {
+      this.#inTransaction((writer) => {
+        writer.rebuildBlocks();
+      });
+    }
     if (this.#meta('signature-version') !== String(SIGNATURE_VERSION)) this.#rebuildSignatures();
   }
 
@@ -102,8 +108,8 @@ class SqliteStore implements FlakeStore {
   }
 
   #rebuild(): void {
-    this.#inTransaction(() => {
-      for (const statement of rollupStatements(this.#rawScope())) this.#db.exec(statement);
+    this.#inTransaction((writer) => {
+      writer.rebuildRollup(this.#rawScope());
       this.#setRollupOwed(false);
     });
   }

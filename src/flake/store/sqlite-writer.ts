@@ -3,7 +3,9 @@ import type Database from 'better-sqlite3';
 import { SignatureBook, signatureOfFailure, type Founder } from '../signatures/book.js';
 import { STATUS_CODES, dayOf, type FailureRecord, type ResultRecord, type RunRecord } from './record.js';
 import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
-import { rollupStatements } from './rollup.js';
+import { rollupStatements, type RollupScope } from './rollup.js';
+import { SqliteBlocks } from './sqlite-blocks.js';
+import { blockRowOf, type BlockRow } from './daily-block.js';
 import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
 
 /** What became of one record. */
@@ -24,6 +26,7 @@ type Row = Readonly<Record<string, unknown>>;
 export class SqliteWriter {
   readonly #db: Database.Database;
   readonly #statements: ReturnType<typeof prepare>;
+  readonly #blocks: SqliteBlocks;
   readonly #ids = new Map<string, Map<string, number>>();
   /** Tests by repository, package and name. */
   readonly #testIds = new Map<number, Map<string, Map<string, number>>>();
@@ -33,10 +36,12 @@ export class SqliteWriter {
   readonly #signatures = new Map<number, number>();
   #book: SignatureBook | undefined;
   #dataVersion = -1;
+  #prunedBeforeDay = -Infinity;
 
   constructor(db: Database.Database) {
     this.#db = db;
     this.#statements = prepare(db);
+    this.#blocks = new SqliteBlocks(db);
   }
 
   forget(): void {
@@ -52,12 +57,15 @@ export class SqliteWriter {
     const version = Number(this.#db.pragma('data_version', { simple: true }));
     if (version !== this.#dataVersion) this.forget();
     this.#dataVersion = version;
+    this.#prunedBeforeDay = Number(this.#statements.prunedBeforeDay.pluck().get() ?? -Infinity);
   }
 
-  write(record: RunRecord, rollup: 'live' | 'deferred'): Written {
+  write(record: RunRecord, wanted: 'live' | 'deferred'): Written {
     const sql = this.#statements;
     const old = sql.findRun.get(record.uid) as FoundRun | undefined;
-    if (old !== undefined && !saysMore(record, old)) return 'known';
+    if (old !== undefined && !saysMore(record, old, this.#prunedBeforeDay)) return 'known';
+    // Sums of days that were pruned are not made again: what comes late is added to them.
+    const rollup = dayOf(record.startedAtMs) < this.#prunedBeforeDay ? 'live' : wanted;
     if (old !== undefined) this.#remove(old.id, rollup);
 
     const repository = this.#idOf('repository', record.repository);
@@ -144,6 +152,7 @@ export class SqliteWriter {
     const failing = new Set(sql.failingSeries.pluck().all(at.revision, pull) as number[]);
     const packages = this.#packages(at.repository);
     const seriesOfTest = this.#seriesMap(at.environment);
+    const added: (readonly [number, BlockRow])[] = [];
     for (const delta of deltas) {
       const test = this.#testIn(packages, at.repository, delta.package, delta.name);
       let series = seriesOfTest.get(test);
@@ -151,26 +160,14 @@ export class SqliteWriter {
         ({ id: series } = sql.series.get(test, at.environment) as { id: number });
         seriesOfTest.set(test, series);
       }
-      sql.addDaily.run(
-        series,
-        day,
-        pull,
-        delta.passed,
-        delta.failed,
-        delta.skipped,
-        delta.error,
-        delta.timedout,
-        delta.notrun,
-        delta.runs,
-        delta.failedRuns,
-        delta.mixedRuns,
-        delta.passedMs,
-        delta.failedMs,
-      );
+      const sums = blockRowOf(delta);
+      added.push([series, sums]);
+      sql.addDaily.run(series, day, pull, ...sums);
       if (delta.failed + delta.timedout > 0 || (delta.runs > 0 && failing.has(series))) {
         sql.setFailingCommit.run({ series, test, pull, revision: at.revision, environment: at.environment });
       }
     }
+    this.#blocks.add(day, pull, added);
   }
 
   /** Takes a run back: its results, and what it added to the rollup. */
@@ -182,7 +179,18 @@ export class SqliteWriter {
     if (rollup === 'deferred') return;
     const day = dayOf(at.startedAt);
     const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay: day, untilDay: day + 1 };
+    this.rebuildRollup(scope);
+  }
+
+  /** Makes the rollup of a scope again from raw results. */
+  rebuildRollup(scope: RollupScope): void {
     for (const statement of rollupStatements(scope)) this.#db.exec(statement);
+    this.#blocks.rebuild(scope);
+  }
+
+  /** Makes all blocks again from the daily sums: for another format. */
+  rebuildBlocks(): void {
+    this.#blocks.rebuild();
   }
 
   #map(kind: string): Map<string, number> {
@@ -315,15 +323,17 @@ export interface FoundRun {
   readonly id: number;
   readonly complete: number;
   readonly pruned: number;
+  readonly startedAt: number;
   readonly results: number;
 }
 
 /**
  * Whether a record takes the place of the one stored under its uid: complete beats incomplete, then more results beat
- * fewer. So the outcome does not depend on the order in which copies of a run arrive.
+ * fewer. So the outcome does not depend on the order in which copies of a run arrive. On a day that was pruned the first
+ * copy stays, because the day can not be summed again without it.
  */
-export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>): boolean {
-  if (old.pruned === 1) return false;
+export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>, prunedBeforeDay: number): boolean {
+  if (old.pruned === 1 || dayOf(old.startedAt) < prunedBeforeDay) return false;
   if (record.complete !== (old.complete === 1)) return record.complete;
   return record.results.length > old.results;
 }
@@ -377,8 +387,10 @@ function prepare(db: Database.Database) {
       `UPDATE signature SET first_at = min(coalesce(first_at, @at), @at), last_at = max(coalesce(last_at, @at), @at)
        WHERE id = @signature`,
     ),
+    prunedBeforeDay: db.prepare(`SELECT value FROM meta WHERE key = 'pruned-before-day'`),
     findRun: db.prepare(
-      'SELECT id, complete, pruned, (SELECT count(*) FROM result WHERE run_id = run.id) AS results FROM run WHERE uid = ?',
+      `SELECT id, complete, pruned, started_at AS startedAt,
+         (SELECT count(*) FROM result WHERE run_id = run.id) AS results FROM run WHERE uid = ?`,
     ),
     insertRun: db.prepare(
       `INSERT INTO run (uid, repository_id, environment_id, suite_id, revision_id, branch, pull_request, url, started_at,

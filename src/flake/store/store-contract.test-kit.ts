@@ -1,6 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
+
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { RunResult, TestAttempt, TestResult } from '../../results/model.js';
+import { sumBlocks, sumDays } from './queries.js';
 import type { ResultRecord, RunRecord } from './record.js';
 import type { FlakeStore } from './store.js';
 
@@ -191,6 +195,69 @@ export function describeStoreContract(engine: string, openEmpty: () => Promise<F
       expect(live).toHaveLength(4);
     });
 
+    it('sums any window of many tests as day by day, whatever was written, replaced, pruned and made again', async () => {
+      const step = fc.record({
+        kind: fc.constantFrom('live', 'live', 'live', 'deferred', 'cut off', 'prune', 'rebuild'),
+        day: fc.integer({ min: 1, max: 40 }),
+        pullRequest: fc.option(fc.constant(7), { nil: undefined }),
+        environment: fc.constantFrom('docker', 'podman'),
+        attempts: fc.array(fc.stringMatching(/^[PFSETN]{1,3}$/), { maxLength: 8 }),
+        all: fc.boolean(),
+      });
+      const window = fc.record({
+        from: fc.integer({ min: 0, max: 42 }),
+        days: fc.integer({ min: 0, max: 45 }),
+        runs: fc.constantFrom('all', 'base', 'pull-requests'),
+      });
+      // More than one block in each environment.
+      const many = Array.from({ length: 270 }, (_, index) => `T${index}:P`);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(step, { minLength: 1, maxLength: 12 }),
+          fc.array(window, { minLength: 3, maxLength: 6 }),
+          async (steps, windows) => {
+            await using store = await open();
+            for (const [index, { kind, day, pullRequest, environment, attempts, all }] of steps.entries()) {
+              const record = (text: readonly string[], complete: boolean): RunRecord =>
+                runRecord({
+                  uid: `run-${index}`,
+                  day,
+                  environment,
+                  complete,
+                  ...(pullRequest === undefined ? {} : { pullRequest }),
+                  results: results(...text),
+                });
+              const some = [
+                ...(all ? many : []),
+                ...attempts.map((letters, test) => `${all ? 'U' : 'T'}${test * 37}:${letters}`),
+              ];
+              if (kind === 'prune') await store.prune(Date.UTC(2026, 0, Math.min(day, 10)));
+              else if (kind === 'rebuild') await store.rebuildRollup();
+              else if (kind === 'cut off') await store.write([record(some.slice(0, 3), false), record(some, true)]);
+              else await store.write([record(some, true)], { rollup: kind === 'deferred' ? 'deferred' : 'live' });
+            }
+            if (steps.some(({ kind }) => kind === 'deferred')) await store.rebuildRollup();
+            const ids = [
+              1, 2, 37, 38, 74, 75, 111, 148, 222, 250, 255, 256, 257, 270, 280, 300, 511, 512, 530, 545, 550, 600,
+            ];
+            for (const { from, days, runs } of windows) {
+              const sinceMs = Date.UTC(2026, 0, from);
+              const filter = { sinceMs, untilMs: sinceMs + days * 86_400_000, runs } as const;
+              const byBlocks = await store.read((db) => sumBlocks(db, filter));
+              const byDays = await store.read((db) => sumDays(db, filter));
+              for (const id of ids) {
+                const { squares, ...sums } = byBlocks(id) ?? { squares: undefined };
+                const { squares: expected, ...expectedSums } = byDays(id) ?? { squares: undefined };
+                if (!isDeepStrictEqual(sums, expectedSums)) expect(sums).toEqual(expectedSums);
+                expect(Math.abs((squares ?? -1) - (expected ?? -1))).toBeLessThan(1e-9);
+              }
+            }
+          },
+        ),
+        { numRuns: engine === 'SQLite' ? 30 : 3 },
+      );
+    }, 120_000);
+
     it('makes a deferred rollup when asked', async () => {
       await using store = await open();
       await store.write([runRecord({ results: results('A:F') })], { rollup: 'deferred' });
@@ -237,6 +304,19 @@ export function describeStoreContract(engine: string, openEmpty: () => Promise<F
       await store.rebuildRollup();
       expect(await store.counts()).toEqual(before);
       expect(await store.write([old])).toMatchObject({ known: 1, results: 0 });
+    });
+
+    it('adds runs that come after their day was pruned to its sums, in bulk too, and keeps their first copy', async () => {
+      await using store = await open();
+      await store.write([runRecord({ day: 1, results: results('A:F') })]);
+      await store.prune(Date.UTC(2026, 0, 5));
+      const late = (uid: string, complete: boolean, test: string): RunRecord =>
+        runRecord({ uid, day: 1, complete, results: results(test) });
+      await store.write([late('bulk', true, 'A:P')], { rollup: 'deferred' });
+      await store.write([late('cut off', false, 'A:P')]);
+      await store.rebuildRollup();
+      expect(await store.write([late('cut off', true, 'A:FF')])).toMatchObject({ known: 1, replaced: 0 });
+      expect(await store.counts()).toMatchObject([{ runs: 3, counts: { passed: 2, failed: 1 } }]);
     });
 
     it('gives runs back as they were written, so that stores can be merged in any order', async () => {
