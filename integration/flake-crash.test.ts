@@ -12,6 +12,7 @@ import { createTemporaryFolder } from '../src/files.js';
 import { openFlakeStore } from '../src/flake/index.js';
 import { results, runRecord } from '../src/flake/store/store-contract.test-kit.js';
 import { writeRuns } from './support/flake-writer.js';
+import { expectWritersToTakeTurns } from './support/flake-writers.js';
 
 async function uidsOf(database: string): Promise<string[]> {
   await using store = await openFlakeStore(database, { readonly: true });
@@ -46,18 +47,7 @@ it('loses no committed run and is sound when writers are killed in the middle of
 it('lets two processes write at once and stores what both bring once', async () => {
   await using temporary = await createTemporaryFolder();
   const database = join(temporary.path, 'flake.db');
-  const shape = { database, runs: 150, tests: 20 };
-  const ends = await Promise.all([
-    writeRuns({ ...shape, prefix: 'left' }),
-    writeRuns({ ...shape, prefix: 'right' }),
-    writeRuns({ ...shape, prefix: 'shared' }),
-    writeRuns({ ...shape, prefix: 'shared' }),
-  ]);
-  expect(ends.map(({ exitCode, stderr }) => [exitCode, stderr])).toEqual(Array.from({ length: 4 }, () => [0, '']));
-  await using store = await openFlakeStore(database);
-  const live = await store.counts();
-  expect(live.map(({ runs }) => runs)).toEqual(Array.from({ length: 20 }, () => 450));
-  expect(await store.check()).toEqual([]);
+  await expectWritersToTakeTurns(database, { runs: 150, tests: 20 });
 });
 
 const isRoot = process.getuid?.() === 0;

@@ -11,6 +11,7 @@ import { exec } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { PROGRAM, mkCi } from './mk-ci.js';
 import { writeRuns } from './support/flake-writer.js';
+import { expectWritersToTakeTurns } from './support/flake-writers.js';
 import { PostgresServer, findPostgres } from './support/postgres-server.js';
 
 const bin = findPostgres();
@@ -69,20 +70,7 @@ describe.skipIf(bin === undefined)('PostgreSQL of Debian (skipped: not installed
   }
 
   it('lets two processes write at once, and what they share is stored once', async () => {
-    const database = await newDatabase();
-    const shape = { database, runs: 60, tests: 30 };
-    const ends = await Promise.all([
-      writeRuns({ ...shape, prefix: 'left' }),
-      writeRuns({ ...shape, prefix: 'right' }),
-      writeRuns({ ...shape, prefix: 'shared' }),
-      writeRuns({ ...shape, prefix: 'shared' }),
-    ]);
-    expect(ends.map(({ exitCode, stderr }) => [exitCode, stderr])).toEqual(Array.from({ length: 4 }, () => [0, '']));
-    await using store = await openFlakeStore(database);
-    const live = await store.counts();
-    expect(live.map(({ runs }) => runs)).toEqual(Array.from({ length: 30 }, () => 180));
-    await store.rebuildRollup();
-    expect(await store.counts()).toEqual(live);
+    await expectWritersToTakeTurns(await newDatabase(), { runs: 60, tests: 30 });
   });
 
   it('holds the same as the SQLite file that was merged into it, and gives it back', async () => {

@@ -16,6 +16,7 @@ export type {
 } from './store/store.js';
 export type { RunRecord, ResultRecord } from './store/record.js';
 export { readRates } from './rates.js';
+export { findDefaultPrior, readPriors, type FindPrior } from './priors.js';
 export type { FlakeRate } from './statistics/flake-rate.js';
 export { parseMinikubeCsv, type ImportedRecords, type ImportProblem } from './import/minikube-csv.js';
 export { formatMinikubeRates, minikubeRates, type MinikubeRate } from './minikube-rates.js';

@@ -1,10 +1,13 @@
 import {
   dispersionOf,
   effectiveCounts,
+  findDefaultPrior,
   isQuarantined,
   outcomeOf,
+  readPriors,
   signatureOf,
   verdictOf,
+  type FindPrior,
   type FlakeStore,
   type HistoryRow,
   type QuarantineFile,
@@ -35,14 +38,15 @@ const MOST_ROWS = 5_000;
 const MOST_TESTS = 400;
 
 /**
- * A verdict for every failure of a run, from the history of its test elsewhere.
+ * A verdict for every failure of a run, from the history of its test elsewhere and, for what is believed before that, from
+ * the rates of all tests of the repository in its environment.
  *
  * @param store `undefined` when there is no database yet: every verdict is then undecided or infrastructure
  * @returns by {@link seriesKey}; failures of the tests beyond the first 400 have none
  */
 export async function readEvidence(
   run: RunResult,
-  store: Pick<FlakeStore, 'history'> | undefined,
+  store: Pick<FlakeStore, 'history' | 'counts'> | undefined,
   options: EvidenceOptions,
 ): Promise<Map<string, FailureEvidence>> {
   const failures = failuresOf(run);
@@ -52,6 +56,13 @@ export async function readEvidence(
     byTest.set(key, [...(byTest.get(key) ?? []), failure]);
   }
   const evidence = new Map<string, FailureEvidence>();
+  if (failures.length === 0) return evidence;
+  // Whole days: the day of the run holds the run itself when it is recorded already.
+  const today = Math.floor(options.nowMs / DAY_MS) * DAY_MS;
+  const priorOf: FindPrior =
+    store === undefined
+      ? findDefaultPrior
+      : await readPriors(store, options.repository, { sinceMs: today - BASELINE_DAYS * DAY_MS, untilMs: today });
   for (const same of [...byTest.values()].slice(0, MOST_TESTS)) {
     options.signal.throwIfAborted();
     const [first] = same;
@@ -62,7 +73,7 @@ export async function readEvidence(
         MOST_ROWS,
       )) ?? [];
     for (const failure of same) {
-      evidence.set(seriesKey(failure.id, failure.environment), evidenceOf(failure, rows, run, options));
+      evidence.set(seriesKey(failure.id, failure.environment), evidenceOf(failure, rows, run, options, priorOf));
     }
   }
   return evidence;
@@ -74,6 +85,7 @@ export function evidenceOf(
   history: readonly HistoryRow[],
   run: RunResult,
   options: EvidenceOptions,
+  priorOf: FindPrior = findDefaultPrior,
 ): FailureEvidence {
   const { repository, pullRequest, sha, nowMs } = options;
   // Names may hold `*`, which the store takes for any text.
@@ -109,6 +121,7 @@ export function evidenceOf(
     baseline: { k, n, attempts: baseline.length },
     otherFailingCommits: new Set(alike.map(({ commit, runUid }) => commit ?? runUid)).size,
     base: baseOf(others),
+    prior: priorOf(failure.environment),
     signature: { isWeak: signature.weak, isNew: alike.length === 0 },
     ...changeOf(failure, options.changedFiles),
     ...(infrastructure === undefined ? {} : { infrastructure }),
