@@ -75,7 +75,7 @@ export function openNodeImages(context: CliContext): NodeImageProvider {
 
 /** Name of the best driver that works here, for `--driver auto`; says which and why. @throws {MkCiError} `DRV_UNUSABLE` */
 export async function pickDriver(context: CliContext): Promise<string> {
-  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
+  const registry = createDriverRegistry({ exec });
   const { name, why } = await chooseDriver(registry, { signal: context.signal });
   context.log.info(why);
   return name;
@@ -117,6 +117,7 @@ export async function openRunClusters(
     return await programs.ensure(kubernetesVersion, { parts, signal });
   };
   const nodeImage = openNodeImages(context);
+  // What fails here fails again for the cells that need it, with an answer kept for programs; others can go on.
   for (const environment of environments) {
     await programsFor(environment, context.signal).catch(() => undefined);
     await prepareNodeImage(nodeImage, environment, context).catch(() => undefined);
