@@ -45,7 +45,7 @@ function buildsOf(pid: number): number {
   ).length;
 }
 
-describe.skipIf(!hasGo)('mk-ci bundle with Go', () => {
+describe.skipIf(!hasGo)('mk-ci bundle with Go (skipped without it)', () => {
   let home: TemporaryFolder;
   let made: { folder: string; binaries: string; digest: string };
   beforeAll(async () => {

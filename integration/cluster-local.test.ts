@@ -2,7 +2,7 @@
  * Clusters of the driver `local` with real Kubernetes programs: about three minutes on two cores.
  *
  * Needs the compiled program in `dist/` (npm run build) and, in the folder that MK_CI_BINARIES names, etcd,
- * kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and kwok of one Kubernetes version. Skipped without it.
+ * kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and kwok of one Kubernetes version.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -23,8 +23,9 @@ import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { silentLogger } from '../src/log.js';
 import { listLabelledProcesses, identifyProcess, isAlive } from '../src/process.js';
+import { kubernetesPrograms } from './mk-ci.js';
 
-const BINARIES = process.env['MK_CI_BINARIES'] ?? '';
+const BINARIES = kubernetesPrograms();
 const ROOT = join(import.meta.dirname, '..');
 const { signal } = new AbortController();
 const call = { signal, deadlineMs: 150_000 };
@@ -35,7 +36,7 @@ function spec(name: string, rest: Partial<ClusterSpec> = {}): ClusterSpec {
 
 describeDriverContract('local', { create: () => createLocalDriver({ exec }) });
 
-describe.skipIf(BINARIES === '')('clusters of the driver local', () => {
+describe('clusters of the driver local', () => {
   let temporary: TemporaryFolder;
   let manager: SeedableClusterManager;
 

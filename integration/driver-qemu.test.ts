@@ -15,7 +15,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 const image = process.env['MK_CI_VM_IMAGE'];
 if (image === undefined) console.warn('driver-qemu: skipped, MK_CI_VM_IMAGE names no image');
 
-describe.skipIf(image === undefined)('machines of QEMU', () => {
+describe.skipIf(image === undefined)('machines of QEMU (skipped unless MK_CI_VM_IMAGE names an image)', () => {
   let folder: TemporaryFolder;
   beforeAll(async () => {
     folder = await createTemporaryFolder('mk-ci-qemu-');

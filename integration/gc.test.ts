@@ -1,9 +1,8 @@
 /**
  * What is left after `kill -9` of a run, and of `cluster start`, at random moments, and what `mk-ci gc` makes of it.
- * Needs Kubernetes programs (MK_CI_BINARIES: a folder with etcd, kube-apiserver, …) and the built `dist/`; else skipped.
+ * Needs Kubernetes programs (MK_CI_BINARIES: a folder with etcd, kube-apiserver, …) and the built `dist/`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,14 +21,15 @@ import {
   type LabelledProcess,
   type ProcessIdentity,
 } from '../src/process.js';
+import { kubernetesPrograms } from './mk-ci.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const CLI = join(ROOT, 'dist', 'cli.js');
 const SUPERVISOR = join(ROOT, 'dist', 'cluster', 'supervisor-main.js');
 const OWNER = join(import.meta.dirname, 'fixtures', 'gc', 'owner.mts');
-const binaries = process.env['MK_CI_BINARIES'] ?? '';
+const binaries = kubernetesPrograms();
 
-describe.skipIf(!existsSync(join(binaries, 'etcd')))('gc', () => {
+describe('gc', () => {
   let temporary: TemporaryFolder;
   let home: string;
   let state: string;

@@ -9,6 +9,13 @@ export const ROOT = join(import.meta.dirname, '..');
 /** The built program, started as users start it. */
 export const PROGRAM = join(ROOT, 'bin', 'mk-ci.js');
 
+/** Folder with etcd, kube-apiserver and the other programs of a control plane, made by the global set-up. */
+export function kubernetesPrograms(): string {
+  const folder = process.env['MK_CI_BINARIES'];
+  if (!folder) throw new Error('MK_CI_BINARIES is not set: the global set-up of the integration tests did not run');
+  return folder;
+}
+
 /** Runs `mk-ci` to its end; failures are values. */
 export async function mkCi(args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   return await exec([process.execPath, PROGRAM, ...args], { allowFailure: true, timeoutMs: 400_000, ...options });

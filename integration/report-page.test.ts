@@ -16,7 +16,7 @@ import { addSampleLogs, HOSTILE_NAME, sampleHistory, sampleRun, sampleRunBefore 
 const CHECKOUT = 'TestFunctional/parallel/CheckoutCmd';
 const CRIO_LOG = '#log/docker-crio-v1.36.e2e@1';
 
-describe.skipIf(!hasChromium())('the report page in Chromium', () => {
+describe.skipIf(!hasChromium())('the report page in Chromium (skipped where it is not installed)', () => {
   let browser: Browser;
   let folder: TemporaryFolder;
   let page: Page | undefined;

@@ -68,12 +68,12 @@ const GO_TESTS = ['TestAlways', 'TestTop', 'TestTopOther', 'TestGroup/with_blank
 const GO_AGAIN = ['TestTop', 'TestGroup/with_blank_(a|b)'];
 
 describe('failed tests run again, and no other', () => {
-  it.skipIf(!hasGo)('with go test', async () => {
+  it.skipIf(!hasGo)('with go test (skipped without Go)', async () => {
     const ran = await run({ command: 'go test -json ./...', retries: 2 }, GO);
     expect(ran.toSorted()).toEqual([...GO_TESTS, ...GO_AGAIN].toSorted());
   });
 
-  it.skipIf(!hasGo)('with go test in shards, each test in one of them', async () => {
+  it.skipIf(!hasGo)('with go test in shards, each test in one of them (skipped without Go)', async () => {
     const ran = await run({ command: 'go test -json ./...', retries: 2, shards: 2 }, GO);
     expect(ran.toSorted()).toEqual([...GO_TESTS, ...GO_AGAIN].toSorted());
   });
@@ -100,7 +100,7 @@ test('top and more', () => note('more'));
     expect(ran.toSorted()).toEqual(['breaks', 'breaks', 'more', 'top', 'top', 'top of b', 'works']);
   });
 
-  it.skipIf(!hasPytest)('with pytest', async () => {
+  it.skipIf(!hasPytest)('with pytest (skipped without it)', async () => {
     await mkdir(join(folder.path, 'tests'));
     const ran = await run(
       { command: 'python3 -m pytest --junit-xml=$ARTIFACTS/junit.xml', results: 'junit.xml', retries: 2 },

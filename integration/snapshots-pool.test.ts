@@ -1,8 +1,7 @@
 /**
  * Snapshots, templates and the pool with real control planes. Needs Kubernetes programs (MK_CI_BINARIES: a folder with
- * etcd, kube-apiserver, kubectl, kwok …) and the built `dist/`; else skipped.
+ * etcd, kube-apiserver, kubectl, kwok …) and the built `dist/`.
  */
-import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -20,11 +19,12 @@ import { isMkCiError } from '../src/errors.js';
 import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { silentLogger } from '../src/log.js';
+import { kubernetesPrograms } from './mk-ci.js';
 
-const binaries = process.env['MK_CI_BINARIES'] ?? '';
+const binaries = kubernetesPrograms();
 const SPEC = { driver: 'local', kubernetesVersion: 'v1.36.3', nodes: 1 };
 
-describe.skipIf(!existsSync(join(binaries, 'etcd')))('with real control planes', () => {
+describe('with real control planes', () => {
   const { signal } = new AbortController();
   let temporary: TemporaryFolder;
   let stateFolder: string;
