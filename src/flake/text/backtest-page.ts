@@ -85,7 +85,7 @@ function escaped(text: string): string {
 }
 
 const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --ink: #2457c5; }
+:root { color-scheme: light dark; --line: #8884; --ink: light-dark(#2457c5, #8ab0ff); }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 dl { display: flex; flex-wrap: wrap; gap: 2rem; } dt { opacity: .7; } dd { margin: 0; font-size: 1.4rem; } dd.small { font-size: .85rem; opacity: .7; }
@@ -94,5 +94,6 @@ svg { width: 100%; max-width: 34rem; } svg text { font-size: 12px; fill: current
 .grid { stroke: var(--line); fill: none; } .diagonal { stroke: currentColor; stroke-dasharray: 4 4; opacity: .6; }
 circle { fill: var(--ink); } .interval { stroke: var(--ink); stroke-width: 2; opacity: .5; }
 table { border-collapse: collapse; } th, td { text-align: right; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 `;
