@@ -105,13 +105,17 @@ async function get(
 ): Promise<{ status: number; etag: string | undefined }> {
   return await new Promise((resolve, reject) => {
     const headers = { 'accept-encoding': 'gzip', ...(etag === undefined ? {} : { 'if-none-match': etag }) };
-    request(new URL(address, base), { agent, headers }, (response) => {
+    const sent = request(new URL(address, base), { agent, headers }, (response) => {
       response.on('end', () => {
         resolve({ status: response.statusCode ?? 0, etag: response.headers.etag });
       });
       response.on('error', reject).resume();
     })
-      .on('error', reject)
+      .on('error', (error) => {
+        // The server may close an idle connection in the moment in which it is used again.
+        if (sent.reusedSocket) get(base, address, etag).then(resolve, reject);
+        else reject(error);
+      })
       .end();
   });
 }

@@ -80,7 +80,7 @@ function judgeSeries(one: Series, priors: PriorCache): Judgement[] {
 function inputAt(known: readonly RunOutcome[], run: RunOutcome, pullRequest: number): VerdictInput {
   const head = known.filter(({ commit, pullRequest: number }) => commit === run.commit && number === pullRequest);
   const others = known.filter(({ pullRequest: number }) => number !== pullRequest);
-  const { k, n, attempts } = baselineOf(others.filter(({ atMs }) => atMs >= run.atMs - BASELINE_MS));
+  const baseline = baselineOf(others.filter(({ atMs }) => atMs >= run.atMs - BASELINE_MS));
   const keys = new Set(run.signatures.map(({ key }) => key));
   const isNamed = run.signatures.some(({ weak }) => !weak);
   const alike = others.filter(({ atMs, signatures }) => {
@@ -90,7 +90,7 @@ function inputAt(known: readonly RunOutcome[], run: RunOutcome, pullRequest: num
   const newest = base.filter(({ commit }) => commit === base.at(-1)?.commit);
   return {
     head: { failed: sum(head, 'failed'), passed: sum(head, 'passed') },
-    baseline: { k, n, attempts },
+    baseline,
     otherFailingCommits: new Set(alike.map(({ commit }) => commit)).size,
     base: newest.length === 0 ? 'unknown' : sum(newest, 'passed') > 0 ? 'passes' : 'fails',
     signature: { isWeak: !isNamed, isNew: isNamed && alike.length === 0 },
@@ -102,6 +102,7 @@ export function baselineOf(runs: readonly RunOutcome[]): {
   readonly k: number;
   readonly n: number;
   readonly attempts: number;
+  readonly clusters: number;
 } {
   const days = new Map<number, { failures: number; attempts: number }>();
   for (const { atMs, passed, failed } of runs) {
@@ -114,7 +115,7 @@ export function baselineOf(runs: readonly RunOutcome[]): {
   const failures = sum(runs, 'failed');
   const attempts = failures + sum(runs, 'passed');
   const { k, n } = effectiveCounts(failures, attempts, dispersionOf(clusters));
-  return { k, n, attempts };
+  return { k, n, attempts, clusters: days.size };
 }
 
 /** @param index of the judged run */

@@ -1,4 +1,4 @@
-import { dispersionOf, effectiveCounts } from '../statistics/dispersion.js';
+import { dispersionOf, effectiveCounts, intervalDispersion } from '../statistics/dispersion.js';
 import { jeffreysInterval, type Interval } from '../statistics/intervals.js';
 import { formatDay } from '../store/record.js';
 import type { Point, Rate } from './schemas.js';
@@ -18,8 +18,16 @@ export const GROWTH_DAYS = 15;
 export function rateOf(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): Rate {
   const failed = days.reduce((sum, day) => sum + day.failed, 0);
   const attempts = days.reduce((sum, day) => sum + day.passed + day.failed, 0);
-  const dispersion = dispersionOf(days.map((day) => ({ failures: day.failed, attempts: day.passed + day.failed })));
+  const dispersion = dispersionOfDays(days);
   return rateOfCounts(failed, attempts, dispersion);
+}
+
+/** For intervals. */
+function dispersionOfDays(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): number {
+  const clusters = days
+    .map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed }))
+    .filter(({ attempts }) => attempts > 0);
+  return intervalDispersion(dispersionOf(clusters), clusters.length);
 }
 
 /** Most intervals that {@link rateOfCounts} remembers. */
@@ -57,7 +65,7 @@ export function mondayOf(day: number): number {
  */
 export function pointsOf(days: readonly DaySums[], by: 'day' | 'week'): Point[] {
   const used = days.filter(({ passed, failed }) => passed + failed > 0);
-  const dispersion = dispersionOf(used.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
+  const dispersion = dispersionOfDays(used);
   const buckets = new Map<number, { failed: number; attempts: number; durationMs: number }>();
   for (const { day, passed, failed, durationMs } of [...used].sort((left, right) => left.day - right.day)) {
     const at = by === 'day' ? day : mondayOf(day);

@@ -17,9 +17,14 @@ type Signature = TestPage['signatures'][number];
 /** Attempts and signatures as the page shows them. @param rows newest first */
 export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempts' | 'signatures'> {
   const signatures = new Map<string, Signature>();
+  const ofMessage = new Map<string, ReturnType<typeof signatureOf>>();
   const attempts = rows.map((row): TestRun => {
     const at = new Date(row.startedAtMs).toISOString();
-    const signature = row.message === null ? undefined : signatureOf({ message: row.message });
+    let signature = row.message === null ? undefined : ofMessage.get(row.message);
+    if (row.message !== null && signature === undefined) {
+      signature = signatureOf({ message: row.message });
+      ofMessage.set(row.message, signature);
+    }
     // What failed by the infrastructure is shown as a dot, and is no signature of the test.
     if (signature !== undefined && row.excluded === null) {
       const { key, text, weak } = signature;

@@ -1,5 +1,5 @@
 import type { CountRow } from '../store/store.js';
-import { dispersionOfSums, effectiveCounts } from './dispersion.js';
+import { dispersionOfSums, effectiveCounts, intervalDispersion } from './dispersion.js';
 import { jeffreysInterval, type Interval } from './intervals.js';
 
 /** What is said of one test in one environment over a window, with what it rests on. */
@@ -16,7 +16,7 @@ export interface FlakeRate {
   readonly leftOut: { readonly skipped: number; readonly error: number; readonly notrun: number };
   /** failed ÷ attempts, 0…1; absent without attempts. */
   readonly rate?: number;
-  /** 95 % Jeffreys interval on the effective counts; 0…1 without attempts. */
+  /** 95 % Jeffreys interval on the effective counts, wider for the dispersion's own uncertainty; 0…1 without attempts. */
   readonly interval: Interval;
   /** Attempts ÷ dispersion. */
   readonly effectiveAttempts: number;
@@ -44,7 +44,8 @@ export function flakeRateOf(row: CountRow): FlakeRate {
   const failed = counts.failed + counts.timedout;
   const attempts = counts.passed + failed;
   const sums = { failures: failed, attempts, clusters: row.clusters, squares: row.clusterSquares };
-  const { k, n, dispersion } = effectiveCounts(failed, attempts, dispersionOfSums(sums));
+  const dispersion = dispersionOfSums(sums);
+  const wide = effectiveCounts(failed, attempts, intervalDispersion(dispersion, row.clusters));
   return {
     repository: row.repository,
     environment: row.environment,
@@ -55,8 +56,8 @@ export function flakeRateOf(row: CountRow): FlakeRate {
     attempts,
     leftOut: { skipped: counts.skipped, error: counts.error, notrun: counts.notrun },
     ...(attempts === 0 ? {} : { rate: failed / attempts, durationMs: (row.passedMs + row.failedMs) / attempts }),
-    interval: jeffreysInterval(k, n),
-    effectiveAttempts: n,
+    interval: jeffreysInterval(wide.k, wide.n),
+    effectiveAttempts: attempts / dispersion,
     dispersion,
     runs: row.runs,
     failedRuns: row.failedRuns,

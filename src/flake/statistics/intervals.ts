@@ -82,6 +82,16 @@ export function normalQuantile(p: number): number {
   return x;
 }
 
+/**
+ * The t that a Student-distributed value stays within ±t of with probability `level`.
+ *
+ * @param freedom degrees of freedom, above 0
+ */
+export function studentQuantile(level: number, freedom: number): number {
+  const x = betaQuantile(1 - level, freedom / 2, 0.5);
+  return Math.sqrt((freedom * (1 - x)) / x);
+}
+
 /** Standard normal distribution function; keeps the digits of the lower tail. */
 export function normalCdf(x: number): number {
   if (x > 0) return 1 - normalCdf(-x);

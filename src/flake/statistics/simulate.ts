@@ -1,5 +1,5 @@
 import { findChangepoints, type CommitCounts } from './changepoint.js';
-import { dispersionOf, effectiveCounts, type Cluster } from './dispersion.js';
+import { dispersionOf, effectiveCounts, intervalDispersion, type Cluster } from './dispersion.js';
 import { jeffreysInterval } from './intervals.js';
 import { fitPrior, type BetaPrior } from './prior.js';
 import { verdictOf, type VerdictInput } from '../verdict/verdict.js';
@@ -64,7 +64,7 @@ export function coverageOf(scenario: Scenario, histories: number, random: Random
     const days = simulateDays(scenario, random);
     const k = days.reduce((sum, { failures }) => sum + failures, 0);
     const n = days.reduce((sum, { attempts }) => sum + attempts, 0);
-    const effective = effectiveCounts(k, n, dispersionOf(days));
+    const effective = effectiveCounts(k, n, intervalDispersion(dispersionOf(days), days.length));
     const { low, high } = jeffreysInterval(effective.k, effective.n);
     if (low <= scenario.rate && scenario.rate <= high) hits += 1;
   }
@@ -105,7 +105,8 @@ export function scoreVerdicts(scenario: VerdictScenario, random: Random): Verdic
   for (let request = 0; request < scenario.pullRequests; request += 1) {
     const rate = scenario.rates[Math.floor(random() * scenario.rates.length)] ?? 0;
     const isBroken = random() < scenario.breaks;
-    const head = attemptsOnHead(isBroken ? 1 : rate, scenario, random);
+    // A flake comes on a bad day or on a good one, and its reruns are of the same day.
+    const head = attemptsOnHead(isBroken ? 1 : rateOfDay(rate, scenario.bursts, random), scenario, random);
     if (head.failed === 0) continue;
     const history = { name: '', rate, days: scenario.days, runsADay: scenario.runsADay };
     const days = simulateDays(
@@ -162,7 +163,7 @@ function inputOf(
   const isNew = failures === 0 || (isBroken && hasOwnMessage);
   return {
     head,
-    baseline: { k, n, attempts },
+    baseline: { k, n, attempts, clusters: days.length },
     otherFailingCommits: isNew ? 0 : failures,
     base: 'passes',
     signature: { isWeak: false, isNew },

@@ -4,10 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { oddsCaused } from '../verdict/verdict.js';
 import { betaCdf, betaQuantile, betaSurvival } from './beta.js';
 import { findChangepoints, logMarginalOf, type CommitCounts } from './changepoint.js';
-import { dispersionOf } from './dispersion.js';
+import { dispersionOf, intervalDispersion } from './dispersion.js';
 import { durationRegression, mannWhitney } from './duration-regression.js';
 import { log1pMinusX, logBeta, logGamma } from './gamma.js';
-import { clopperPearsonInterval, jeffreysInterval, normalQuantile, wilsonInterval } from './intervals.js';
+import {
+  clopperPearsonInterval,
+  jeffreysInterval,
+  normalQuantile,
+  studentQuantile,
+  wilsonInterval,
+} from './intervals.js';
 import { DEFAULT_PRIOR, fitPrior, logMarginal } from './prior.js';
 
 /**
@@ -134,6 +140,28 @@ describe('intervals', () => {
   });
 });
 
+describe('studentQuantile', () => {
+  it.each([
+    // mpmath: the root of the incomplete beta function
+    [1, 12.706204736174705],
+    [5, 2.5705818356363155],
+    [10, 2.228138851986275],
+    [30, 2.042272456301238],
+  ])('with %d degrees of freedom agrees with mpmath', (freedom, expected) => {
+    close(studentQuantile(0.95, freedom), expected, 1e-9);
+  });
+});
+
+describe('intervalDispersion', () => {
+  it('widens by the square of Student over normal, less with more clusters, and not at all without an estimate', () => {
+    // Six clusters and the prior's five: ten degrees of freedom; the normal quantile is 1.959963984540054.
+    close(intervalDispersion(2, 6), 2 * (2.228138851986275 / 1.959963984540054) ** 2, 1e-9);
+    expect(intervalDispersion(2, 1_000_000)).toBeCloseTo(2, 4);
+    expect(intervalDispersion(1.5, 1)).toBe(1.5);
+    expect(intervalDispersion(1.5, 0)).toBe(1.5);
+  });
+});
+
 describe('dispersionOf', () => {
   it("is Pearson's χ² with five clusters of belief in 1.5", () => {
     // χ² = 12.425595238095236, by numpy; (χ² + 1.5 · 5) ÷ (3 + 5)
@@ -191,6 +219,21 @@ describe('oddsCaused', () => {
     close(odds(1, 1, 0, 30), 0.16083012799793134);
     close(odds(3, 0, 6, 300), 160.8388067026324);
   });
+
+  it('agrees with the integral in mpmath where attempts of one commit are alike', () => {
+    close(oddsCaused({ failed: 2, passed: 0 }, { k: 0, n: 200 }, 0.002, DEFAULT_PRIOR, 0.055), 134.50164269058564);
+    close(oddsCaused({ failed: 3, passed: 1 }, { k: 2, n: 30 }, 0.002, DEFAULT_PRIOR, 0.1), 0.03571769290245584);
+  });
+
+  it('takes a second failure for less, the more alike attempts are, and one attempt as it is', () => {
+    const alike = [0, 1e-9, 0.02, 0.1, 0.5];
+    const odds = (failed: number) =>
+      alike.map((rho) => oddsCaused({ failed, passed: 0 }, { k: 1, n: 60 }, 0.002, DEFAULT_PRIOR, rho));
+    const twice = odds(2);
+    expect(twice).toEqual([...twice].sort((left, right) => right - left));
+    close(twice[1] ?? NaN, twice[0] ?? NaN, 1e-6);
+    for (const once of odds(1)) close(once, odds(1)[0] ?? NaN, 1e-12);
+  });
 });
 
 describe('findChangepoints', () => {
@@ -203,6 +246,35 @@ describe('findChangepoints', () => {
         })),
       )
       .map((counts, index) => ({ commit: `c${index}`, ...counts }));
+
+  it('finds the best of all places, though it tries only those where the share changes', () => {
+    const commit = fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 3 })).map(([failed, attempts]) => ({
+      commit: 'c',
+      failed: Math.min(failed, attempts),
+      attempts,
+    }));
+    const stretch = fc.tuple(fc.array(commit, { minLength: 1, maxLength: 4 }), fc.integer({ min: 1, max: 12 }));
+    const stretches = fc.array(stretch, { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(stretches, fc.constantFrom(1, 1.7), (parts, dispersion) => {
+        const commits = parts.flatMap(([some, times]) => Array.from({ length: times }, () => some).flat());
+        const sums = commits.reduce<number[]>(
+          (all, { failed, attempts }) => [...all, (all.at(-1) ?? 0) + failed / attempts],
+          [0],
+        );
+        const best = [[0.3, 0.5, 1e-4] as const, [0.1, 0.5, 1e-3] as const].map(([alpha, beta, chance]) => {
+          const part = (low: number, high: number): number =>
+            logMarginalOf(((sums[high] ?? 0) - (sums[low] ?? 0)) / dispersion, (high - low) / dispersion, alpha, beta);
+          const gains = commits.slice(1).map((_, at) => part(0, at + 1) + part(at + 1, sums.length - 1));
+          return Math.max(...gains, -Infinity) - part(0, sums.length - 1) + Math.log(chance);
+        });
+        // Where rounding decides, either answer will do.
+        fc.pre(best.every((gain) => Math.abs(gain) > 1e-6));
+        expect(findChangepoints(commits, dispersion).length > 0).toBe(best.some((gain) => gain > 0));
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   it('uses the likelihood of LUCI', () => {
     close(logMarginalOf(3, 20, 0.3, 0.5), -10.180380050643771);

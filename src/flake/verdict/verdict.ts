@@ -1,3 +1,4 @@
+import { PRIOR_DISPERSION } from '../statistics/dispersion.js';
 import { logBeta } from '../statistics/gamma.js';
 import { DEFAULT_PRIOR, type BetaPrior } from '../statistics/prior.js';
 
@@ -9,9 +10,9 @@ export interface VerdictInput {
   readonly head: { readonly failed: number; readonly passed: number };
   /**
    * Attempts of the test in the same environment without this pull request, k failed of n, both divided by the dispersion;
-   * `attempts` is the number before.
+   * `attempts` is the number before, `clusters` the days that they are of.
    */
-  readonly baseline: { readonly k: number; readonly n: number; readonly attempts: number };
+  readonly baseline: { readonly k: number; readonly n: number; readonly attempts: number; readonly clusters?: number };
   /** Commits other than this pull request's on which the test failed with a signature of the same class. */
   readonly otherFailingCommits: number;
   /** What the merge base, or the newest default branch run, says of the test. */
@@ -59,7 +60,7 @@ const CLEAN_HISTORY = 300;
  */
 export function verdictOf(input: VerdictInput): Verdict {
   const { head, baseline, base, signature, change = 'code', prior = DEFAULT_PRIOR } = input;
-  const odds = oddsCaused(head, baseline, BREAKS[change], prior);
+  const odds = oddsCaused(head, baseline, BREAKS[change], prior, correlationOf(baseline));
   const causedProbability = odds === Infinity ? 1 : odds / (1 + odds);
   const say = (kind: VerdictKind): Verdict => ({ kind, causedProbability, odds, evidence: evidenceOf(input) });
   if (input.infrastructure !== undefined) return say('infrastructure');
@@ -80,17 +81,67 @@ export function verdictOf(input: VerdictInput): Verdict {
  *
  * With failures only, a break explains them with certainty. One pass on the same commit rules a certain break out; then
  * "the change made it flaky", at any rate (Jeffreys), stands against the old rate.
+ *
+ * @param correlation of attempts that are close in time, 0…1: 0 takes each attempt for a witness of its own; above it the
+ *   rate of the moment is itself Beta distributed around the test's rate, so that a second failure after a first is likelier.
+ *   Exact: a product of such terms is a polynomial in the rate, whose moments are known.
  */
 export function oddsCaused(
   head: VerdictInput['head'],
   { k, n }: { readonly k: number; readonly n: number },
   breaks: number,
   { alpha, beta }: BetaPrior = DEFAULT_PRIOR,
+  correlation = 0,
 ): number {
   const { failed: m, passed: s } = head;
-  const logFlake = logBeta(alpha + k + m, beta + n - k + s) - logBeta(alpha + k, beta + n - k);
+  const logFlake = logChanceOf(head, alpha + k, beta + n - k, correlation);
   const logBroken = s === 0 ? 0 : logBeta(0.5 + m, 0.5 + s) - logBeta(0.5, 0.5);
   return (breaks / (1 - breaks)) * Math.exp(logBroken - logFlake);
+}
+
+/** Log of P(these attempts in this order) for a rate that is Beta(a, b) distributed. */
+function logChanceOf({ failed, passed }: VerdictInput['head'], a: number, b: number, correlation: number): number {
+  const base = logBeta(a, b);
+  if (correlation === 0 || failed + passed > MOST_CORRELATED) return logBeta(a + failed, b + passed) - base;
+  // With θ = ρ ÷ (1 − ρ): ∏ (p + iθ) · ∏ (1 − p + jθ) ÷ ∏ (1 + kθ), expanded in powers of p and 1 − p.
+  const theta = correlation / (1 - correlation);
+  const ofFailures = risingProduct(failed, theta);
+  const ofPasses = risingProduct(passed, theta);
+  let sum = 0;
+  for (const [i, left] of ofFailures.entries()) {
+    for (const [j, right] of ofPasses.entries()) sum += left * right * Math.exp(logBeta(a + i, b + j) - base);
+  }
+  let all = 0;
+  for (let attempt = 1; attempt < failed + passed; attempt += 1) all += Math.log1p(attempt * theta);
+  return Math.log(sum) - all;
+}
+
+/** More attempts on one commit are counted as independent: nobody runs a test that often by hand. */
+const MOST_CORRELATED = 100;
+
+/** Coefficients of x·(x + θ)·(x + 2θ)…, `count` factors, by power of x. */
+function risingProduct(count: number, theta: number): number[] {
+  let coefficients = [1];
+  for (let factor = 0; factor < count; factor += 1) {
+    const next = [...coefficients.map((value) => value * factor * theta), 0];
+    for (const [power, value] of coefficients.entries()) next[power + 1] = (next[power + 1] ?? 0) + value;
+    coefficients = next;
+  }
+  return coefficients;
+}
+
+/** Fewer attempts a day say little of how alike they are. */
+const FEWEST_A_DAY = 10;
+
+/**
+ * How alike attempts of one day are: the dispersion is 1 + (attempts a day − 1)·ρ. Attempts on a pull request are of one day
+ * too, most often of one hour and machine; taken for independent they accused bursty tests wrongly (`bench/simulate.ts`).
+ * At least what is believed of any test: a month without a bad day does not prove that there are none.
+ */
+function correlationOf({ n, attempts, clusters }: VerdictInput['baseline']): number {
+  if (clusters === undefined || clusters === 0 || n === 0) return 0;
+  const aDay = Math.max(FEWEST_A_DAY, attempts / clusters);
+  return Math.min(0.5, (Math.max(PRIOR_DISPERSION, attempts / n) - 1) / (aDay - 1));
 }
 
 function evidenceOf(input: VerdictInput): string[] {
