@@ -50,6 +50,7 @@ describe('kubeadm configuration', () => {
     });
     expect(ClusterConfiguration).toMatchObject({
       controlPlaneEndpoint: '10.99.0.1:6443',
+      encryptionAlgorithm: 'ECDSA-P256',
       apiServer: { extraArgs: [{ name: 'v', value: '4' }] },
       scheduler: { extraArgs: [{ name: 'leader-elect', value: 'false' }] },
     });
@@ -59,6 +60,7 @@ describe('kubeadm configuration', () => {
     const { InitConfiguration, ClusterConfiguration, KubeletConfiguration } = init({}, restricted, 'v1.30.9');
     expect(InitConfiguration).toMatchObject({ apiVersion: 'kubeadm.k8s.io/v1beta3' });
     expect(InitConfiguration).not.toHaveProperty('timeouts');
+    expect(ClusterConfiguration).not.toHaveProperty('encryptionAlgorithm');
     expect(ClusterConfiguration).toMatchObject({
       apiServer: { timeoutForControlPlane: '90s' },
       scheduler: { extraArgs: { 'leader-elect': 'false' } },
