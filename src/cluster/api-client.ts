@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { Agent, request, type RequestOptions } from 'node:https';
 
 import { MkCiError, messageOf } from '../errors.js';
@@ -18,6 +19,12 @@ export interface ApiClient extends Disposable {
    * @throws {MkCiError} `NET_UNREACHABLE` when there was no answer; answers of any status are values
    */
   request(method: 'GET' | 'POST' | 'DELETE', path: string, options: ApiRequestOptions): Promise<ApiAnswer>;
+  /**
+   * The body as it comes, for as long as the server sends: logs that are followed.
+   *
+   * @throws {MkCiError} `NET_UNREACHABLE` when there was no answer, `K8S_API_ERROR` for one that is not 200
+   */
+  stream(path: string, signal: AbortSignal): AsyncIterable<Buffer>;
 }
 
 export interface ApiRequestOptions {
@@ -58,7 +65,10 @@ export function createApiClient(server: string, credentials: ApiCredentials): Ap
             headers: {
               ...headers,
               accept: 'application/json',
-              ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+              // The length in words: without it Node.js sends the body of a DELETE so that no server takes it for one.
+              ...(payload === undefined
+                ? {}
+                : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
             },
           },
           (response) => {
@@ -74,6 +84,27 @@ export function createApiClient(server: string, credentials: ApiCredentials): Ap
         call.once('error', fail);
         call.end(payload);
       });
+    },
+    stream: async function* (path, signal) {
+      signal.throwIfAborted();
+      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+        // A connection of its own: one that is held for hours must not block the others.
+        const call = request(new URL(path, server), { ...tls, agent: false, signal, headers: { ...headers } }, resolve);
+        call.once('error', (error) => {
+          reject(new MkCiError('NET_UNREACHABLE', { message: `${server}: ${messageOf(error)}`, cause: error }));
+        });
+        call.end();
+      });
+      try {
+        if (answer.statusCode !== 200) {
+          throw new MkCiError('K8S_API_ERROR', {
+            message: `${path.split('?')[0] ?? path}: HTTP ${answer.statusCode ?? 0}`,
+          });
+        }
+        for await (const piece of answer) yield piece as Buffer;
+      } finally {
+        answer.destroy();
+      }
     },
     [Symbol.dispose]: () => {
       agent.destroy();

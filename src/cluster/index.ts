@@ -1,5 +1,8 @@
+export type { ApiAnswer, ApiClient } from './api-client.js';
+export { connectToCluster, type ClusterConnection } from './bootstrap/attach.js';
 export type { NodeImageProvider } from './bootstrap/kubeadm/index.js';
 export { createFolderBundle } from './bundle/folder-bundle.js';
+export { renderTokenKubeconfig } from './kubeconfig.js';
 export {
   clusterEnvironment,
   createClusterManager,

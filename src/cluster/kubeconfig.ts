@@ -39,3 +39,18 @@ export function renderKubeconfig({ name, server, ca, certificate, key }: Kubecon
     '',
   ].join('\n');
 }
+
+/** The same for a pod: a token of its ServiceAccount in place of a certificate, and its namespace. */
+export function renderTokenKubeconfig(
+  content: Omit<KubeconfigContent, 'certificate' | 'key'> & { readonly token: string; readonly namespace: string },
+): string {
+  const { name, server, ca, token, namespace } = content;
+  return `${JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name, cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+    users: [{ name, user: { token } }],
+    contexts: [{ name, context: { cluster: name, user: name, namespace } }],
+    'current-context': name,
+  })}\n`;
+}

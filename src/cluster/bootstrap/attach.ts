@@ -92,6 +92,20 @@ export async function isReachable(file: string, signal: AbortSignal): Promise<bo
   }
 }
 
+/** A cluster of somebody else, to work in with one context of a kubeconfig. */
+export interface ClusterConnection {
+  readonly client: ApiClient;
+  readonly context: string;
+  /** Namespace of the context. @default 'default' */
+  readonly namespace: string;
+}
+
+/** @throws {MkCiError} `K8S_KUBECONFIG` */
+export async function connectToCluster(file: string, context?: string): Promise<ClusterConnection> {
+  const { client, current } = await readContext(file, context);
+  return { client, context: current.name, namespace: current.namespace ?? 'default' };
+}
+
 /** A client for the current context of a kubeconfig. */
 export async function kubeconfigClient(file: string): Promise<ApiClient> {
   return (await readContext(file, undefined)).client;
@@ -109,7 +123,11 @@ async function ask(client: ApiClient, path: string, signal: AbortSignal): Promis
 async function readContext(
   file: string,
   context: string | undefined,
-): Promise<{ readonly client: ApiClient; readonly kubeconfig: string }> {
+): Promise<{
+  readonly client: ApiClient;
+  readonly kubeconfig: string;
+  readonly current: { readonly name: string; readonly namespace?: string | null };
+}> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new MkCiError('K8S_KUBECONFIG', { message: `${file}: ${messageOf(error)}`, cause: error });
   });
@@ -161,5 +179,6 @@ async function readContext(
       ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
     }),
     kubeconfig: single.exportConfig(),
+    current,
   };
 }
