@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { Interrupt, type CliContext } from './cli/command.js';
-import { COMMANDS } from './cli/commands.js';
+import { COMMANDS, INTERNAL_COMMANDS } from './cli/commands.js';
 import { printError } from './cli/print-error.js';
 import { MkCiError, systemErrorCode } from './errors.js';
 import { createLogger } from './log.js';
@@ -68,8 +68,10 @@ async function run(args: readonly string[], context: CliContext): Promise<void> 
     .configureHelp({ showGlobalOptions: true });
   const name = args.find((arg) => !arg.startsWith('-'));
   const wanted = name === 'help' ? args.filter((arg) => !arg.startsWith('-'))[1] : name;
-  const entry = COMMANDS.find((command) => command.name === wanted);
-  for (const command of COMMANDS) {
+  const internal = INTERNAL_COMMANDS.filter((command) => command.name === wanted);
+  const commands = [...COMMANDS, ...internal];
+  const entry = commands.find((command) => command.name === wanted);
+  for (const command of commands) {
     if (command === entry) program.addCommand((await command.load()).build(context));
     else program.command(command.name).description(command.summary);
   }

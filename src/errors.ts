@@ -280,6 +280,22 @@ export const ERROR_CATALOGUE = {
     exitCode: 10,
     advice: 'Report it with the events.jsonl of the run.',
   },
+  RUN_ENGINE_CELL: {
+    summary: 'The engine can not run this cell',
+    exitCode: 56,
+    advice: 'Select environments with driver existing (--driver existing), or leave --engine out.',
+  },
+  RUN_ENGINE_IMAGE: {
+    summary: 'The pods of the run can not start from the image',
+    exitCode: 59,
+    advice: 'Name with --engine-image an image that the nodes have or can pull.',
+  },
+  RUN_POD_LOST: {
+    summary: 'The pod of a cell was lost',
+    exitCode: 80,
+    advice:
+      'Look at the reason named: node, memory limit or eviction; what the pod had sent is in lost-pods of the run.',
+  },
   RUN_OUTPUT: {
     summary: 'The output folder can not be written',
     exitCode: 39,

@@ -16,7 +16,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'image of cluster nodes for docker and podman: build, list',
     load: () => import('./node-image.js'),
   },
+  {
+    name: 'engine-image',
+    summary: 'image of the pods of run --engine=kubernetes',
+    load: () => import('./engine-image.js'),
+  },
   { name: 'doctor', summary: 'what works on this host, per driver', load: () => import('./doctor.js') },
   { name: 'gc', summary: 'find and remove what dead runs left', load: () => import('./gc.js') },
   { name: 'init', summary: 'write a commented mk-ci.yaml for this project', load: () => import('./init.js') },
+];
+
+/** Called by mk-ci itself in other places, not by people: no help lists them. */
+export const INTERNAL_COMMANDS: readonly CommandEntry[] = [
+  { name: 'engine-pod', summary: 'run one cell in a pod and send its results', load: () => import('./engine-pod.js') },
 ];

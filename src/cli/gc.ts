@@ -10,6 +10,7 @@ import { isMkCiError, messageOf } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
+import { ENGINE_DRIVER } from './engine-driver.js';
 
 export function build(context: CliContext): Command {
   return new Command('gc')
@@ -52,6 +53,12 @@ function gcOptions({ env, signal, log }: CliContext): CollectOptions {
       return { ...(runId === undefined ? {} : { runId }), ...(owner === undefined ? {} : { owner }) };
     },
     drivers: registry.names.map((name) => registry.get(name)),
+    removers: {
+      [ENGINE_DRIVER]: async (name, limit) => {
+        const { removeEngineJob } = await import('./engine-jobs.js');
+        await removeEngineJob(name, limit);
+      },
+    },
     roots: [state, resolve(folders.cache)],
     signal,
     onDriverError: (driver, error) => {

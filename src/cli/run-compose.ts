@@ -32,6 +32,10 @@ export function composeRun(context: CliContext): RunDeps {
       ...prowFinishers(context.env),
     ],
     now: steadyClock(),
+    openEngine: async (request) => {
+      const { openKubernetesEngine } = await import('./run-kubernetes.js');
+      return await openKubernetesEngine(request, context);
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import type { KeepClusters, PlanFilters } from '../runner/index.js';
 import { parseShard } from '../runner/index.js';
@@ -23,6 +23,12 @@ export interface RunFlags {
   readonly failOnFlaky?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
+  readonly engine?: 'local' | 'kubernetes';
+  readonly engineImage?: string;
+  readonly engineKubeconfig?: string;
+  readonly engineContext?: string;
+  readonly engineNamespace?: string;
+  readonly engineServiceAccount?: string;
 }
 
 /** Declares the flags on a command. */
@@ -46,6 +52,16 @@ export function addRunFlags(command: Command): Command {
     .option('--keep <when>', 'clusters that stay afterwards: never, on-failure or always', keep, 'never')
     .option('--select <pattern>', 'only tests that match, in the language of the suite’s tool')
     .option('--fail-on-flaky', 'exit 1 when a test passed only in a rerun')
+    .addOption(
+      new Option('--engine <name>', 'where cells run: on this host, or as pods of a Job')
+        .choices(['local', 'kubernetes'])
+        .default('local'),
+    )
+    .option('--engine-image <image>', 'image of the pods: mk-ci in PATH, its working folder the project')
+    .option('--engine-kubeconfig <file>', 'cluster of the Job (default: KUBECONFIG, else ~/.kube/config)')
+    .option('--engine-context <name>', 'context of the kubeconfig (default: its current one)')
+    .option('--engine-namespace <name>', 'namespace of the Job (default: that of the context)')
+    .option('--engine-service-account <name>', 'ServiceAccount of the pods, with what the suites may do', 'default')
     .option('--dry-run', 'print the plan and do nothing')
     .option('--json', 'print the result (or the plan) as JSON');
 }

@@ -37,6 +37,9 @@ async function run(output: string, finishers: readonly Finisher[]) {
     formats: fakeFormats,
     history: async () => ({ tests: () => undefined, cells: () => undefined }),
     finishers: async () => finishers,
+    openEngine: async () => {
+      throw new Error('no engine was asked for');
+    },
     now: steadyClock(),
   });
   return { exitCode: observed.exitCode, logged: observed.logged.join('\n') };

@@ -7,7 +7,13 @@ import { Command } from 'commander';
 
 import type { ClusterSource } from '../cluster/cluster.js';
 import { ownershipLabels } from '../cluster/ownership.js';
-import { loadConfig, selectEnvironments, type Config, type Environment } from '../config/index.js';
+import {
+  loadConfig,
+  selectEnvironments,
+  type Config,
+  type Environment,
+  type EnvironmentFilter,
+} from '../config/index.js';
 import { ERROR_CATALOGUE, messageOf, redactSecrets } from '../errors.js';
 import { exec } from '../exec.js';
 import { identifySelf } from '../process.js';
@@ -26,6 +32,8 @@ import {
   type CellDurations,
   type Formats,
   type Load,
+  type PlanFilters,
+  type RunOptions,
   type RunOutcome,
   type RunPlan,
   type TestDurations,
@@ -64,7 +72,36 @@ export interface RunDeps {
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
   /** The same clock for all of a run; it never goes back. */
   readonly now: () => Date;
+  /**
+   * Somewhere else to run cells, checked before anything starts.
+   *
+   * @throws {MkCiError} for flags that do not fit, cells that it can not run, a cluster that can not be used
+   */
+  readonly openEngine: OpenEngine;
 }
+
+export type OpenEngine = (request: {
+  readonly flags: RunFlags;
+  readonly config: Config;
+  readonly plan: RunPlan;
+  readonly filters: PlanFilters;
+  readonly selected: EnvironmentFilter;
+}) => Promise<(run: EngineRun) => Promise<RunOutcome>>;
+
+/** What an engine is told of a run, whatever runs its cells. */
+export type EngineRun = Pick<
+  RunOptions,
+  | 'plan'
+  | 'runId'
+  | 'toolVersion'
+  | 'source'
+  | 'folder'
+  | 'failOnFlaky'
+  | 'signal'
+  | 'interruptedBy'
+  | 'now'
+  | 'onEvent'
+>;
 
 export function build(context: CliContext): Command {
   return addRunFlags(new Command('run'))
@@ -86,9 +123,12 @@ export async function runCommand(
 ): Promise<void> {
   const config = await loadConfig({ cwd: context.cwd, file: flags.config });
   const filters = planFilters(suites, flags);
-  const environments = selectEnvironments(config.environments, await environmentFilter(flags, deps.pickDriver));
+  const selected = await environmentFilter(flags, deps.pickDriver);
+  const environments = selectEnvironments(config.environments, selected);
   const history = await deps.history(config);
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
+  const engine =
+    flags.engine === 'kubernetes' ? await deps.openEngine({ flags, config, plan, filters, selected }) : undefined;
   const limits = limitsOf({ cpus: availableParallelism(), memoryMiB: availableMemoryMiB() }, flags.jobs);
   if (flags.dryRun === true) {
     await context.stdout(
@@ -99,6 +139,23 @@ export async function runCommand(
     return;
   }
   for (const warning of plan.warnings) context.log.warn(warning);
+  /** Programs that are missing are got before the view of the run begins. */
+  const openThisHost = async (): Promise<(run: EngineRun) => Promise<RunOutcome>> => {
+    const clusters = await deps.createClusters({ runId, plan });
+    return async (run) =>
+      await executeRun({
+        ...run,
+        configFolder: config.folder,
+        clusters,
+        clusterLoad: deps.clusterLoad,
+        limits,
+        formats: deps.formats,
+        durations: history.tests,
+        hostEnv: context.env,
+        labels: ownershipLabels({ role: 'suite', runId, owner: identifySelf() }),
+        keep: flags.keep,
+      });
+  };
 
   const startedAt = deps.now();
   const runId = runIdOf(startedAt, randomBytes(3).toString('hex'));
@@ -108,7 +165,7 @@ export async function runCommand(
   context.log.info(
     `run ${runId}: ${plural(plan.cells.length, 'cell')} in ${plural(plan.environments.length, 'environment')}`,
   );
-  const clusters = await deps.createClusters({ runId, plan });
+  const runCells = engine ?? (await openThisHost());
   const terminal = createRunTerminal({
     write: context.stderr,
     isTerminal: context.isTerminal,
@@ -118,21 +175,12 @@ export async function runCommand(
   });
   let outcome: RunOutcome;
   try {
-    outcome = await executeRun({
+    const common: EngineRun = {
       plan,
       runId,
       toolVersion: VERSION,
       source: sourceInfo(context.env, git),
       folder,
-      configFolder: config.folder,
-      clusters,
-      clusterLoad: deps.clusterLoad,
-      limits,
-      formats: deps.formats,
-      durations: history.tests,
-      hostEnv: context.env,
-      labels: ownershipLabels({ role: 'suite', runId, owner: identifySelf() }),
-      keep: flags.keep,
       failOnFlaky: flags.failOnFlaky === true,
       signal: context.signal,
       interruptedBy: () =>
@@ -143,7 +191,8 @@ export async function runCommand(
       onEvent: (event) => {
         terminal.onEvent(event);
       },
-    });
+    };
+    outcome = await runCells(common);
   } finally {
     terminal.close();
   }

@@ -202,7 +202,7 @@ function candidateOf(
   };
 }
 
-function environmentInfo(environment: Environment): EnvironmentInfo {
+export function environmentInfo(environment: Environment): EnvironmentInfo {
   return {
     name: environment.name,
     driver: environment.driver,
@@ -215,7 +215,7 @@ function environmentInfo(environment: Environment): EnvironmentInfo {
 }
 
 /** A file of the run folder, whole or not at all. @throws {MkCiError} `RUN_OUTPUT` */
-async function writeOutput(path: string, text: string): Promise<void> {
+export async function writeOutput(path: string, text: string): Promise<void> {
   try {
     await writeFileAtomically(path, text);
   } catch (error) {

@@ -12,6 +12,8 @@ import type { GcAction } from './plan.js';
 export interface ActOptions {
   readonly journal: Journal;
   readonly drivers: readonly Driver[];
+  /** Removes what is noted under a name that is no driver's, such as the Job of a run on somebody's cluster. */
+  readonly removers?: Readonly<Record<string, (name: string, signal: AbortSignal) => Promise<void>>>;
   /** Folders below these may be removed, and temporary folders of mk-ci; nothing else, whatever a note says. */
   readonly roots: readonly string[];
   /** @default os.tmpdir() */
@@ -51,8 +53,10 @@ async function actOne(action: Exclude<GcAction, { kind: 'end-process' }>, option
   switch (action.kind) {
     case 'remove-resource': {
       const driver = options.drivers.find(({ info }) => info.name === action.driver);
-      if (driver?.machines === undefined) throw new MkCiError('DRV_UNKNOWN', { message: action.driver });
-      await driver.machines.remove(action.name, options.signal);
+      const remover = options.removers?.[action.driver];
+      if (driver?.machines !== undefined) await driver.machines.remove(action.name, options.signal);
+      else if (remover !== undefined) await remover(action.name, options.signal);
+      else throw new MkCiError('DRV_UNKNOWN', { message: action.driver });
       for (const id of action.entryIds) await options.journal.done(id);
       break;
     }

@@ -1,4 +1,11 @@
-export { buildImage, type BuildImageOptions, type BuiltImage, type ComponentImage } from './component-image.js';
+export {
+  buildImage,
+  composeImage,
+  type BuildImageOptions,
+  type BuiltImage,
+  type ComponentImage,
+  type ImageLayer,
+} from './component-image.js';
 export { writeImageArchive } from './image-archive.js';
 export {
   factsSchema,
@@ -11,4 +18,5 @@ export {
   type NodeImageStore,
 } from './model.js';
 export { createNodeImageStore, type NodeImageStoreOptions } from './store.js';
-export type { TarContent, TarEntry } from './tar.js';
+export { writeRootLayer } from './root-layer.js';
+export { withParents, writeTar, type TarContent, type TarEntry } from './tar.js';

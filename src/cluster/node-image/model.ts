@@ -66,6 +66,12 @@ export interface NodeImageStore {
    *   `IMG_BAD_ROOTFS`, `NET_UNREACHABLE`, `HOST_DISK_FULL`
    */
   ensure(kubernetesVersion: string, options: EnsureNodeImageOptions): Promise<NodeImage>;
+  /**
+   * The root file system that nodes are made of, as a tar in the cache.
+   *
+   * @throws {MkCiError} `HOST_MISSING_TOOL`, `IMG_NO_MIRROR`, `IMG_ROOTFS_FAILED`, `NET_UNREACHABLE`, `HOST_DISK_FULL`
+   */
+  debian(options: Pick<EnsureNodeImageOptions, 'signal' | 'onStep'>): Promise<string>;
   /** Complete images in the cache, newest first. */
   list(): Promise<readonly NodeImage[]>;
   /**

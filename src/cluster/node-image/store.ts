@@ -261,6 +261,10 @@ export function createNodeImageStore(options: NodeImageStoreOptions): NodeImageS
       if (made === undefined) throw new Error(`${folder} is not complete after it was made`);
       return made;
     },
+    debian: async (ensure) => {
+      await using work = await createWorkFolder(folders);
+      return (await ensureDebian(ensure, work.path)).path;
+    },
     list: async () => {
       const found: NodeImage[] = [];
       for (const name of await listFolder(root)) {
