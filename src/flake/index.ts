@@ -42,7 +42,7 @@ export { testStateOf, type TestState } from './verdict/test-state.js';
 export { verdictOf, type Verdict, type VerdictInput, type VerdictKind } from './verdict/verdict.js';
 export { incidentsOf, type Incident } from './signatures/incidents.js';
 export { incidentsTable } from './text/incidents-text.js';
-export { dispersionOf, effectiveCounts } from './statistics/dispersion.js';
+export { correlationOf, dispersionOf, effectiveCounts } from './statistics/dispersion.js';
 export { outcomeOf } from './store/record.js';
 export { readExtent } from './store/chart-queries.js';
 export { stateByHistory, type StateNow } from './verdict/state-history.js';

@@ -1,4 +1,4 @@
-import { dispersionOf, effectiveCounts, type Cluster } from '../statistics/dispersion.js';
+import { correlationOf, dispersionOf, effectiveCounts, type Cluster } from '../statistics/dispersion.js';
 import { fitPrior, DEFAULT_PRIOR, type BetaPrior } from '../statistics/prior.js';
 import { dayOf } from '../store/record.js';
 import { verdictOf, type Verdict, type VerdictInput } from '../verdict/verdict.js';
@@ -80,7 +80,7 @@ function judgeSeries(one: Series, priors: PriorCache): Judgement[] {
 function inputAt(known: readonly RunOutcome[], run: RunOutcome, pullRequest: number): VerdictInput {
   const head = known.filter(({ commit, pullRequest: number }) => commit === run.commit && number === pullRequest);
   const others = known.filter(({ pullRequest: number }) => number !== pullRequest);
-  const baseline = baselineOf(others.filter(({ atMs }) => atMs >= run.atMs - BASELINE_MS));
+  const recent = others.filter(({ atMs }) => atMs >= run.atMs - BASELINE_MS);
   const keys = new Set(run.signatures.map(({ key }) => key));
   const isNamed = run.signatures.some(({ weak }) => !weak);
   const alike = others.filter(({ atMs, signatures }) => {
@@ -90,7 +90,8 @@ function inputAt(known: readonly RunOutcome[], run: RunOutcome, pullRequest: num
   const newest = base.filter(({ commit }) => commit === base.at(-1)?.commit);
   return {
     head: { failed: sum(head, 'failed'), passed: sum(head, 'passed') },
-    baseline,
+    baseline: baselineOf(recent),
+    correlation: correlationOf(daysOf(recent.filter(({ pullRequest: number }) => number === undefined))),
     otherFailingCommits: new Set(alike.map(({ commit }) => commit)).size,
     base: newest.length === 0 ? 'unknown' : sum(newest, 'passed') > 0 ? 'passes' : 'fails',
     signature: { isWeak: !isNamed, isNew: isNamed && alike.length === 0 },
@@ -98,12 +99,14 @@ function inputAt(known: readonly RunOutcome[], run: RunOutcome, pullRequest: num
 }
 
 /** Failures of attempts, days as clusters, divided by the dispersion. */
-export function baselineOf(runs: readonly RunOutcome[]): {
-  readonly k: number;
-  readonly n: number;
-  readonly attempts: number;
-  readonly clusters: number;
-} {
+export function baselineOf(runs: readonly RunOutcome[]): VerdictInput['baseline'] {
+  const failures = sum(runs, 'failed');
+  const attempts = failures + sum(runs, 'passed');
+  const { k, n } = effectiveCounts(failures, attempts, dispersionOf(daysOf(runs)));
+  return { k, n, attempts };
+}
+
+function daysOf(runs: readonly RunOutcome[]): Cluster[] {
   const days = new Map<number, { failures: number; attempts: number }>();
   for (const { atMs, passed, failed } of runs) {
     const day = days.get(dayOf(atMs)) ?? { failures: 0, attempts: 0 };
@@ -111,11 +114,7 @@ export function baselineOf(runs: readonly RunOutcome[]): {
     day.failures += failed;
     day.attempts += passed + failed;
   }
-  const clusters: Cluster[] = [...days.values()];
-  const failures = sum(runs, 'failed');
-  const attempts = failures + sum(runs, 'passed');
-  const { k, n } = effectiveCounts(failures, attempts, dispersionOf(clusters));
-  return { k, n, attempts, clusters: days.size };
+  return [...days.values()];
 }
 
 /** @param index of the judged run */

@@ -83,3 +83,24 @@ export function effectiveCounts(k: number, n: number, dispersion: number): Effec
   if (!(dispersion >= 1)) throw new RangeError(`dispersion below 1: ${dispersion}`);
   return { k: k / dispersion, n: n / dispersion, dispersion };
 }
+
+/** Fewer attempts a day say little of how alike they are. */
+const FEWEST_A_DAY = 10;
+const MOST_ALIKE = 0.5;
+/** What is believed of a flaky test whose days say nothing. */
+export const PRIOR_CORRELATION = (PRIOR_DISPERSION - 1) / (FEWEST_A_DAY - 1);
+
+/**
+ * How alike attempts of one cluster are, 0…1: the dispersion is 1 + (attempts a cluster − 1)·ρ. Attempts on a pull request are of
+ * one day too, most often of one hour and machine; taken for independent they accused bursty tests wrongly
+ * (`bench/simulate.ts`).
+ *
+ * @returns 0 without a failure
+ */
+export function correlationOf(clusters: readonly Cluster[]): number {
+  const used = clusters.filter(({ attempts }) => attempts > 0);
+  if (used.every(({ failures }) => failures === 0)) return 0;
+  const attempts = used.reduce((sum, cluster) => sum + cluster.attempts, 0);
+  const perCluster = Math.max(FEWEST_A_DAY, attempts / used.length);
+  return Math.min(MOST_ALIKE, (dispersionOf(used) - 1) / (perCluster - 1));
+}

@@ -1,5 +1,5 @@
 import { findChangepoints, type CommitCounts } from './changepoint.js';
-import { dispersionOf, effectiveCounts, intervalDispersion, type Cluster } from './dispersion.js';
+import { correlationOf, dispersionOf, effectiveCounts, intervalDispersion, type Cluster } from './dispersion.js';
 import { jeffreysInterval } from './intervals.js';
 import { fitPrior, type BetaPrior } from './prior.js';
 import { verdictOf, type VerdictInput } from '../verdict/verdict.js';
@@ -163,7 +163,8 @@ function inputOf(
   const isNew = failures === 0 || (isBroken && hasOwnMessage);
   return {
     head,
-    baseline: { k, n, attempts, clusters: days.length },
+    baseline: { k, n, attempts },
+    correlation: correlationOf(days),
     otherFailingCommits: isNew ? 0 : failures,
     base: 'passes',
     signature: { isWeak: false, isNew },

@@ -122,10 +122,11 @@ class SqliteStore implements FlakeStore {
   }
 
   async prune(beforeMs: number): Promise<number> {
-    return this.#inTransaction(() => {
+    return this.#inTransaction((writer) => {
       const count = (): number => Number(this.#db.prepare('SELECT count(*) FROM run WHERE pruned = 1').pluck().get());
       const before = count();
       for (const statement of pruneStatements(dayOf(beforeMs))) this.#db.exec(statement);
+      writer.forget(); // failures that are gone now
       return count() - before;
     });
   }

@@ -195,6 +195,15 @@ export function describeStoreContract(engine: string, openEmpty: () => Promise<F
       expect(live).toHaveLength(4);
     });
 
+    it('keeps a failure that comes again after the runs that had it were pruned', async () => {
+      await using store = await open();
+      const failing = (uid: string) => runRecord({ uid, day: 1, results: results('A:F') });
+      await store.write([failing('first')]);
+      await store.prune(Date.UTC(2026, 0, 2));
+      await store.write([failing('late')]);
+      expect(await store.check()).toEqual([]);
+    });
+
     it('sums any window of many tests as day by day, whatever was written, replaced, pruned and made again', async () => {
       const step = fc.record({
         kind: fc.constantFrom('live', 'live', 'live', 'deferred', 'cut off', 'prune', 'rebuild'),

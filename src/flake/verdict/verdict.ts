@@ -1,4 +1,4 @@
-import { PRIOR_DISPERSION } from '../statistics/dispersion.js';
+import { PRIOR_CORRELATION } from '../statistics/dispersion.js';
 import { logBeta } from '../statistics/gamma.js';
 import { DEFAULT_PRIOR, type BetaPrior } from '../statistics/prior.js';
 
@@ -10,9 +10,14 @@ export interface VerdictInput {
   readonly head: { readonly failed: number; readonly passed: number };
   /**
    * Attempts of the test in the same environment without this pull request, k failed of n, both divided by the dispersion;
-   * `attempts` is the number before, `clusters` the days that they are of.
+   * `attempts` is the number before.
    */
-  readonly baseline: { readonly k: number; readonly n: number; readonly attempts: number; readonly clusters?: number };
+  readonly baseline: { readonly k: number; readonly n: number; readonly attempts: number };
+  /**
+   * How alike attempts of one day are, 0…1; `correlationOf` runs of the default branch, as what another change broke is no bad
+   * day. @default 0
+   */
+  readonly correlation?: number;
   /** Commits other than this pull request's on which the test failed with a signature of the same class. */
   readonly otherFailingCommits: number;
   /** What the merge base, or the newest default branch run, says of the test. */
@@ -60,7 +65,7 @@ const CLEAN_HISTORY = 300;
  */
 export function verdictOf(input: VerdictInput): Verdict {
   const { head, baseline, base, signature, change = 'code', prior = DEFAULT_PRIOR } = input;
-  const odds = oddsCaused(head, baseline, BREAKS[change], prior, correlationOf(baseline));
+  const odds = oddsCaused(head, baseline, BREAKS[change], prior, correlationOf(input.correlation ?? 0, prior));
   const causedProbability = odds === Infinity ? 1 : odds / (1 + odds);
   const say = (kind: VerdictKind): Verdict => ({ kind, causedProbability, odds, evidence: evidenceOf(input) });
   if (input.infrastructure !== undefined) return say('infrastructure');
@@ -130,18 +135,12 @@ function risingProduct(count: number, theta: number): number[] {
   return coefficients;
 }
 
-/** Fewer attempts a day say little of how alike they are. */
-const FEWEST_A_DAY = 10;
-
 /**
- * How alike attempts of one day are: the dispersion is 1 + (attempts a day − 1)·ρ. Attempts on a pull request are of one day
- * too, most often of one hour and machine; taken for independent they accused bursty tests wrongly (`bench/simulate.ts`).
- * At least what is believed of any test: a month without a bad day does not prove that there are none.
+ * A month without a bad day does not prove that there are none, where tests flake at all: below 1 the prior's alpha says that
+ * most do not. Were bursts believed of those, no failure of a change could be told from a flake.
  */
-function correlationOf({ n, attempts, clusters }: VerdictInput['baseline']): number {
-  if (clusters === undefined || clusters === 0 || n === 0) return 0;
-  const aDay = Math.max(FEWEST_A_DAY, attempts / clusters);
-  return Math.min(0.5, (Math.max(PRIOR_DISPERSION, attempts / n) - 1) / (aDay - 1));
+function correlationOf(seen: number, { alpha }: BetaPrior): number {
+  return Math.max(seen, PRIOR_CORRELATION * Math.min(1, alpha));
 }
 
 function evidenceOf(input: VerdictInput): string[] {

@@ -1,4 +1,5 @@
 import {
+  correlationOf,
   dispersionOf,
   effectiveCounts,
   findDefaultPrior,
@@ -109,8 +110,7 @@ export function evidenceOf(
   const baseline = others.filter(({ startedAtMs }) => startedAtMs >= nowMs - BASELINE_DAYS * DAY_MS);
   const isFail = (row: HistoryRow) => outcomeOf(row.status) === 'fail';
   const failed = baseline.filter(isFail).length;
-  const clusters = clustersOf(baseline);
-  const { k, n } = effectiveCounts(failed, baseline.length, dispersionOf(clusters));
+  const { k, n } = effectiveCounts(failed, baseline.length, dispersionOf(clustersOf(baseline)));
   const signature = signatureOf({ message: failure.failure?.message ?? '' });
   const alike = others.filter(
     (row) => isFail(row) && signatureOf({ message: row.message ?? '' }).key === signature.key,
@@ -119,7 +119,8 @@ export function evidenceOf(
   const infrastructure = infrastructureOf(failure, run);
   const input: VerdictInput = {
     head: here,
-    baseline: { k, n, attempts: baseline.length, clusters: clusters.length },
+    baseline: { k, n, attempts: baseline.length },
+    correlation: correlationOf(clustersOf(baseline.filter((row) => row.pullRequest === undefined))),
     otherFailingCommits: new Set(alike.map(({ commit, runUid }) => commit ?? runUid)).size,
     base: baseOf(others),
     prior: priorOf(failure.environment),
