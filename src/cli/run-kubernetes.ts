@@ -8,11 +8,12 @@ import { ownershipLabels } from '../cluster/ownership.js';
 import { MkCiError, messageOf } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { identifySelf } from '../process.js';
+import type { EngineRun } from '../runner/index.js';
 import { checkCells, createJobApi, executeOnKubernetes, jobNameOf } from '../runner/kubernetes/index.js';
 import type { CliContext } from './command.js';
 import { ENGINE_DRIVER } from './engine-driver.js';
 import { formatEngineJob } from './engine-jobs.js';
-import type { EngineRun, OpenEngine } from './run.js';
+import type { OpenEngine } from './run.js';
 
 /** Pods at a time without `--jobs`: the cluster's scheduler knows what fits, this only keeps its queue short. */
 const PARALLELISM = 20;

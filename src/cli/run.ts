@@ -30,10 +30,10 @@ import {
   runSummary,
   sourceInfo,
   type CellDurations,
+  type EngineRun,
   type Formats,
   type Load,
   type PlanFilters,
-  type RunOptions,
   type RunOutcome,
   type RunPlan,
   type TestDurations,
@@ -87,21 +87,6 @@ export type OpenEngine = (request: {
   readonly filters: PlanFilters;
   readonly selected: EnvironmentFilter;
 }) => Promise<(run: EngineRun) => Promise<RunOutcome>>;
-
-/** What an engine is told of a run, whatever runs its cells. */
-export type EngineRun = Pick<
-  RunOptions,
-  | 'plan'
-  | 'runId'
-  | 'toolVersion'
-  | 'source'
-  | 'folder'
-  | 'failOnFlaky'
-  | 'signal'
-  | 'interruptedBy'
-  | 'now'
-  | 'onEvent'
->;
 
 export function build(context: CliContext): Command {
   return addRunFlags(new Command('run'))

@@ -6,7 +6,7 @@ export { readGitFacts } from './git-facts.js';
 export { finishRun, loadRun, type FinishedRun } from './load-run.js';
 export { type Formats } from './output-reader.js';
 export { parseShard, planRun, type CellDurations, type PlanFilters, type PlannedCell, type RunPlan } from './plan.js';
-export { executeRun, type RunOptions, type RunOutcome } from './run.js';
+export { executeRun, type EngineRun, type RunOptions, type RunOutcome } from './run.js';
 export { sourceInfo } from './source-info.js';
 export { formatTable, runSummary } from './view/summary.js';
 export { createRunTerminal, type RunTerminal } from './view/terminal.js';

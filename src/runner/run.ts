@@ -49,6 +49,21 @@ export interface RunOptions {
   readonly graceMs?: number;
 }
 
+/** What is told of a run to whatever runs its cells: this host, or pods. */
+export type EngineRun = Pick<
+  RunOptions,
+  | 'plan'
+  | 'runId'
+  | 'toolVersion'
+  | 'source'
+  | 'folder'
+  | 'failOnFlaky'
+  | 'signal'
+  | 'interruptedBy'
+  | 'now'
+  | 'onEvent'
+>;
+
 export interface RunOutcome {
   readonly result: RunResult;
   readonly exitCode: number;

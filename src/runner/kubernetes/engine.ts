@@ -11,26 +11,13 @@ import { runFolderAt } from '../../results/run-folder.js';
 import { renderProwFinished, renderProwStarted } from '../../results/writers/index.js';
 import { exitCodeOf } from '../exit-code.js';
 import type { PlannedCell } from '../plan.js';
-import { environmentInfo, writeOutput, type RunOptions, type RunOutcome } from '../run.js';
+import { environmentInfo, writeOutput, type EngineRun, type RunOutcome } from '../run.js';
 import type { JobApi } from './jobs.js';
 import { jobNameOf, renderJob, renderSecret, type Assignment } from './manifest.js';
 import { imageProblem, judgeCells, type CellVerdict, type EngineJob, type EnginePod, type TrackedPod } from './pods.js';
 import { createReceiver } from './receive.js';
 
-export interface KubernetesRunOptions extends Pick<
-  RunOptions,
-  | 'plan'
-  | 'runId'
-  | 'toolVersion'
-  | 'title'
-  | 'source'
-  | 'folder'
-  | 'failOnFlaky'
-  | 'signal'
-  | 'interruptedBy'
-  | 'now'
-  | 'onEvent'
-> {
+export interface KubernetesRunOptions extends EngineRun {
   readonly api: JobApi;
   readonly namespace: string;
   readonly image: string;
@@ -227,7 +214,6 @@ export async function executeOnKubernetes(options: KubernetesRunOptions): Promis
       at: now().toISOString(),
       runId,
       toolVersion: options.toolVersion,
-      ...(options.title === undefined ? {} : { title: options.title }),
       source: options.source,
       environments: plan.environments.map((environment) => ({ ...environmentInfo(environment), os: 'linux' })),
       cells: cells.map(({ id, environment, suite, shard }) => ({

@@ -178,7 +178,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     // Workers get ready for joining while the control plane starts.
     const token = newToken();
     const waiting = all(others.map((node) => prepareNode(node, peers, work)));
-    waiting.catch(() => undefined);
+    waiting.catch(() => undefined); // looked at below; it must not end the process before that
     const controlPlane = await phases.run('runtime', async () => await prepareNode(first, peers, work));
     await phases.run('kubeadm-init', async () => {
       await initControlPlane(controlPlane, { clusterName: spec.name, token }, work);
@@ -466,6 +466,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
             const work = { signal, deadline: { ...deadline, leftMs: () => Math.min(20_000, deadline.leftMs()) } };
             await operations.unpause(name, signal);
             const machine = await operations.attach(name, signal).catch(() => undefined); // stopped already
+            // Only spares what runs a hard end: a node that does not answer is stopped all the same.
             if (machine !== undefined) await runScript(machine, STOP_NODE, work).catch(() => undefined);
             await operations.stop(name, signal);
           }),
