@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 
 import { Command, Option } from 'commander';
@@ -9,7 +10,7 @@ import type { FlakeStore, RecordMeta } from '../flake/index.js';
 import type { IngestQuery, WebhookIntake, WebhookOptions, WriteOptions } from '../server/index.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
-import { databaseOf, databaseOption, positive, type DatabaseOptions } from './flake/options.js';
+import { databaseOf, databaseOption, isDatabaseUrl, positive, type DatabaseOptions } from './flake/options.js';
 import { identityOf, UNKNOWN_RUN } from './flake/record.js';
 import { readReport } from './report/read-report.js';
 
@@ -27,6 +28,7 @@ const SHORTEST_TOKEN = 16;
 const MIB = 1024 * 1024;
 /** So that a fleet which records all day does not have every page made anew for every reader. */
 const STALE_MS = 3_000;
+const MOST_THREADS = 4;
 
 /** `mk-ci serve`: the dashboard and its API, until a signal ends it. */
 export function build(context: CliContext): Command {
@@ -55,7 +57,7 @@ Examples:
   curl -H "Authorization: Bearer $(cat token)" --data-binary @out/run/events.jsonl http://127.0.0.1:7117/api/runs`,
     )
     .action(async (options: ServeOptions) => {
-      const { addWebhook, createDashboard, listen, loadDashboardAssets, parseListen } =
+      const { addWebhook, createDashboard, createReadPool, listen, loadDashboardAssets, parseListen } =
         await import('../server/index.js');
       const { openFlakeStore } = await import('../flake/index.js');
       const address = parseListen(options.listen);
@@ -70,6 +72,10 @@ Examples:
       // The writer first: it makes the database when there is none.
       await using writer = token === undefined ? undefined : await openFlakeStore(location);
       await using store = await openFlakeStore(location, { readonly: true });
+      // Postgres reads in processes of its own.
+      await using pool = isDatabaseUrl(location)
+        ? undefined
+        : createReadPool({ location, threads: Math.min(MOST_THREADS, availableParallelism()) });
       const writes: WriteOptions | undefined =
         token === undefined || writer === undefined
           ? undefined
@@ -87,6 +93,7 @@ Examples:
         toolVersion: VERSION,
         log: context.log,
         staleMs: STALE_MS,
+        ...(pool === undefined ? {} : { read: pool.read }),
         ...(writes === undefined ? {} : { writes }),
         extend: (routes) => {
           if (webhookSecret === undefined) return;

@@ -12,6 +12,7 @@ import { READ_ROUTES } from './api.js';
 import { openApiDocument } from './openapi.js';
 import { ingestQuery, type IngestQuery } from './query.js';
 import { limitedBody } from './limited-body.js';
+import type { ReadPool } from './read-pool.js';
 import { cachedBody, isFresh, ResponseCache, type CachedBody } from './response-cache.js';
 import { formatRoute, routeOfGopogh } from './shared/route.js';
 import { renderShell } from './shell.js';
@@ -21,6 +22,8 @@ export interface DashboardOptions {
   readonly assets: PageAssets;
   readonly toolVersion: string;
   readonly log: Logger;
+  /** Reads an address somewhere else, with what is queried; in this thread when absent. */
+  readonly read?: ReadPool['read'];
   /** How old an answer may be when the database has changed since. @default 0 */
   readonly staleMs?: number;
   /** Absent: the server takes nothing in. */
@@ -102,7 +105,11 @@ export function createDashboard(options: DashboardOptions): Hono {
       const query = queryOf(context, route.query);
       const version = await store.dataVersion();
       const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
-      const body = await cache.get(key, version, async () => await route.read(store, query));
+      const body = await cache.get(
+        key,
+        version,
+        async () => await (options.read?.(route.path, query) ?? route.read(store, query)),
+      );
       return await answer(context, body, route.contentType);
     });
   }
