@@ -44,7 +44,7 @@ export { incidentsOf, type Incident } from './signatures/incidents.js';
 export { incidentsTable } from './text/incidents-text.js';
 export { correlationOf, dispersionOf, effectiveCounts } from './statistics/dispersion.js';
 export { outcomeOf } from './store/record.js';
-export { readExtent } from './store/chart-queries.js';
+export { readExtent } from './store/chart-runs.js';
 export { stateByHistory, type StateNow } from './verdict/state-history.js';
 export { matchesPattern } from './quarantine.js';
 export { backtest, type Judgement, type RunOutcome, type Series, type Truth } from './backtest/backtest.js';

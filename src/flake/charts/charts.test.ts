@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { SeriesDayRow, TestRunRow } from '../store/chart-queries.js';
+import type { SeriesDayRow } from '../store/series-days.js';
+import type { TestRunRow } from '../store/test-runs.js';
 import { httpUrl } from '../../results/http-url.js';
 import { mondayOf, pointsOf, rateOf, splitGrowth } from './points.js';
 import { rankEnvironments, rankTests } from './rank.js';

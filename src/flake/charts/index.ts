@@ -14,11 +14,6 @@ export {
   type PageQuery,
   type TestName,
 } from './read.js';
-export {
-  readCommits,
-  readExtent,
-  readRunRows,
-  searchSeries,
-  type DaySpan,
-  type RunScope,
-} from '../store/chart-queries.js';
+export { readCommits, readExtent, readRunRows } from '../store/chart-runs.js';
+export { searchSeries } from '../store/chart-series.js';
+export { type DaySpan, type RunScope } from '../store/chart-scope.js';

@@ -1,5 +1,7 @@
 import { formatDay } from '../store/record.js';
-import type { EnvironmentDayRow, FailingSeriesRow, SeriesDayRow } from '../store/chart-queries.js';
+import type { EnvironmentDayRow } from '../store/chart-runs.js';
+import type { FailingSeriesRow } from '../store/chart-series.js';
+import type { SeriesDayRow } from '../store/series-days.js';
 import { rateOf, splitGrowth, type DaySums } from './points.js';
 import type { EnvironmentDay, RankedEnvironment, RankedTest } from './schemas.js';
 

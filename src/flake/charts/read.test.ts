@@ -6,7 +6,8 @@ import { sampleHistory, HOSTILE_TEST, SAMPLE_ENVIRONMENTS } from '../../../integ
 import { openPostgresStore } from '../store/postgres-store.js';
 import { createSqliteStore } from '../store/sqlite-store.js';
 import type { FlakeStore } from '../store/store.js';
-import { readRunRows, searchSeries } from '../store/chart-queries.js';
+import { readRunRows } from '../store/chart-runs.js';
+import { searchSeries } from '../store/chart-series.js';
 import { readChartCommits, readCommitPage, readEnvironmentPage, readOverview, readTestPage } from './read.js';
 import { commitPageSchema, environmentPageSchema, overviewSchema, testPageSchema } from './schemas.js';
 

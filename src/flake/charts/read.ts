@@ -1,22 +1,23 @@
 import { MkCiError } from '../../errors.js';
 import {
   findRevisions,
-  readCommitFailures,
   readCommits,
   readEnvironmentDays,
   readExtent,
-  readFailingCommitCounts,
-  readFailingSeries,
   readRepositories,
   readRunRows,
-  readSeriesDays,
-  readSeriesOfTest,
-  readTestRuns,
   type CommitRow,
-  type DaySpan,
   type RunRow,
-  type RunScope,
-} from '../store/chart-queries.js';
+} from '../store/chart-runs.js';
+import {
+  readCommitFailures,
+  readFailingCommitCounts,
+  readFailingSeries,
+  readSeriesOfTest,
+} from '../store/chart-series.js';
+import { readSeriesDays } from '../store/series-days.js';
+import { readTestRuns } from '../store/test-runs.js';
+import { type DaySpan, type RunScope } from '../store/chart-scope.js';
 import { DAY_MS, formatDay } from '../store/record.js';
 import type { FlakeStore } from '../store/store.js';
 import { dispersionOf } from '../statistics/dispersion.js';

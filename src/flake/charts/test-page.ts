@@ -3,7 +3,7 @@ import { clusterSignatures } from '../signatures/clusters.js';
 import { signatureOf } from '../signatures/normalise.js';
 import { findChangepoints, type CommitCounts } from '../statistics/changepoint.js';
 import { outcomeOf } from '../store/record.js';
-import type { TestRunRow } from '../store/chart-queries.js';
+import type { TestRunRow } from '../store/test-runs.js';
 import { httpUrl } from '../../results/http-url.js';
 import type { TestPage, TestRun } from './schemas.js';
 

@@ -1,0 +1,160 @@
+import { sql, type Kysely } from 'kysely';
+
+import { countAll, number, seriesNames, sumOf, type DaySpan, type RunScope, type SeriesRow } from './chart-scope.js';
+import { DAY_MS } from './record.js';
+import type { Schema } from './schema.js';
+import type { SeriesName } from './store.js';
+
+/** Reads of the pages about tests in environments: which failed, and where. */
+
+export interface FailingSeriesRow extends SeriesName {
+  readonly seriesId: number;
+  readonly failures: number;
+  readonly failingCommits: number;
+  readonly mixedCommits: number;
+}
+
+export interface CommitFailureRow extends SeriesName {
+  readonly seriesId: number;
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/**
+ * Tests that failed in the span, most failures first, and how many there are in all. Sums come before names: the names of
+ * 8,000 tests cost more than the sums of 700,000 commits.
+ */
+export async function readFailingSeries(
+  db: Kysely<Schema>,
+  scope: RunScope,
+  span: DaySpan,
+  limit: number,
+): Promise<{ readonly rows: FailingSeriesRow[]; readonly total: number }> {
+  const isNarrow = scope.repository !== undefined || scope.environment !== undefined;
+  const wanted = db
+    .selectFrom('series')
+    .innerJoin('test', 'test.id', 'series.test_id')
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .innerJoin('environment', 'environment.id', 'series.environment_id')
+    .$if(scope.repository !== undefined, (query) => query.where('repository.name', '=', scope.repository ?? ''))
+    .$if(scope.environment !== undefined, (query) => query.where('environment.name', '=', scope.environment ?? ''))
+    .select('series.id');
+  const sums = await db
+    .selectFrom('failing_commit')
+    .where('failing_commit.last_at', '>=', span.from * DAY_MS)
+    .where('failing_commit.last_at', '<', (span.to + 1) * DAY_MS)
+    .$if(scope.runs === 'base', (query) => query.where('failing_commit.pull', '=', 0))
+    .$if(scope.runs === 'pull-requests', (query) => query.where('failing_commit.pull', '=', 1))
+    .$if(isNarrow, (query) => query.where('failing_commit.series_id', 'in', wanted))
+    .groupBy('failing_commit.series_id')
+    .select([
+      'failing_commit.series_id as seriesId',
+      sumOf('failing_commit.failed').as('failures'),
+      countAll().as('failingCommits'),
+      number(sql`sum(case when failing_commit.passed > 0 then 1 else 0 end)`).as('mixedCommits'),
+    ])
+    .execute();
+  const most = sums
+    .sort((left, right) => right.failures - left.failures || left.seriesId - right.seriesId)
+    .slice(0, limit);
+  if (most.length === 0) return { rows: [], total: 0 };
+  const names = new Map(
+    (
+      await seriesNames(db)
+        .where(
+          'series.id',
+          'in',
+          most.map(({ seriesId }) => seriesId),
+        )
+        .execute()
+    ).map((name) => [name.seriesId, name]),
+  );
+  const rows = most.flatMap((row) => {
+    const name = names.get(row.seriesId);
+    if (name === undefined) return [];
+    const { repository, environment, package: pkg, test } = name;
+    return [{ ...row, repository, environment, package: pkg, test }];
+  });
+  return { rows, total: sums.length };
+}
+
+/** Commits on which one series failed, and of these the mixed ones. */
+export async function readFailingCommitCounts(
+  db: Kysely<Schema>,
+  seriesId: number,
+  span: DaySpan,
+  runs: RunScope['runs'],
+): Promise<{ readonly failingCommits: number; readonly mixedCommits: number }> {
+  const row = await db
+    .selectFrom('failing_commit')
+    .where('failing_commit.series_id', '=', seriesId)
+    .where('failing_commit.last_at', '>=', span.from * DAY_MS)
+    .where('failing_commit.last_at', '<', (span.to + 1) * DAY_MS)
+    .$if(runs === 'base', (query) => query.where('failing_commit.pull', '=', 0))
+    .$if(runs === 'pull-requests', (query) => query.where('failing_commit.pull', '=', 1))
+    .select([
+      countAll().as('failingCommits'),
+      number(sql`sum(case when failing_commit.passed > 0 then 1 else 0 end)`).as('mixedCommits'),
+    ])
+    .executeTakeFirst();
+  return row ?? { failingCommits: 0, mixedCommits: 0 };
+}
+
+/** A test by its exact names, in every environment where it ran. */
+export async function readSeriesOfTest(
+  db: Kysely<Schema>,
+  test: { readonly repository?: string | undefined; readonly package?: string | undefined; readonly test: string },
+): Promise<SeriesRow[]> {
+  return await seriesNames(db)
+    .where('test.name', '=', test.test)
+    .$if(test.package !== undefined, (query) => query.where('test.package', '=', test.package ?? ''))
+    .$if(test.repository !== undefined, (query) => query.where('repository.name', '=', test.repository ?? ''))
+    .orderBy('environment.name')
+    .orderBy('series.id')
+    .limit(500)
+    .execute();
+}
+
+/** Tests whose name holds the text, in every environment where they ran; for a search box. */
+export async function searchSeries(
+  db: Kysely<Schema>,
+  scope: RunScope,
+  text: string,
+  page: { readonly limit: number; readonly offset: number },
+): Promise<SeriesRow[]> {
+  const pattern = `%${text.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`;
+  return await seriesNames(db)
+    .$if(text !== '', (query) => query.where(sql<boolean>`lower(test.name) like ${pattern} escape '\\'`))
+    .$if(scope.repository !== undefined, (query) => query.where('repository.name', '=', scope.repository ?? ''))
+    .$if(scope.environment !== undefined, (query) => query.where('environment.name', '=', scope.environment ?? ''))
+    .orderBy('test.name')
+    .orderBy('series.id')
+    .limit(page.limit)
+    .offset(page.offset)
+    .execute();
+}
+
+/** Tests that failed on a commit, with all their passes and failures there; most failures first. */
+export async function readCommitFailures(
+  db: Kysely<Schema>,
+  revisionId: number,
+  limit: number,
+): Promise<{ readonly rows: CommitFailureRow[]; readonly total: number }> {
+  const failing = seriesNames(db)
+    .innerJoin('failing_commit', 'failing_commit.series_id', 'series.id')
+    .where('failing_commit.revision_id', '=', revisionId);
+  const all = await db
+    .selectFrom('failing_commit')
+    .where('failing_commit.revision_id', '=', revisionId)
+    .select(number(sql`count(distinct failing_commit.series_id)`).as('total'))
+    .executeTakeFirst();
+  const rows = await failing
+    .groupBy(['series.id', 'series.test_id', 'series.environment_id'])
+    .groupBy(['repository.name', 'environment.name', 'test.package', 'test.name'])
+    .select([sumOf('failing_commit.passed').as('passed'), sumOf('failing_commit.failed').as('failed')])
+    .orderBy('failed', 'desc')
+    .orderBy('series.id')
+    .limit(limit)
+    .execute();
+  return { rows, total: all?.total ?? 0 };
+}
