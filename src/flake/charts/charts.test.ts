@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { SeriesDayRow } from '../store/series-days.js';
-import type { TestRunRow } from '../store/test-runs.js';
+import type { EnvironmentRunRow, TestRunRow } from '../store/test-runs.js';
 import { httpUrl } from '../../results/http-url.js';
 import { mondayOf, pointsOf, rateOf, splitGrowth } from './points.js';
 import { rankEnvironments, rankTests } from './rank.js';
+import { shownRunOf, type ShownRun } from './runs-cache.js';
 import { attemptsOf, changepointsOf } from './test-page.js';
 
 const day = (number: number, passed: number, failed: number) => ({
@@ -133,21 +134,28 @@ describe('rankings', () => {
 });
 
 describe('attempts of a test', () => {
-  const row = (number: number, overrides: Partial<TestRunRow> = {}): TestRunRow => ({
-    uid: `run-${String(number)}`,
-    sha: `c${String(number)}`,
-    position: null,
-    branch: null,
-    pullRequest: null,
-    url: null,
-    startedAtMs: number * 86_400_000,
-    excluded: null,
-    attempt: 1,
-    status: 'passed',
-    durationMs: 5,
-    message: null,
-    ...overrides,
-  });
+  type Overrides = Partial<Omit<TestRunRow, 'run'> & EnvironmentRunRow>;
+  const row = (number: number, overrides: Overrides = {}): TestRunRow<ShownRun> => {
+    const { attempt = 1, status = 'passed', durationMs = 5, message = null, ...run } = overrides;
+    return {
+      run: shownRunOf({
+        id: number,
+        uid: `run-${String(number)}`,
+        sha: `c${String(number)}`,
+        position: null,
+        branch: null,
+        pullRequest: null,
+        url: null,
+        startedAtMs: number * 86_400_000,
+        excluded: null,
+        ...run,
+      }),
+      attempt,
+      status,
+      durationMs,
+      message,
+    };
+  };
 
   it('are linked only to addresses of the web', () => {
     const urls = [
@@ -170,7 +178,7 @@ describe('attempts of a test', () => {
   it('share a signature when only ids, or a tenth of the text, differ; excluded runs found none', () => {
     const message = (pod: string) =>
       `pod coredns-5d78c9869d-${pod} is not ready: context deadline exceeded while waiting for it`;
-    const failed = (number: number, text: string, overrides: Partial<TestRunRow> = {}) =>
+    const failed = (number: number, text: string, overrides: Overrides = {}) =>
       row(number, { status: 'failed', message: text, ...overrides });
     const { signatures, attempts } = attemptsOf([
       failed(5, message('x7k2p')),

@@ -1,6 +1,7 @@
-import { dispersionOf, effectiveCounts, intervalDispersion } from '../statistics/dispersion.js';
+import { dispersionOf, dispersionOfSums, effectiveCounts, intervalDispersion } from '../statistics/dispersion.js';
 import { jeffreysInterval, type Interval } from '../statistics/intervals.js';
 import { formatDay } from '../store/record.js';
+import type { SeriesSums } from '../store/series-days.js';
 import type { Point, Rate } from './schemas.js';
 
 /** Sums of one test on one day. */
@@ -21,6 +22,14 @@ export function rateOf(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): Rat
   const dispersion = dispersionOfDays(days);
   return rateOfCounts(failed, attempts, dispersion);
 }
+
+/** The same of sums that the database made. */
+export function rateOfSums({ failed, attempts, clusters, squares }: SeriesSums): Rate {
+  const dispersion = dispersionOfSums({ failures: failed, attempts, clusters, squares });
+  return rateOfCounts(failed, attempts, intervalDispersion(dispersion, clusters));
+}
+
+export const NO_SUMS: SeriesSums = { failed: 0, attempts: 0, clusters: 0, squares: 0 };
 
 /** For intervals. */
 function dispersionOfDays(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): number {

@@ -5,17 +5,6 @@ import type { SeriesDayRow } from '../store/series-days.js';
 import { rateOf, splitGrowth, type DaySums } from './points.js';
 import type { EnvironmentDay, RankedEnvironment, RankedTest } from './schemas.js';
 
-/** Daily sums by series, each list in the order of the rows. */
-export function groupBySeries<T extends { readonly seriesId: number }>(rows: readonly T[]): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const row of rows) {
-    const group = groups.get(row.seriesId);
-    if (group === undefined) groups.set(row.seriesId, [row]);
-    else group.push(row);
-  }
-  return groups;
-}
-
 /**
  * Tests by how surely they fail often now: the lower end of the interval of their recent rate, so that one failure of one
  * run does not stand above fifty of a hundred.

@@ -3,7 +3,7 @@ import {
   findRevisions,
   readCommits,
   readEnvironmentDays,
-  readExtent,
+  readLastDay,
   readRepositories,
   readRunRows,
   type CommitRow,
@@ -15,15 +15,15 @@ import {
   readFailingSeries,
   readSeriesOfTest,
 } from '../store/chart-series.js';
-import { readSeriesDays } from '../store/series-days.js';
+import { readSeriesDays, readSeriesSums } from '../store/series-days.js';
 import { readTestRuns } from '../store/test-runs.js';
 import { type DaySpan, type RunScope } from '../store/chart-scope.js';
 import { DAY_MS, formatDay } from '../store/record.js';
 import type { FlakeStore } from '../store/store.js';
 import { dispersionOf } from '../statistics/dispersion.js';
 import { httpUrl } from '../../results/http-url.js';
-import { pointsOf, rateOf, rateOfCounts } from './points.js';
-import { environmentDay, groupBySeries, rankEnvironments, rankTests } from './rank.js';
+import { NO_SUMS, pointsOf, rateOf, rateOfCounts, rateOfSums } from './points.js';
+import { environmentDay, rankEnvironments, rankTests } from './rank.js';
 import type {
   ChartRun,
   CommitPage,
@@ -34,9 +34,10 @@ import type {
   TestPage,
   Window,
 } from './schemas.js';
+import { runsOfEnvironment } from './runs-cache.js';
 import { attemptsOf, changepointsOf } from './test-page.js';
 
-export type ChartStore = Pick<FlakeStore, 'read'>;
+export type ChartStore = Pick<FlakeStore, 'read' | 'dataVersion'>;
 
 export interface PageQuery {
   readonly repository?: string | undefined;
@@ -69,7 +70,7 @@ async function spanOf(store: ChartStore, query: PageQuery, scope: RunScope): Pro
   const days = query.days ?? DEFAULT_DAYS;
   const to =
     query.until === undefined
-      ? ((await store.read((db) => readExtent(db, scope))).lastDay ?? Math.floor(Date.now() / DAY_MS))
+      ? ((await store.read((db) => readLastDay(db, scope))) ?? Math.floor(Date.now() / DAY_MS))
       : Math.floor(Date.parse(query.until) / DAY_MS);
   return { from: to - days + 1, to };
 }
@@ -116,8 +117,8 @@ export async function readEnvironmentPage(
   query: PageQuery = {},
 ): Promise<EnvironmentPage> {
   const scope: RunScope = { repository: query.repository, runs: query.runs, environment };
-  const extent = await store.read((db) => readExtent(db, scope));
-  if (extent.runs === 0) throw new MkCiError('DB_NOT_FOUND', { message: `environment ${environment}` });
+  if ((await store.read((db) => readLastDay(db, scope))) === undefined)
+    throw new MkCiError('DB_NOT_FOUND', { message: `environment ${environment}` });
   const span = await spanOf(store, query, scope);
   const days = await store.read((db) => readEnvironmentDays(db, scope, span));
   const { ranked, total, daysOf } = await readRanking(store, scope, span);
@@ -155,11 +156,16 @@ export async function readTestPage(store: ChartStore, name: TestName, query: Pag
   const span = await spanOf(store, query, { repository, environment, runs: query.runs });
   const siblings = all.filter((other) => other.repository === repository && other.package === pkg);
   const shownSiblings = siblings.slice(0, LIMITS.environments);
-  const ids = [...new Set([seriesId, ...shownSiblings.map((sibling) => sibling.seriesId)])];
-  const daysOf = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span, query.runs)));
-  const days = (daysOf.get(seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
+  const ids = shownSiblings.map((sibling) => sibling.seriesId);
+  const sumsOf = await store.read((db) => readSeriesSums(db, ids, span, query.runs));
+  const own = await store.read((db) => readSeriesDays(db, [seriesId], span, query.runs));
+  const days = (own.get(seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
   const commits = await store.read((db) => readFailingCommitCounts(db, seriesId, span, query.runs));
-  const rows = await store.read((db) => readTestRuns(db, series, span, { runs: query.runs, limit: LIMITS.attempts }));
+  const shownRuns = await runsOfEnvironment(store, series.environmentId, span, {
+    runs: query.runs,
+    limit: LIMITS.attempts * 4,
+  });
+  const rows = await store.read((db) => readTestRuns(db, series, shownRuns, LIMITS.attempts));
   const { attempts, signatures } = attemptsOf(rows);
   const rate = rateOf(days);
   const dispersion = dispersionOf(days.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
@@ -186,7 +192,7 @@ export async function readTestPage(store: ChartStore, name: TestName, query: Pag
     attempts,
     environments: shownSiblings.map((sibling) => ({
       environment: sibling.environment,
-      rate: rateOf(daysOf.get(sibling.seriesId) ?? []),
+      rate: rateOfSums(sumsOf.get(sibling.seriesId) ?? NO_SUMS),
     })),
     leftOut: leftOut({
       // Skipped attempts are rows too, so this is a lower bound: it never claims that more is shown than is.
@@ -221,7 +227,7 @@ export async function readCommitPage(
   const day = Math.floor(Math.min(...runs.map(({ startedAtMs }) => startedAtMs)) / DAY_MS);
   const span = Number.isFinite(day) ? { from: day - 30, to: day - 1 } : { from: 0, to: 0 };
   const ids = failures.rows.map(({ seriesId }) => seriesId);
-  const usual = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span)));
+  const usual = await store.read((db) => readSeriesSums(db, ids, span));
   return {
     kind: 'commit',
     repository: revision.repository,
@@ -233,7 +239,7 @@ export async function readCommitPage(
       package: pkg,
       test,
       here: rateOfCounts(failed, passed + failed, 1),
-      usual: rateOf(usual.get(seriesId) ?? []),
+      usual: rateOfSums(usual.get(seriesId) ?? NO_SUMS),
     })),
     leftOut: leftOut({ runs: runs.length - LIMITS.runs, failures: failures.total - LIMITS.tests * 4 }),
   };
@@ -255,7 +261,7 @@ export async function readChartCommits(
 async function readRanking(store: ChartStore, scope: RunScope, span: DaySpan) {
   const { rows, total } = await store.read((db) => readFailingSeries(db, scope, span, CANDIDATES));
   const ids = rows.map(({ seriesId }) => seriesId);
-  const daysOf = groupBySeries(await store.read((db) => readSeriesDays(db, ids, span, scope.runs)));
+  const daysOf = await store.read((db) => readSeriesDays(db, ids, span, scope.runs));
   const ranked: (RankedTest & { readonly seriesId: number })[] = rankTests(rows, daysOf);
   return { ranked, total, daysOf };
 }

@@ -4,7 +4,7 @@ import { signatureOf } from '../signatures/normalise.js';
 import { findChangepoints, type CommitCounts } from '../statistics/changepoint.js';
 import { outcomeOf } from '../store/record.js';
 import type { TestRunRow } from '../store/test-runs.js';
-import { httpUrl } from '../../results/http-url.js';
+import type { ShownRun } from './runs-cache.js';
 import type { TestPage, TestRun } from './schemas.js';
 
 /** Longest text of a signature that a page shows. */
@@ -15,18 +15,18 @@ const MOST_COMPARED = 100;
 type Signature = TestPage['signatures'][number];
 
 /** Attempts and signatures as the page shows them. @param rows newest first */
-export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempts' | 'signatures'> {
+export function attemptsOf(rows: readonly TestRunRow<ShownRun>[]): Pick<TestPage, 'attempts' | 'signatures'> {
   const signatures = new Map<string, Signature>();
   const ofMessage = new Map<string, ReturnType<typeof signatureOf>>();
   const attempts = rows.map((row): TestRun => {
-    const at = new Date(row.startedAtMs).toISOString();
+    const { uid, at, shown } = row.run;
     let signature = row.message === null ? undefined : ofMessage.get(row.message);
     if (row.message !== null && signature === undefined) {
       signature = signatureOf({ message: row.message });
       ofMessage.set(row.message, signature);
     }
     // What failed by the infrastructure is shown as a dot, and is no signature of the test.
-    if (signature !== undefined && row.excluded === null) {
+    if (signature !== undefined && row.run.excluded === null) {
       const { key, text, weak } = signature;
       const seen = signatures.get(key);
       if (seen === undefined) {
@@ -43,18 +43,13 @@ export function attemptsOf(rows: readonly TestRunRow[]): Pick<TestPage, 'attempt
         seen.firstAt = at;
       }
     }
-    const url = row.url === null ? undefined : httpUrl(row.url);
     return {
-      run: row.uid,
+      run: uid,
       attempt: row.attempt,
       at,
       status: row.status,
       ...(row.durationMs === null ? {} : { durationMs: row.durationMs }),
-      ...(row.sha.startsWith('run:') ? {} : { commit: row.sha }),
-      ...(row.branch === null ? {} : { branch: row.branch }),
-      ...(row.pullRequest === null ? {} : { pullRequest: row.pullRequest }),
-      ...(url === undefined ? {} : { url }),
-      ...(row.excluded === null ? {} : { excluded: row.excluded }),
+      ...shown,
       ...(signature === undefined ? {} : { signature: signature.key }),
     };
   });
@@ -80,11 +75,10 @@ function merged(
     }
   }
   return {
-    attempts: attempts.map((attempt) =>
-      attempt.signature === undefined
-        ? attempt
-        : { ...attempt, signature: founders.get(attempt.signature) ?? attempt.signature },
-    ),
+    attempts: attempts.map((attempt) => {
+      const founder = attempt.signature === undefined ? undefined : founders.get(attempt.signature);
+      return founder === undefined || founder === attempt.signature ? attempt : { ...attempt, signature: founder };
+    }),
     signatures: [...clusters.values()].sort((left, right) => right.count - left.count),
   };
 }
@@ -120,18 +114,18 @@ interface CommitSums extends CommitCounts {
 /** In the order of first-parent numbers where all are known, else of first runs. */
 function commitsOf(rows: readonly TestRunRow[]): CommitSums[] {
   const commits = new Map<string, CommitSums>();
-  for (const row of [...rows].reverse()) {
-    const outcome = outcomeOf(row.status);
-    if (outcome === undefined || row.excluded !== null || row.pullRequest !== null) continue;
-    const old = commits.get(row.sha);
+  for (const { run, status } of [...rows].reverse()) {
+    const outcome = outcomeOf(status);
+    if (outcome === undefined || run.excluded !== null || run.pullRequest !== null) continue;
+    const old = commits.get(run.sha);
     const commit: CommitSums = old ?? {
-      commit: row.sha.startsWith('run:') ? row.uid : row.sha,
+      commit: run.sha.startsWith('run:') ? run.uid : run.sha,
       failed: 0,
       attempts: 0,
-      firstAtMs: row.startedAtMs,
-      ...(row.position === null ? {} : { position: row.position }),
+      firstAtMs: run.startedAtMs,
+      ...(run.position === null ? {} : { position: run.position }),
     };
-    if (old === undefined) commits.set(row.sha, commit);
+    if (old === undefined) commits.set(run.sha, commit);
     commit.attempts += 1;
     if (outcome === 'fail') commit.failed += 1;
   }

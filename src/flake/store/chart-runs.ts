@@ -73,6 +73,16 @@ export async function readExtent(db: Kysely<Schema>, scope: RunScope = {}): Prom
   };
 }
 
+/** Day of the newest run. */
+export async function readLastDay(db: Kysely<Schema>, scope: RunScope = {}): Promise<number | undefined> {
+  const row = await runsOf(db, scope)
+    .select(sql<number>`cast(run.started_at as double precision)`.as('startedAtMs'))
+    .orderBy('run.started_at', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? undefined : Math.floor(row.startedAtMs / DAY_MS);
+}
+
 export async function readRepositories(db: Kysely<Schema>): Promise<string[]> {
   const rows = await db.selectFrom('repository').select('name').orderBy('name').execute();
   return rows.map(({ name }) => name);
@@ -111,10 +121,12 @@ export async function readCommits(
   span: DaySpan,
   page: { readonly limit: number; readonly offset?: number },
 ): Promise<CommitRow[]> {
+  const ids = await readNewestRevisions(db, scope, span, page);
+  if (ids.length === 0) return [];
   return await runsIn(runsOf(db, scope), span)
     .innerJoin('revision', 'revision.id', 'run.revision_id')
     .innerJoin('repository', 'repository.id', 'run.repository_id')
-    .where('revision.sha', 'not like', 'run:%')
+    .where('run.revision_id', 'in', ids)
     .groupBy(['revision.id', 'revision.sha', 'repository.name'])
     .select([
       'repository.name as repository',
@@ -130,9 +142,33 @@ export async function readCommits(
     ])
     .orderBy('lastAtMs', 'desc')
     .orderBy('revision.id', 'desc')
-    .limit(page.limit)
-    .offset(page.offset ?? 0)
     .execute();
+}
+
+/** Days in which the newest commits are looked for first. */
+const NEWEST_DAYS = 3;
+
+/** Goes back only as far as the page needs: whatever ran last before that can not be among the newest. */
+async function readNewestRevisions(
+  db: Kysely<Schema>,
+  scope: RunScope,
+  span: DaySpan,
+  { limit, offset = 0 }: { readonly limit: number; readonly offset?: number },
+): Promise<number[]> {
+  for (let days = NEWEST_DAYS; ; days *= 4) {
+    const from = Math.max(span.from, span.to - days + 1);
+    const rows = await runsIn(runsOf(db, scope), { from, to: span.to })
+      .innerJoin('revision', 'revision.id', 'run.revision_id')
+      .where('revision.sha', 'not like', 'run:%')
+      .groupBy('revision.id')
+      .select('revision.id as id')
+      .orderBy(sql`max(run.started_at)`, 'desc')
+      .orderBy('revision.id', 'desc')
+      .limit(limit)
+      .offset(offset)
+      .execute();
+    if (rows.length === limit || from === span.from) return rows.map(({ id }) => id);
+  }
 }
 
 /** Commits whose name is the text, or begins with it; at most three, so that the caller sees that it is not clear. */

@@ -149,6 +149,52 @@ class BlockReader {
 
 const DAMAGED = 'a block of daily sums is damaged';
 
+/** What the pages show of one series on one day. */
+export interface BlockDay {
+  readonly day: number;
+  readonly passed: number;
+  /** Timed out too. */
+  readonly failed: number;
+  readonly runs: number;
+  readonly failedRuns: number;
+  readonly mixedRuns: number;
+  /** Of passes and failures. */
+  readonly durationMs: number;
+}
+
+/**
+ * Hands out the sums of some slots of a block.
+ *
+ * @param wanted not 0 at the slots asked for
+ * @throws {RangeError} for bytes that no block has
+ */
+export function addDaysOfBlock(
+  bytes: Uint8Array,
+  day: number,
+  wanted: Uint8Array,
+  add: (slot: number, sums: BlockDay) => void,
+): void {
+  const reader = new BlockReader(bytes);
+  while (reader.next()) {
+    if (wanted[reader.slot] === 0) continue;
+    const { passed, passedMs, row } = reader;
+    add(
+      reader.slot,
+      reader.isPlain
+        ? { day, passed, failed: 0, runs: passed, failedRuns: 0, mixedRuns: 0, durationMs: passedMs }
+        : {
+            day,
+            passed: row[AT.passed] ?? 0,
+            failed: (row[AT.failed] ?? 0) + (row[AT.timedout] ?? 0),
+            runs: row[AT.runs] ?? 0,
+            failedRuns: row[AT.failedRuns] ?? 0,
+            mixedRuns: row[AT.mixedRuns] ?? 0,
+            durationMs: (row[AT.passedMs] ?? 0) + (row[AT.failedMs] ?? 0),
+          },
+    );
+  }
+}
+
 function pushNumber(bytes: number[], value: number): void {
   let rest = value;
   for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);

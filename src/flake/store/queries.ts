@@ -227,15 +227,16 @@ async function readFailingCommits(
   filter: Filter,
 ): Promise<Map<number, { readonly failing: number; readonly mixed: number }>> {
   const rows = await db
-    .selectFrom('failing_commit')
+    .selectFrom('series')
+    .crossJoin('failing_commit')
+    .whereRef('failing_commit.series_id', '=', 'series.id')
     .$if(filter.sinceMs !== undefined, (query) => query.where('last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS))
     .$if(filter.untilMs !== undefined, (query) => query.where('last_at', '<', filter.untilMs ?? 0))
     .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
-    .$if(isByName(filter), (query) => query.where('series_id', 'in', named(db, filter).select('series.id')))
-    // `+` keeps SQLite from going through all commits ever in the order of series.
-    .groupBy(sql`+series_id`)
+    .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id')))
+    .groupBy('series.id')
     .select([
-      sql<number>`+series_id`.as('seriesId'),
+      'series.id as seriesId',
       sql<number>`cast(count(*) as double precision)`.as('failing'),
       sql<number>`cast(count(nullif(passed, 0)) as double precision)`.as('mixed'),
     ])

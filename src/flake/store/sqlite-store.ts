@@ -22,6 +22,7 @@ import { dayOf, type RunRecord } from './record.js';
 import { pruneStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
+import { keepStatements } from './sqlite-statements.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
 import { SqliteWriter } from './sqlite-writer.js';
 import type {
@@ -58,7 +59,7 @@ class SqliteStore implements FlakeStore {
   constructor(path: string, options: SqliteOptions) {
     this.location = path;
     this.#db = openSqlite(path, options);
-    this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: this.#db }) });
+    this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepStatements(this.#db) }) });
     if (options.readonly === true) return;
     if (this.#isRollupOwed()) this.#rebuild();
     if (this.#meta(BLOCK_FORMAT_KEY) !== BLOCK_FORMAT) {
