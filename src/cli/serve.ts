@@ -26,8 +26,6 @@ interface ServeOptions extends DatabaseOptions {
 
 const SHORTEST_TOKEN = 16;
 const MIB = 1024 * 1024;
-/** So that a fleet which records all day does not have every page made anew for every reader. */
-const STALE_MS = 3_000;
 const MOST_THREADS = 4;
 
 /** `mk-ci serve`: the dashboard and its API, until a signal ends it. */
@@ -57,7 +55,7 @@ Examples:
   curl -H "Authorization: Bearer $(cat token)" --data-binary @out/run/events.jsonl http://127.0.0.1:7117/api/runs`,
     )
     .action(async (options: ServeOptions) => {
-      const { addWebhook, createDashboard, createReadPool, listen, loadDashboardAssets, parseListen } =
+      const { addWebhook, createDashboard, createReadPool, listen, loadDashboardAssets, parseListen, warmPages } =
         await import('../server/index.js');
       const { openFlakeStore } = await import('../flake/index.js');
       const address = parseListen(options.listen);
@@ -92,7 +90,6 @@ Examples:
         assets,
         toolVersion: VERSION,
         log: context.log,
-        staleMs: STALE_MS,
         ...(pool === undefined ? {} : { read: pool.read }),
         ...(writes === undefined ? {} : { writes }),
         extend: (routes) => {
@@ -106,12 +103,14 @@ Examples:
       context.stderr(
         `${store.location}, ${writes === undefined ? 'read only' : 'taking results in'}; Ctrl-C ends it\n`,
       );
+      const warmed = warmPages(app, context.signal);
       await new Promise<void>((ended) => {
         if (context.signal.aborted) ended();
         context.signal.addEventListener('abort', () => {
           ended();
         });
       });
+      await warmed;
       await intake?.settled();
     });
 }

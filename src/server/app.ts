@@ -24,8 +24,6 @@ export interface DashboardOptions {
   readonly log: Logger;
   /** Reads an address somewhere else, with what is queried; in this thread when absent. */
   readonly read?: ReadPool['read'];
-  /** How old an answer may be when the database has changed since. @default 0 */
-  readonly staleMs?: number;
   /** Absent: the server takes nothing in. */
   readonly writes?: WriteOptions;
   /** Adds addresses of its own, such as the webhook of GitHub. */
@@ -69,7 +67,7 @@ const STATUS_OF: Partial<Record<ErrorCode, 400 | 401 | 403 | 404 | 413 | 503 | 5
 export function createDashboard(options: DashboardOptions): Hono {
   const { store, assets, toolVersion, log, writes } = options;
   const app = new Hono();
-  const cache = new ResponseCache({ staleMs: options.staleMs ?? 0 });
+  const cache = new ResponseCache();
   const shell = renderShell({ mode: 'live', toolVersion }, assets);
   const page = cachedBody(shell.html);
   const document = cachedBody(`${JSON.stringify(openApiDocument(toolVersion), null, 2)}\n`);

@@ -7,3 +7,4 @@ export type { IngestQuery } from './query.js';
 export { writeStaticSite, type StaticSite, type StaticSiteOptions } from './static-site.js';
 export { addWebhook, type WebhookIntake, type WebhookOptions } from './webhook.js';
 export { createReadPool } from './read-pool.js';
+export { warmPages } from './warm.js';

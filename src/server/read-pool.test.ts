@@ -2,11 +2,17 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { SAMPLE_ENVIRONMENTS, sampleHistory } from '../../integration/support/flake-sample.js';
+import { HOSTILE_TEST, SAMPLE_ENVIRONMENTS, sampleHistory } from '../../integration/support/flake-sample.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
+import { testPageSchema } from '../flake/charts/index.js';
 import { openFlakeStore } from '../flake/index.js';
+import { createLogger } from '../log.js';
 import { READ_ROUTES } from './api.js';
+import { createDashboard } from './app.js';
 import { createReadPool } from './read-pool.js';
+import { warmPages } from './warm.js';
+
+const log = createLogger({ write: () => undefined });
 
 let folder: TemporaryFolder;
 let location: string;
@@ -37,6 +43,65 @@ describe('threads that read the database', { timeout: 30_000 }, () => {
       message: expect.stringMatching(/: environment none$/) as string,
     });
     await expect(pool.read('/nowhere', {})).rejects.toThrow('no address /nowhere');
+  });
+
+  it('show with the next answer what another process wrote', async () => {
+    await using store = await openFlakeStore(location, { readonly: true });
+    await using pool = createReadPool({ location, threads: 2 });
+    const app = createDashboard({ store, read: pool.read, assets: { script: '', style: '' }, toolVersion: '1', log });
+    const [environment] = SAMPLE_ENVIRONMENTS;
+    const addresses = [
+      '/api/pages/overview',
+      `/api/pages/environment?environment=${environment}`,
+      `/api/pages/test?${new URLSearchParams({ environment, test: HOSTILE_TEST }).toString()}`,
+    ];
+    const ask = async (tags: readonly string[] = []): Promise<{ tag: string; status: number; text: string }[]> =>
+      await Promise.all(
+        addresses.map(async (address, index) => {
+          const headers = { 'if-none-match': tags[index] ?? '""' };
+          const response = await app.request(address, { headers });
+          return { tag: response.headers.get('etag') ?? '', status: response.status, text: await response.text() };
+        }),
+      );
+    const before = await ask();
+    const tags = before.map(({ tag }) => tag);
+    expect((await ask(tags)).map(({ status }) => status)).toEqual([304, 304, 304]);
+    await using writer = await openFlakeStore(location);
+    const newest = [...sampleHistory()].filter((run) => run.environment === environment).at(-1) ?? expect.fail();
+    for (const number of [1, 2]) {
+      const { attempts: shown } = testPageSchema.parse(JSON.parse((await ask())[2]?.text ?? ''));
+      await writer.write([{ ...newest, uid: `later ${String(number)}`, startedAtMs: newest.startedAtMs + number }]);
+      const after = await ask(tags);
+      expect(after.map(({ status }) => status)).toEqual([200, 200, 200]);
+      const { attempts } = testPageSchema.parse(JSON.parse(after[2]?.text ?? ''));
+      expect(attempts.filter(({ run }) => run === `later ${String(number)}`).length).toBeGreaterThan(0);
+      expect(attempts.length).toBeGreaterThan(shown.length);
+    }
+  });
+
+  it('are warmed by the pages that readers open first, and leave errors to them', async () => {
+    const asked: string[] = [];
+    await using store = await openFlakeStore(location, { readonly: true });
+    const app = createDashboard({
+      store,
+      read: async (path, query) => {
+        asked.push(`${path} ${String((query as { environment?: string }).environment)}`);
+        const route = READ_ROUTES.find((one) => one.path === path) ?? expect.fail();
+        return await route.read(store, query);
+      },
+      assets: { script: '', style: '' },
+      toolVersion: '1',
+      log,
+    });
+    await warmPages(app, new AbortController().signal);
+    for (const environment of SAMPLE_ENVIRONMENTS) expect(asked).toContain(`/api/pages/environment ${environment}`);
+    const made = asked.length;
+    await app.request('/api/pages/overview');
+    expect(asked).toHaveLength(made);
+    await warmPages(app, AbortSignal.abort());
+    await store.close();
+    await warmPages(app, new AbortController().signal);
+    expect(asked).toHaveLength(made);
   });
 
   it('say what is wrong with the database, and end with what waits', async () => {

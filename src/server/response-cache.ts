@@ -12,18 +12,12 @@ export interface CachedBody {
 
 interface Entry {
   readonly version: string;
-  readonly madeAtMs: number;
   readonly body: CachedBody;
 }
 
 export interface ResponseCacheOptions {
   /** Of bodies kept; the least recently used go first. @default 64 MiB */
   readonly maxBytes?: number;
-  /**
-   * How long an answer may be given after the database has changed. Where results come in all the time, every write would
-   * otherwise make every page anew. @default 0
-   */
-  readonly staleMs?: number;
 }
 
 /**
@@ -34,18 +28,16 @@ export class ResponseCache {
   readonly #entries = new Map<string, Entry>();
   readonly #running = new Map<string, Promise<CachedBody>>();
   readonly #maxBytes: number;
-  readonly #staleMs: number;
   #bytes = 0;
 
-  constructor({ maxBytes = 64 * 1024 * 1024, staleMs = 0 }: ResponseCacheOptions = {}) {
+  constructor({ maxBytes = 64 * 1024 * 1024 }: ResponseCacheOptions = {}) {
     this.#maxBytes = maxBytes;
-    this.#staleMs = staleMs;
   }
 
   /** @param version of the database: an answer made at another one is made again */
   async get(key: string, version: string, make: () => Promise<string>): Promise<CachedBody> {
     const entry = this.#entries.get(key);
-    if (entry !== undefined && (entry.version === version || performance.now() - entry.madeAtMs < this.#staleMs)) {
+    if (entry?.version === version) {
       // Last in the order of a Map: most recently used.
       this.#entries.delete(key);
       this.#entries.set(key, entry);
@@ -54,12 +46,10 @@ export class ResponseCache {
     const job = `${version}\0${key}`;
     const running = this.#running.get(job);
     if (running !== undefined) return await running;
-    // From before the read: what came in while it ran may be missing from it.
-    const madeAtMs = performance.now();
     const started = make()
       .then((text) => {
         const body = cachedBody(text);
-        this.#keep(key, { version, body, madeAtMs });
+        this.#keep(key, { version, body });
         return body;
       })
       .finally(() => this.#running.delete(job));

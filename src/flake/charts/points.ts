@@ -39,6 +39,11 @@ function dispersionOfDays(days: readonly Pick<DaySums, 'passed' | 'failed'>[]): 
   return intervalDispersion(dispersionOf(clusters), clusters.length);
 }
 
+/** A page has a thousand shares, and twelve more digits of each would be half of its bytes. */
+export function roundShare(share: number): number {
+  return Math.round(share * 1e6) / 1e6;
+}
+
 /** Most intervals that {@link rateOfCounts} remembers. */
 const MOST_INTERVALS = 20_000;
 const intervals = new Map<string, Interval>();
@@ -54,12 +59,13 @@ export function rateOfCounts(failed: number, attempts: number, dispersion: numbe
   let interval = intervals.get(key);
   if (interval === undefined) {
     const { k, n } = effectiveCounts(failed, attempts, dispersion);
-    interval = jeffreysInterval(k, n);
+    const { low, high } = jeffreysInterval(k, n);
+    interval = { low: roundShare(low), high: roundShare(high) };
     if (intervals.size >= MOST_INTERVALS) intervals.clear();
     intervals.set(key, interval);
   }
   const { low, high } = interval;
-  return { failed, attempts, ...(attempts === 0 ? {} : { rate: failed / attempts }), low, high };
+  return { failed, attempts, ...(attempts === 0 ? {} : { rate: roundShare(failed / attempts) }), low, high };
 }
 
 /** Monday of the week of a day; 1970-01-01 was a Thursday. */
@@ -87,7 +93,7 @@ export function pointsOf(days: readonly DaySums[], by: 'day' | 'week'): Point[] 
   return [...buckets].map(([at, { failed, attempts, durationMs }]) => ({
     at: formatDay(at),
     ...rateOfCounts(failed, attempts, dispersion),
-    durationMs: durationMs / attempts,
+    durationMs: Math.round(durationMs / attempts),
   }));
 }
 

@@ -2,7 +2,7 @@ import { formatDay } from '../store/record.js';
 import type { EnvironmentDayRow } from '../store/chart-runs.js';
 import type { FailingSeriesRow } from '../store/chart-series.js';
 import type { SeriesDayRow } from '../store/series-days.js';
-import { rateOf, splitGrowth, type DaySums } from './points.js';
+import { rateOf, roundShare, splitGrowth, type DaySums } from './points.js';
 import type { EnvironmentDay, RankedEnvironment, RankedTest } from './schemas.js';
 
 /**
@@ -45,12 +45,12 @@ function rankedTest(series: FailingSeriesRow, days: readonly DaySums[]): RankedT
     recent: recentRate,
     ...(previousRate === undefined
       ? {}
-      : { previous: previousRate, growth: (recentRate.rate ?? 0) - (previousRate.rate ?? 0) }),
+      : { previous: previousRate, growth: roundShare((recentRate.rate ?? 0) - (previousRate.rate ?? 0)) }),
     mixedCommits,
     failingCommits,
     ...(window.attempts === 0
       ? {}
-      : { durationMs: days.reduce((sum, { durationMs }) => sum + durationMs, 0) / window.attempts }),
+      : { durationMs: Math.round(days.reduce((sum, { durationMs }) => sum + durationMs, 0) / window.attempts) }),
     lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
   };
 }
@@ -86,7 +86,7 @@ function rankedEnvironment(environment: string, days: readonly EnvironmentDayRow
     tests: total(days, 'tests'),
     failedTests: total(days, 'failedTests'),
     excludedRuns: total(days, 'excludedRuns'),
-    ...(timedRuns === 0 ? {} : { durationMs: total(days, 'durationMs') / timedRuns }),
+    ...(timedRuns === 0 ? {} : { durationMs: Math.round(total(days, 'durationMs') / timedRuns) }),
     lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
     days: days.map(environmentDay),
   };
@@ -105,7 +105,7 @@ export function environmentDay(row: EnvironmentDayRow): EnvironmentDay {
     runs,
     tests,
     failedTests,
-    ...(timedRuns === 0 ? {} : { durationMs: durationMs / timedRuns }),
+    ...(timedRuns === 0 ? {} : { durationMs: Math.round(durationMs / timedRuns) }),
     excludedRuns,
   };
 }

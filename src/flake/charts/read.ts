@@ -184,7 +184,7 @@ export async function readTestPage(store: ChartStore, name: TestName, query: Pag
     mixedRuns: total('mixedRuns'),
     ...commits,
     dispersion,
-    ...(rate.attempts === 0 ? {} : { durationMs: total('durationMs') / rate.attempts }),
+    ...(rate.attempts === 0 ? {} : { durationMs: Math.round(total('durationMs') / rate.attempts) }),
     days: pointsOf(days, 'day'),
     weeks: pointsOf(days, 'week'),
     changepoints: changepointsOf(rows, dispersion),

@@ -4,7 +4,8 @@ import { STATUSES } from '../../results/model.js';
 
 /**
  * What the pages show, as data: the JSON API answers with it, the static site is made of it, and the OpenAPI document is
- * generated from it. Times are ISO 8601 in UTC, days `2026-01-31`, shares 0…1, durations milliseconds.
+ * generated from it. Times are ISO 8601 in UTC, days `2026-01-31`, shares 0…1 with six decimals, durations whole
+ * milliseconds.
  */
 
 const count = z.int().nonnegative();
@@ -22,7 +23,7 @@ export const rateSchema = z
   .object({
     failed: count.describe('failed and timed out attempts'),
     attempts: count.describe('attempts that passed or failed'),
-    rate: share.optional().describe('failed ÷ attempts; absent without attempts'),
+    rate: share.optional().describe('failed ÷ attempts, six decimals; absent without attempts'),
     low: share,
     high: share.describe('ends of the 95 % Jeffreys interval on the effective number of attempts'),
   })

@@ -114,7 +114,10 @@ interface CommitSums extends CommitCounts {
 /** In the order of first-parent numbers where all are known, else of first runs. */
 function commitsOf(rows: readonly TestRunRow[]): CommitSums[] {
   const commits = new Map<string, CommitSums>();
-  for (const { run, status } of [...rows].reverse()) {
+  for (let at = rows.length - 1; at >= 0; at -= 1) {
+    const row = rows[at];
+    if (row === undefined) continue;
+    const { run, status } = row;
     const outcome = outcomeOf(status);
     if (outcome === undefined || run.excluded !== null || run.pullRequest !== null) continue;
     const old = commits.get(run.sha);
