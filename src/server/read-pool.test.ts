@@ -13,6 +13,7 @@ import { createReadPool } from './read-pool.js';
 import { warmPages } from './warm.js';
 
 const log = createLogger({ write: () => undefined });
+const HISTORY = { days: 10, runsADay: 1, tests: 8 };
 
 let folder: TemporaryFolder;
 let location: string;
@@ -20,13 +21,13 @@ beforeEach(async () => {
   folder = await createTemporaryFolder('mk-ci-read-pool-');
   location = join(folder.path, 'flake.db');
   await using store = await openFlakeStore(location);
-  await store.write(sampleHistory());
-});
+  await store.write(sampleHistory(HISTORY));
+}, 120_000);
 afterEach(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-describe('threads that read the database', { timeout: 30_000 }, () => {
+describe('threads that read the database', { timeout: 120_000 }, () => {
   it('give the answers of the routes and their errors, many at once', async () => {
     await using store = await openFlakeStore(location, { readonly: true });
     await using pool = createReadPool({ location, threads: 2 });
@@ -67,7 +68,7 @@ describe('threads that read the database', { timeout: 30_000 }, () => {
     const tags = before.map(({ tag }) => tag);
     expect((await ask(tags)).map(({ status }) => status)).toEqual([304, 304, 304]);
     await using writer = await openFlakeStore(location);
-    const newest = [...sampleHistory()].filter((run) => run.environment === environment).at(-1) ?? expect.fail();
+    const newest = [...sampleHistory(HISTORY)].filter((run) => run.environment === environment).at(-1) ?? expect.fail();
     for (const number of [1, 2]) {
       const { attempts: shown } = testPageSchema.parse(JSON.parse((await ask())[2]?.text ?? ''));
       await writer.write([{ ...newest, uid: `later ${String(number)}`, startedAtMs: newest.startedAtMs + number }]);
