@@ -153,12 +153,19 @@ describe('studentQuantile', () => {
 });
 
 describe('intervalDispersion', () => {
-  it('widens by the square of Student over normal, less with more clusters, and not at all without an estimate', () => {
-    // Six clusters and the prior's five: ten degrees of freedom; the normal quantile is 1.959963984540054.
-    close(intervalDispersion(2, 6), 2 * (2.228138851986275 / 1.959963984540054) ** 2, 1e-9);
-    expect(intervalDispersion(2, 1_000_000)).toBeCloseTo(2, 4);
+  it('widens by the square of Student over normal, by how much of it is estimated', () => {
+    // Quantiles of scipy 1 (stats.t.ppf(0.975, ν)), ν by hand: (m + 4) / (((φ − 1)/φ)² · 9), rounded down. The normal quantile
+    // is 1.959963984540054.
+    // φ = 2 of 6 clusters: 10 / (0.25 · 9) = 4.4; φ = 3 of 31: 35 / (4/9 · 9) = 8.75.
+    close(intervalDispersion(2, 6), 2 * (2.7764451051977934 / 1.959963984540054) ** 2, 1e-9);
+    close(intervalDispersion(3, 31), 3 * (2.306004135204166 / 1.959963984540054) ** 2, 1e-9);
+    expect(intervalDispersion(2, 1_000_000)).toBe(2);
+  });
+
+  it('is as it was without an estimate: one cluster, or no more spread than independent attempts', () => {
     expect(intervalDispersion(1.5, 1)).toBe(1.5);
     expect(intervalDispersion(1.5, 0)).toBe(1.5);
+    expect(intervalDispersion(1, 30)).toBe(1);
   });
 });
 

@@ -20,6 +20,22 @@ describe('verdictOf', () => {
     expect(again.evidence).toContain('elsewhere: 0 of 30 failed');
   });
 
+  it('asks for one more where a fitted prior knows that all tests flake', () => {
+    // Fitted to tests that fail 0.1 to 50 % of the time: two failures after a spotless month are still a flake in 3 of 100.
+    const prior = { alpha: 0.42, beta: 2.87 };
+    const twice = verdictOf({
+      ...clean,
+      baseline: { k: 0, n: 200, attempts: 300 },
+      head: { failed: 2, passed: 0 },
+      prior,
+    });
+    expect(twice.causedProbability).toBeCloseTo(0.97, 3);
+    expect(twice.kind).toBe('undecided');
+    expect(
+      verdictOf({ ...clean, baseline: { k: 0, n: 200, attempts: 300 }, head: { failed: 3, passed: 0 }, prior }).kind,
+    ).toBe('caused');
+  });
+
   it('does not accuse while the base is unknown, and blames the base when it fails', () => {
     const twice = { ...clean, head: { failed: 2, passed: 0 } };
     expect(verdictOf({ ...twice, base: 'unknown' }).kind).toBe('undecided');
