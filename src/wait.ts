@@ -9,7 +9,7 @@ export interface WaitOptions {
   /** What is awaited, as the end of "waiting for …". */
   readonly what: string;
   readonly deadlineMs: number;
-  /** Pause between two probes. @default 100 */
+  /** Pause between two probes; up to twenty times as long when probes themselves take long: asking must not slow what is awaited. @default 100 */
   readonly intervalMs?: number;
   /** Code of the error when time runs out. @default 'K8S_START_TIMEOUT' */
   readonly code?: ErrorCode;
@@ -28,6 +28,7 @@ export async function waitFor<T>(probe: (signal: AbortSignal) => Promise<Probe<T
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
   let seen = 'nothing yet';
   for (;;) {
+    const probedAt = performance.now();
     try {
       const result = await probe(signal);
       if (result.done) return result.value;
@@ -44,7 +45,8 @@ export async function waitFor<T>(probe: (signal: AbortSignal) => Promise<Probe<T
         details: { what, elapsedMs: Math.round(elapsedMs), seen },
       });
     }
-    await delay(Math.min(intervalMs, deadlineMs - elapsedMs), undefined, { signal: options.signal }).catch(() => {
+    const pauseMs = Math.min(Math.max(intervalMs, 3 * (performance.now() - probedAt)), 20 * intervalMs);
+    await delay(Math.min(pauseMs, deadlineMs - elapsedMs), undefined, { signal: options.signal }).catch(() => {
       options.signal?.throwIfAborted();
     });
   }

@@ -13,7 +13,7 @@ export interface ReadinessOptions {
 
 /** Waits until the API server says that it serves: `/readyz`, with all its checks. */
 export async function waitForReadyz(client: ApiClient, options: ReadinessOptions): Promise<void> {
-  await waitForAnswer(client, '/readyz', 'the API server to be ready (/readyz)', options);
+  await waitForExistence(client, '/readyz', 'the API server to be ready (/readyz)', options);
 }
 
 /**
@@ -33,7 +33,7 @@ export async function waitForDefaults(client: ApiClient, options: ReadinessOptio
     ['/api/v1/namespaces/default/serviceaccounts/default', 'ServiceAccount default in namespace default'],
     ['/api/v1/namespaces/default/configmaps/kube-root-ca.crt', 'ConfigMap kube-root-ca.crt in namespace default'],
   ] as const) {
-    await waitForAnswer(client, path, what, left());
+    await waitForExistence(client, path, what, left());
   }
 }
 
@@ -43,16 +43,15 @@ export async function waitForNodes(
   names: readonly string[],
   options: ReadinessOptions,
 ): Promise<void> {
-  await waitFor<true>(
-    async (signal) => {
-      await options.check();
-      const answer = await client.request('GET', '/api/v1/nodes', { signal });
-      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
-      const waiting = notReadyNodes(JSON.parse(answer.body), names);
+  await waitForAnswer<true>(client, '/api/v1/nodes', {
+    ...options,
+    what: `${names.length} nodes to be Ready`,
+    intervalMs: INTERVAL_MS * 2,
+    judge: (body) => {
+      const waiting = notReadyNodes(JSON.parse(body), names);
       return waiting.length === 0 ? { done: true, value: true } : { done: false, seen: waiting.join(', ') };
     },
-    { what: `${names.length} nodes to be Ready`, intervalMs: INTERVAL_MS * 2, ...options },
-  );
+  });
 }
 
 /** @returns one entry for each node that pods can not be scheduled on yet, with the reason */
@@ -77,22 +76,44 @@ interface NodeList {
   }[];
 }
 
-async function waitForAnswer(client: ApiClient, path: string, what: string, options: ReadinessOptions): Promise<void> {
-  await waitFor(
-    async (signal): Promise<Probe<true>> => {
-      await options.check();
-      let answer;
+/** Longer than any answer that is on its way: a machine whose processor is translated takes seconds for one. */
+export const ANSWER_MS = 15_000;
+
+export interface AwaitedAnswer<T> extends ReadinessOptions {
+  /** What is awaited, as the end of "waiting for …". */
+  readonly what: string;
+  readonly intervalMs: number;
+  /** Reads the body of an answer with status 200. */
+  readonly judge: (body: string) => Probe<T>;
+}
+
+/** Asks for a path until the answer is the awaited one. A server that can not be reached, or says no, is asked again. */
+export async function waitForAnswer<T>(client: ApiClient, path: string, options: AwaitedAnswer<T>): Promise<T> {
+  const { what, intervalMs, judge, check, deadlineMs } = options;
+  return await waitFor<T>(
+    async (signal) => {
+      await check();
       try {
-        answer = await client.request('GET', path, { signal });
+        const answer = await client.request('GET', path, { signal, timeoutMs: ANSWER_MS });
+        if (answer.status === 200) return judge(answer.body);
+        return { done: false, seen: `HTTP ${answer.status}: ${summarise(answer.body)}` };
       } catch (error) {
         if (error instanceof MkCiError && error.code === 'NET_UNREACHABLE') return { done: false, seen: error.message };
         throw error;
       }
-      if (answer.status === 200) return { done: true, value: true };
-      return { done: false, seen: `HTTP ${answer.status}: ${summarise(answer.body)}` };
     },
-    { what, intervalMs: INTERVAL_MS, signal: options.signal, deadlineMs: options.deadlineMs },
+    { what, intervalMs, signal: options.signal, deadlineMs },
   );
+}
+
+async function waitForExistence(
+  client: ApiClient,
+  path: string,
+  what: string,
+  options: ReadinessOptions,
+): Promise<void> {
+  const judge = (): Probe<true> => ({ done: true, value: true });
+  await waitForAnswer<true>(client, path, { ...options, what, intervalMs: INTERVAL_MS, judge });
 }
 
 /** Failed checks of `/readyz`, or the start of anything else. */

@@ -1,6 +1,5 @@
 import type { ApiClient } from '../../api-client.js';
-import type { ReadinessOptions } from '../../readiness.js';
-import { waitFor } from '../../../wait.js';
+import { waitForAnswer, type ReadinessOptions } from '../../readiness.js';
 
 /**
  * Waits until CoreDNS answers: a pod of it is Ready.
@@ -11,17 +10,15 @@ export async function waitForDns(
   client: ApiClient,
   options: ReadinessOptions & { readonly since?: Date },
 ): Promise<void> {
-  const path = '/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns';
-  await waitFor<true>(
-    async (signal) => {
-      await options.check();
-      const answer = await client.request('GET', path, { signal });
-      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
-      const { ready, all } = readyDnsPods(JSON.parse(answer.body), options.since);
+  await waitForAnswer<true>(client, '/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns', {
+    ...options,
+    what: 'a CoreDNS pod to be Ready',
+    intervalMs: 100,
+    judge: (body) => {
+      const { ready, all } = readyDnsPods(JSON.parse(body), options.since);
       return ready > 0 ? { done: true, value: true } : { done: false, seen: `0 of ${all} pods ready` };
     },
-    { what: 'a CoreDNS pod to be Ready', intervalMs: 100, signal: options.signal, deadlineMs: options.deadlineMs },
-  );
+  });
 }
 
 interface DnsPods {
@@ -55,18 +52,18 @@ export async function waitForPodSubnets(
   names: readonly string[],
   options: ReadinessOptions,
 ): Promise<ReadonlyMap<string, string>> {
-  return await waitFor<ReadonlyMap<string, string>>(
-    async (signal) => {
-      const answer = await client.request('GET', '/api/v1/nodes', { signal });
-      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
-      const found = podSubnetsOf(JSON.parse(answer.body));
+  return await waitForAnswer<ReadonlyMap<string, string>>(client, '/api/v1/nodes', {
+    ...options,
+    what: 'the subnet of each node',
+    intervalMs: 50,
+    judge: (body) => {
+      const found = podSubnetsOf(JSON.parse(body));
       const missing = names.filter((name) => !found.has(name));
       return missing.length === 0
         ? { done: true, value: found }
         : { done: false, seen: `none for ${missing.join(', ')}` };
     },
-    { what: 'the subnet of each node', intervalMs: 50, signal: options.signal, deadlineMs: options.deadlineMs },
-  );
+  });
 }
 
 export function podSubnetsOf(list: unknown): Map<string, string> {
@@ -91,24 +88,17 @@ export async function waitForHeartbeats(
   since: Date,
   options: ReadinessOptions,
 ): Promise<void> {
-  await waitFor<true>(
-    async (signal) => {
-      const answer = await client.request('GET', '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases', {
-        signal,
-      });
-      if (answer.status !== 200) return { done: false, seen: `HTTP ${answer.status}` };
-      const silent = silentNodes(JSON.parse(answer.body), names, since);
+  await waitForAnswer<true>(client, '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases', {
+    ...options,
+    what: 'a sign of life from each kubelet',
+    intervalMs: 100,
+    judge: (body) => {
+      const silent = silentNodes(JSON.parse(body), names, since);
       return silent.length === 0
         ? { done: true, value: true }
         : { done: false, seen: `nothing from ${silent.join(', ')}` };
     },
-    {
-      what: 'a sign of life from each kubelet',
-      intervalMs: 100,
-      signal: options.signal,
-      deadlineMs: options.deadlineMs,
-    },
-  );
+  });
 }
 
 export function silentNodes(list: unknown, names: readonly string[], since: Date): string[] {

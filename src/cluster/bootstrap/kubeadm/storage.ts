@@ -1,5 +1,6 @@
 import { MkCiError } from '../../../errors.js';
 import type { ApiClient } from '../../api-client.js';
+import { ANSWER_MS } from '../../readiness.js';
 import type { KubeadmSettings } from './settings.js';
 
 /**
@@ -38,6 +39,7 @@ export function renderStorageScript({ hasDefaultStorage }: Pick<KubeadmSettings,
 export async function createDefaultStorageClass(client: ApiClient, signal: AbortSignal): Promise<void> {
   const answer = await client.request('POST', '/apis/storage.k8s.io/v1/storageclasses', {
     signal,
+    timeoutMs: ANSWER_MS,
     body: {
       apiVersion: 'storage.k8s.io/v1',
       kind: 'StorageClass',
