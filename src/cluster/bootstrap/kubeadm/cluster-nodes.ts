@@ -25,6 +25,7 @@ import { renderInit, renderJoin } from './render-kubeadm.js';
 import { CNI_LIST, renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
 import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from './render-runtimes.js';
 import { API_PORT, type KubeadmSettings } from './settings.js';
+import { paceOf } from './translated-nodes.js';
 import { renderStorageScript } from './storage.js';
 
 /** What is done inside the nodes of one cluster while it starts. Each step is one call into a machine. */
@@ -85,8 +86,10 @@ export async function prepareNode(
     });
   }
   const hostResolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+  const pace = paceOf(facts, runtime.units);
   const files: NodeFile[] = [
     ...runtime.files,
+    ...pace.files,
     ...kubeletUnit(facts, runtime.units),
     renderResolvConf(facts, hostResolvConf),
     { path: '/etc/crictl.yaml', content: renderCrictl(settings.runtime) },
@@ -99,6 +102,7 @@ export async function prepareNode(
     renderNetworkScript(settings, node.record.node, peers) +
     renderStorageScript(settings) +
     WAIT_FOR_SYSTEMD +
+    pace.script +
     renderStartRuntime(runtime, facts);
   await runScript(node.machine, script, work);
   return { ...node, facts, runtime };
@@ -126,7 +130,15 @@ export async function initControlPlane(
     token,
     timeoutSeconds: secondsOf(work.deadline),
   });
-  await runKubeadm(node.machine, 'init', config, work);
+  const { late } = paceOf(node.facts);
+  if (late.length === 0) {
+    await runKubeadm(node.machine, 'init', config, work);
+    return;
+  }
+  const skipped = ['wait-control-plane', ...late.map((component) => `control-plane/${component}`)];
+  await runKubeadm(node.machine, 'init', config, work, skipped);
+  const phases = late.map((component) => `kubeadm init phase control-plane ${component} --config ${KUBEADM_CONFIG}\n`);
+  await runScript(node.machine, phases.join(''), work);
 }
 
 export async function joinWorker(
@@ -145,12 +157,19 @@ export async function joinWorker(
   await runKubeadm(node.machine, 'join', config, work);
 }
 
-async function runKubeadm(machine: Machine, verb: 'init' | 'join', config: string, work: NodeWork): Promise<void> {
-  const path = '/etc/mk-ci/kubeadm.yaml';
+const KUBEADM_CONFIG = '/etc/mk-ci/kubeadm.yaml';
+
+async function runKubeadm(
+  machine: Machine,
+  verb: 'init' | 'join',
+  config: string,
+  work: NodeWork,
+  skippedPhases: readonly string[] = [],
+): Promise<void> {
   const skipPrint = verb === 'init' ? ' --skip-token-print' : '';
-  const command = `kubeadm ${verb} --config ${path} --skip-phases=preflight${skipPrint}`;
+  const command = `kubeadm ${verb} --config ${KUBEADM_CONFIG} --skip-phases=${['preflight', ...skippedPhases].join(',')}${skipPrint}`;
   // Its checks are about hosts that people prepare by hand; ours is made, and some of them fail on restricted hosts.
-  const script = renderWriteFiles([{ path, content: config, mode: 0o600 }]) + renderRunKubeadm(command);
+  const script = renderWriteFiles([{ path: KUBEADM_CONFIG, content: config, mode: 0o600 }]) + renderRunKubeadm(command);
   await runScript(machine, script, work);
 }
 

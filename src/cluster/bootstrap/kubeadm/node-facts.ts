@@ -6,6 +6,8 @@ export interface NodeFacts {
   readonly cgroups: 'v1' | 'v2';
   /** The capability by which processes may lower their `oom_score_adj` and raise limits. */
   readonly hasSysResource: boolean;
+  /** Its processors are translated by software: a virtual machine without help of the host's processor. */
+  readonly isTranslated: boolean;
   /** Paths of programs that were found. */
   readonly programs: Readonly<Record<string, string>>;
   /** Major version; 0 when it is not there. */
@@ -35,6 +37,7 @@ const PROGRAMS = [
 export const NODE_FACTS_SCRIPT = [
   'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
   'echo "bounding $(grep CapBnd /proc/self/status)"',
+  'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
   `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
   'echo "containerd $(containerd --version 2>/dev/null)"',
   '[ -e /opt/mk-ci/images.tar ] && echo "archive /opt/mk-ci/images.tar"',
@@ -54,6 +57,7 @@ export function parseNodeFacts(text: string): NodeFacts {
   return {
     cgroups: one('cgroups').startsWith('cgroup2') ? 'v2' : 'v1',
     hasSysResource: hasCapability(parseCapabilitySet(one('bounding'), 'CapBnd'), 'SYS_RESOURCE'),
+    isTranslated: one('processor') === 'translated',
     programs: Object.fromEntries(all('program').map((row) => row.split(' ').slice(0, 2))) as Record<string, string>,
     containerdMajor: Number(/ v?(\d+)\.\d+\.\d+/.exec(one('containerd'))?.[1] ?? 0),
     imageArchive: all('archive')[0],

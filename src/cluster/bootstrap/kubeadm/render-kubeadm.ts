@@ -4,6 +4,7 @@ import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_ADDRESS, minorOf, type KubeadmSettings } from './settings.js';
 import { storageOfControllerManager } from './storage.js';
+import { paceOf } from './translated-nodes.js';
 
 export interface InitInput {
   readonly settings: KubeadmSettings;
@@ -22,6 +23,8 @@ export function renderInit(input: InitInput): string {
   const args = argumentsFor(settings);
   const gates = gateArgument(settings);
   const storage = storageOfControllerManager(settings);
+  const pace = paceOf(input.facts);
+  const environment = usesOldFormat(settings) ? {} : environmentList(pace.environment);
   const init = {
     apiVersion: apiVersion(settings),
     kind: 'InitConfiguration',
@@ -35,6 +38,7 @@ export function renderInit(input: InitInput): string {
     ],
     localAPIEndpoint: { advertiseAddress: CONTROL_PLANE_ADDRESS, bindPort: API_PORT },
     nodeRegistration: registration(input),
+    ...pace.init,
     ...timeouts(settings, timeoutSeconds),
   };
   const cluster = {
@@ -49,17 +53,23 @@ export function renderInit(input: InitInput): string {
     apiServer: {
       certSANs: ['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName],
       ...args({ ...gates, ...settings.extraArgs['apiServer'] }),
+      ...environment,
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
     },
     // One control plane: waiting for the lease of one that is gone only costs time.
     controllerManager: {
       ...args({ 'leader-elect': 'false', ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
       ...storage.rest,
+      ...environment,
     },
-    scheduler: args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['scheduler'] }),
+    scheduler: { ...args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['scheduler'] }), ...environment },
     // The data need not survive a power cut, so nothing waits for the disk.
     etcd: {
-      local: { dataDir: '/var/lib/etcd', ...args({ 'unsafe-no-fsync': 'true', ...settings.extraArgs['etcd'] }) },
+      local: {
+        dataDir: '/var/lib/etcd',
+        ...args({ 'unsafe-no-fsync': 'true', ...settings.extraArgs['etcd'] }),
+        ...environment,
+      },
     },
   };
   return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings)]);
@@ -173,6 +183,10 @@ function argumentsFor(settings: KubeadmSettings): (args: Readonly<Record<string,
     if (Object.keys(args).length === 0) return {};
     return { extraArgs: usesOldFormat(settings) ? args : argumentList(args) };
   };
+}
+
+function environmentList(environment: Readonly<Record<string, string>>): object {
+  return Object.keys(environment).length === 0 ? {} : { extraEnvs: argumentList(environment) };
 }
 
 function gateArgument({ featureGates }: KubeadmSettings): Readonly<Record<string, string>> {

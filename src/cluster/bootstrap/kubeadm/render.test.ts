@@ -14,6 +14,7 @@ const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes
 const restricted: NodeFacts = {
   cgroups: 'v1',
   hasSysResource: false,
+  isTranslated: false,
   programs: { kubelet: '/usr/local/bin/kubelet', runc: '/usr/sbin/runc', containerd: '/usr/local/bin/containerd' },
   containerdMajor: 2,
   imageArchive: undefined,
@@ -282,6 +283,7 @@ describe('facts of a node', () => {
     expect(facts).toEqual({
       cgroups: 'v1',
       hasSysResource: false,
+      isTranslated: false,
       programs: { kubeadm: '/usr/local/bin/kubeadm', runc: '/usr/sbin/runc' },
       containerdMajor: 2,
       imageArchive: '/opt/mk-ci/images.tar',
@@ -295,5 +297,6 @@ describe('facts of a node', () => {
       containerdMajor: 0,
       programs: {},
     });
+    expect(parseNodeFacts('processor translated').isTranslated).toBe(true);
   });
 });
