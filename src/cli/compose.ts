@@ -60,7 +60,7 @@ export function openClusters(
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
     bundles: options.programs ?? openPrograms(context),
-    drivers: createDriverRegistry({ exec }),
+    drivers: createDriverRegistry({ exec, folders: foldersOf(context.env) }),
     exec,
     log: context.log,
     env: context.env,
@@ -90,7 +90,7 @@ export async function prepareNodeImage(
   { driver, kubernetesVersion }: Pick<Environment, 'driver' | 'kubernetesVersion'>,
   context: Pick<CliContext, 'env' | 'signal'>,
 ): Promise<void> {
-  const candidate = createDriverRegistry({ exec }).get(driver);
+  const candidate = createDriverRegistry({ exec, folders: foldersOf(context.env) }).get(driver);
   if (candidate.info.machines !== 'created' || context.env['MK_CI_NODE_IMAGE']) return;
   if ((await candidate.check(context.signal)).usable) await nodeImage({ kubernetesVersion, driver }, context.signal);
 }
@@ -106,7 +106,7 @@ export async function openRunClusters(
   { runId, environments }: { readonly runId: string; readonly environments: readonly Environment[] },
 ): Promise<ClusterSource> {
   const { cache, state } = foldersOf(context.env);
-  const drivers = createDriverRegistry({ exec });
+  const drivers = createDriverRegistry({ exec, folders: foldersOf(context.env) });
   const programs = openPrograms(context);
   const programsFor = async (
     { driver, kubernetesVersion, nodes }: Pick<Environment, 'driver' | 'kubernetesVersion' | 'nodes'>,

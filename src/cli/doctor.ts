@@ -27,7 +27,7 @@ export function build(context: CliContext): Command {
     .addHelpText('after', '\nExample:\n  mk-ci doctor\n  mk-ci doctor --driver local --json')
     .action(async (flags: { readonly driver?: string; readonly json: boolean }) => {
       const report = await examine({
-        drivers: selectDrivers(allDrivers(), flags.driver),
+        drivers: selectDrivers(allDrivers(context), flags.driver),
         readHost: async () =>
           await readHostFacts({ exec, folders: { ...foldersOf(context.env) }, signal: context.signal }),
         signal: context.signal,
@@ -43,8 +43,8 @@ export function build(context: CliContext): Command {
     });
 }
 
-function allDrivers(): readonly Driver[] {
-  const registry = createDriverRegistry({ exec });
+function allDrivers(context: Pick<CliContext, 'env'>): readonly Driver[] {
+  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
   return registry.names.map((name) => registry.get(name));
 }
 

@@ -41,7 +41,7 @@ interface GcFlags {
 function gcOptions({ env, signal, log }: CliContext): CollectOptions {
   const folders = foldersOf(env);
   const state = resolve(folders.state);
-  const registry = createDriverRegistry({ exec });
+  const registry = createDriverRegistry({ exec, folders });
   return {
     journal: createJournal({ folder: join(state, 'journal') }),
     clustersFolder: join(state, 'clusters'),

@@ -7,7 +7,8 @@ import type { CliContext } from './command.js';
 import { createStepProgress } from './step-progress.js';
 
 /**
- * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once. What
+ * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once, or
+ * made a disk for virtual machines. What
  * failed once fails again at once, for all that ask for it in this process.
  */
 export function createNodeImageProvider(context: CliContext, bundles: BundleStore): NodeImageProvider {
@@ -16,7 +17,8 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
   const obtain: NodeImageProvider = async ({ kubernetesVersion, driver }, signal) => {
     const { IMAGE_ENGINES, createNodeImageStore } = await import('../cluster/node-image/index.js');
     const engine = IMAGE_ENGINES.find((name) => name === driver);
-    if (engine === undefined) throw new MkCiError('DRV_UNSUPPORTED', { message: `node images for driver ${driver}` });
+    if (engine === undefined && driver !== 'qemu')
+      throw new MkCiError('DRV_UNSUPPORTED', { message: `node images for driver ${driver}` });
     const store = createNodeImageStore({
       cacheFolder: foldersOf(context.env).cache,
       bundles,
@@ -26,6 +28,11 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
     });
     using progress = createStepProgress(context, { prefix: 'node-image: ' });
     const image = await store.ensure(kubernetesVersion, { signal, onStep: progress.onStep });
+    if (engine === undefined) {
+      const { createVmDiskStore } = await import('../cluster/vm-disk/index.js');
+      const disks = createVmDiskStore({ cacheFolder: foldersOf(context.env).cache, exec });
+      return await disks.ensure(image, { signal, onStep: progress.onStep });
+    }
     const startedAt = performance.now();
     if (await store.load(image, engine, signal)) {
       const durationMs = performance.now() - startedAt;

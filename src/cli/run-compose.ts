@@ -5,7 +5,7 @@ import { steadyClock } from '../clock.js';
 import type { Config, Environment } from '../config/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { messageOf } from '../errors.js';
-import { makeFolder, writeFileAtomically } from '../files.js';
+import { foldersOf, makeFolder, writeFileAtomically } from '../files.js';
 import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
@@ -17,7 +17,7 @@ import type { Finisher, RunDeps, RunHistory } from './run.js';
 
 /** The real parts of `mk-ci run`. */
 export function composeRun(context: CliContext): RunDeps {
-  const drivers = createDriverRegistry({ exec });
+  const drivers = createDriverRegistry({ exec, folders: foldersOf(context.env) });
   return {
     createClusters: async ({ runId, plan }) => openRunClusters(context, { runId, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>

@@ -171,7 +171,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     start: async (spec, startOptions) => {
       const { info } = drivers.get(spec.driver);
       const backend = backends[info.bootstrap];
-      const call = begin(spec.name, startOptions, backend.startMs);
+      const call = begin(spec.name, startOptions, info.startMs ?? backend.startMs);
       checkSpec(spec, info);
       await using _lock = await lock(call);
       const have = await readClusterRecord(call.paths);

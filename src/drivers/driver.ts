@@ -43,6 +43,8 @@ export interface DriverInfo {
   /** Container runtimes that may be chosen; empty when there is none inside. */
   readonly containerRuntimes: readonly string[];
   readonly experimental: boolean;
+  /** Deadline of the start of a cluster, where the caller gives none and that of its bootstrap is too short. */
+  readonly startMs?: number;
 }
 
 /** One fact about the host, such as a missing program, with the way out. */

@@ -75,7 +75,7 @@ describe('registry', () => {
   it('makes each driver once', () => {
     const registry = createDriverRegistry({ exec: answer(0) });
     expect(registry.get('local')).toBe(registry.get('local'));
-    expect(registry.names).toEqual(['local', 'docker', 'podman', 'existing']);
+    expect(registry.names).toEqual(['local', 'docker', 'podman', 'qemu', 'existing']);
   });
 
   it.each(['nope', 'toString', '__proto__', ''])('lists the known names for %j', (name) => {
@@ -84,7 +84,10 @@ describe('registry', () => {
     try {
       registry.get(name);
     } catch (error) {
-      expect(error).toMatchObject({ code: 'DRV_UNKNOWN', advice: 'Known drivers: local, docker, podman, existing.' });
+      expect(error).toMatchObject({
+        code: 'DRV_UNKNOWN',
+        advice: 'Known drivers: local, docker, podman, qemu, existing.',
+      });
     }
   });
 });

@@ -1,13 +1,19 @@
+import { join } from 'node:path';
+
 import { MkCiError } from '../errors.js';
 import type { Exec } from '../exec.js';
+import { foldersOf, type Folders } from '../files.js';
 import type { Driver } from './driver.js';
 import { DOCKER, PODMAN, createContainerDriver } from './container/index.js';
 import { createExistingDriver } from './existing/existing-driver.js';
 import { createLocalDriver } from './local/local-driver.js';
+import { createQemuDriver } from './qemu/index.js';
 
 /** What factories of drivers are given. */
 export interface DriverDependencies {
   readonly exec: Exec;
+  /** For drivers whose machines have files of their own. @default those of this process's environment */
+  readonly folders?: Folders;
 }
 
 /** Every driver, in the order in which lists show them; the first is the default. */
@@ -15,6 +21,12 @@ export const DRIVER_FACTORIES = {
   local: ({ exec }) => createLocalDriver({ exec }),
   docker: ({ exec }) => createContainerDriver({ traits: DOCKER, exec }),
   podman: ({ exec }) => createContainerDriver({ traits: PODMAN, exec }),
+  qemu: ({ exec, folders = foldersOf(process.env) }) =>
+    createQemuDriver({
+      exec,
+      machinesFolder: join(folders.state, 'machines', 'qemu'),
+      imagesFolder: join(folders.cache, 'vm-images'),
+    }),
   existing: () => createExistingDriver(),
 } as const satisfies Record<string, (dependencies: DriverDependencies) => Driver>;
 

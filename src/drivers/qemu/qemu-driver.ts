@@ -53,6 +53,8 @@ const DEFAULT_CPUS = 2;
 const DEFAULT_MEMORY_MIB = 4096;
 /** From the start of QEMU to a login. A translated guest on a busy host needs minutes. */
 const BOOT_MS = { kvm: 90_000, hvf: 90_000, tcg: 900_000 } as const;
+/** A translated control plane needs some ten minutes beside other work, a real one half a minute; which one it is, nobody knows yet. */
+const START_MS = 1_800_000;
 /** Time for an orderly end of the guest. */
 const STOP_MS = { kvm: 45_000, hvf: 45_000, tcg: 90_000 } as const;
 const IMAGE_MS = 60_000;
@@ -367,6 +369,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       architectures: ['amd64', 'arm64'],
       containerRuntimes: ['containerd', 'docker'],
       experimental: true,
+      startMs: START_MS,
     },
     check: async (signal) => await checkQemu({ exec, choice, architecture: guest, platform, memoryMiB, signal }),
     images: {
