@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { VM_IMAGE_FILE, consoleOf, readVmImage, type VmImageFacts } from '../../drivers/qemu/index.js';
+import { VM_IMAGE_FILE, consoleOf, readVmImage, type VmImageFacts } from '../../drivers/vm/index.js';
 import { MkCiError, hostErrorOf, systemErrorCode } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import { makeFolder, writeFileAtomically } from '../../files.js';

@@ -1,13 +1,8 @@
 import type { Architecture } from '../driver.js';
+import type { BootSource } from '../vm/index.js';
 import type { Accelerator } from './accelerators.js';
 
 /** Command lines of QEMU. Pure. */
-
-export type BootSource =
-  /** The kernel is loaded by QEMU, without firmware looking for it. */
-  | { readonly kind: 'kernel'; readonly kernel: string; readonly initrd: string; readonly append: string }
-  /** The disk has a boot loader. `code` is the firmware's image where QEMU has none built in. */
-  | { readonly kind: 'firmware'; readonly code?: string };
 
 export interface MachinePlan {
   readonly name: string;
@@ -82,9 +77,4 @@ function bootArguments(boot: BootSource): string[] {
 /** A text inside a list of options: commas are doubled. */
 function value(text: string): string {
   return text.replaceAll(',', ',,');
-}
-
-/** Console of the kernel that ends up in the serial log. */
-export function consoleOf(architecture: Architecture): string {
-  return architecture === 'amd64' ? 'ttyS0' : 'ttyAMA0';
 }

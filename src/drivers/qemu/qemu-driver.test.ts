@@ -7,12 +7,12 @@ import { isMkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { describeDriverContract } from '../driver-contract.js';
 import type { Driver, MachineSpec } from '../driver.js';
-import { machinePaths } from './machine-folder.js';
+import { machinePaths } from '../vm/index.js';
 import { stateOfRun } from './machine-process.js';
 import { createQemuDriver } from './qemu-driver.js';
 import { parseSnapshots, snapshotError } from './snapshots.js';
 import { createFakeQemu, type FakeQemu } from './testing/fake-qemu.js';
-import { VM_IMAGE_FILE, findVmImage } from './vm-image.js';
+import { VM_IMAGE_FILE, findVmImage } from '../vm/index.js';
 
 const { signal } = new AbortController();
 const failure = async (promise: Promise<unknown>): Promise<unknown> => await promise.catch((error: unknown) => error);

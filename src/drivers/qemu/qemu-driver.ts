@@ -1,39 +1,40 @@
-import { stat, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
-import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
-import { lastLines, type Exec } from '../../exec.js';
-import { makeFolder } from '../../files.js';
+import { MkCiError, isMkCiError } from '../../errors.js';
+import type { Exec } from '../../exec.js';
 import type { Labels, ProcessIdentity } from '../../process.js';
 import type { Architecture, Driver, Machine, MachineSpec, MachineState, MachineSummary } from '../driver.js';
-import { renderSeed } from '../seed/index.js';
-import { createSshConnection, createSshMachine, generateKeyPair } from '../ssh-connection/index.js';
+import { createSshConnection, createSshMachine } from '../ssh-connection/index.js';
+import {
+  SSH_PORT,
+  findMachineProcess,
+  findVmImage,
+  hasEnded,
+  imageFor,
+  listMachineFolders,
+  listMachineProcesses,
+  machinePaths,
+  makeMachineFiles,
+  makeOverlay,
+  readMachineRecord,
+  refuseSecondOf,
+  removeMachineFolder,
+  setClock,
+  specDigest,
+  waitForGuest,
+  withdraw,
+  type MachinePaths,
+  type MachineRecord,
+} from '../vm/index.js';
 import { createAcceleratorChoice } from './accelerator-choice.js';
 import { GUEST_ADDRESS, GUEST_GATEWAY, GUEST_NAMESERVER, type MachinePlan } from './arguments.js';
 import { checkQemu } from './check.js';
-import {
-  listMachineFolders,
-  machinePaths,
-  makeMachineFolder,
-  readMachineRecord,
-  removeMachineFolder,
-  specDigest,
-  type MachinePaths,
-  type MachineRecord,
-} from './machine-folder.js';
-import {
-  endMachine,
-  findMachineProcess,
-  hasEnded,
-  launchMachine,
-  listMachineProcesses,
-  readRunState,
-} from './machine-process.js';
+import { endMachine, launchMachine, readRunState } from './machine-process.js';
 import { parseForwards } from './qmp-messages.js';
 import { connectQmp } from './qmp.js';
 import { createQemuSnapshots } from './snapshots.js';
-import { findVmImage } from './vm-image.js';
 
 export interface QemuDriverOptions {
   readonly exec: Exec;
@@ -48,9 +49,6 @@ export interface QemuDriverOptions {
   readonly memoryBytes?: number;
 }
 
-const SSH_PORT = 22;
-const DEFAULT_CPUS = 2;
-const DEFAULT_MEMORY_MIB = 4096;
 /** From the start of QEMU to a login. A translated guest on a busy host needs minutes. */
 const BOOT_MS = { kvm: 90_000, hvf: 90_000, tcg: 900_000 } as const;
 /** A translated control plane needs some ten minutes beside other work, a real one half a minute; which one it is, nobody knows yet. */
@@ -90,7 +88,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
 
   /** A machine whose QEMU runs: its ports are what QEMU took. */
   const machineOf = async (record: MachineRecord, paths: MachinePaths, signal: AbortSignal): Promise<Machine> => {
-    using qmp = await connectQmp(paths.qmpSocket, { signal });
+    using qmp = await connectQmp(paths.monitorSocket, { signal });
     const ports = parseForwards(await qmp.monitor('info usernet', { signal }));
     const sshPort = ports.get(SSH_PORT);
     if (sshPort === undefined) throw new MkCiError('DRV_FAILED', { message: `${record.name} has no port for ssh` });
@@ -107,53 +105,15 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
     });
   };
 
-  /** Waits until commands run in the guest. Ends at once when QEMU does. */
-  const waitForGuest = async (
+  const waitFor = async (
     machine: Machine,
-    {
-      paths,
-      identity,
-      limitMs,
-      signal,
-    }: {
-      readonly paths: MachinePaths;
-      readonly identity: ProcessIdentity;
-      readonly limitMs: number;
-      readonly signal: AbortSignal;
-    },
+    paths: MachinePaths,
+    identity: ProcessIdentity,
+    limitMs: number,
+    signal: AbortSignal,
   ): Promise<void> => {
-    const startedAt = performance.now();
-    let seen = 'nothing yet';
-    // A connection that QEMU takes while nobody listens in the guest may stay silent: short tries first, then longer ones.
-    for (let tryMs = 2000; ; tryMs = Math.min(tryMs * 1.4, 20_000)) {
-      const leftMs = limitMs - (performance.now() - startedAt);
-      if (leftMs <= 0 || (await hasEnded(identity, 0, signal))) {
-        const log = lastLines((await readFile(paths.serialLog, 'utf8').catch(() => '')).replaceAll('\0', ''), 15);
-        const what = leftMs <= 0 ? `did not answer within ${Math.round(limitMs / 1000)} s` : 'ended while it started';
-        throw new MkCiError('DRV_FAILED', {
-          message: `the guest of ${machine.name} ${what}; ssh said last: ${seen}`,
-          advice: `Read the last lines of its console below, or all of them in ${paths.serialLog}.`,
-          details: { output: log.join('\n'), seen },
-        });
-      }
-      try {
-        await machine.exec(['true'], { timeoutMs: Math.min(tryMs, leftMs), graceMs: 0, signal });
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (isMkCiError(error, 'NET_SSH_AUTH') || isMkCiError(error, 'NET_SSH_HOST_KEY')) throw error;
-        seen = messageOf(error);
-        await hasEnded(identity, 250, signal);
-      }
-    }
-  };
-
-  /** The guest's clock stands still while it does; certificates and leases depend on it. */
-  const setClock = async (machine: Machine, signal: AbortSignal): Promise<void> => {
-    await machine.exec(['date', '-u', '-s', `@${(now().getTime() / 1000).toFixed(3)}`], {
-      timeoutMs: CLOCK_MS,
-      signal,
-    });
+    const ended = async (waitMs: number): Promise<boolean> => await hasEnded(identity, waitMs, signal);
+    await waitForGuest(machine, { serialLog: paths.serialLog, limitMs, hasEnded: ended, signal });
   };
 
   const launch = async (
@@ -175,7 +135,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
           : { kind: 'firmware', ...(record.boot.code === undefined ? {} : { code: record.boot.code }) },
       disk: paths.disk,
       seed: paths.seed,
-      qmpSocket: paths.qmpSocket,
+      qmpSocket: paths.monitorSocket,
       pidFile: paths.pidFile,
       serialLog: paths.serialLog,
       forwardedPorts: record.forwardedPorts,
@@ -184,7 +144,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
     const identity = await launchMachine(plan, { exec, paths, machinesFolder, labels: record.labels, signal });
     try {
       const machine = await machineOf(record, paths, signal);
-      await waitForGuest(machine, { paths, identity, limitMs: BOOT_MS[accelerator], signal });
+      await waitFor(machine, paths, identity, BOOT_MS[accelerator], signal);
       return machine;
     } catch (error) {
       await endMachine(identity, paths);
@@ -203,10 +163,10 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
   const unpause = async (name: string, signal: AbortSignal): Promise<void> => {
     const { record, paths } = await recordOf(name);
     if ((await stateOf(name, paths, signal)) !== 'paused') return;
-    using qmp = await connectQmp(paths.qmpSocket, { signal });
+    using qmp = await connectQmp(paths.monitorSocket, { signal });
     await qmp.execute('cont', undefined, { signal });
     qmp[Symbol.dispose]();
-    await setClock(await machineOf(record, paths, signal), signal);
+    await setClock(await machineOf(record, paths, signal), now(), signal);
   };
 
   const removeAll = async (name: string): Promise<void> => {
@@ -223,95 +183,27 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
     if (have !== undefined) return await startSame(have, spec, signal);
     // Without a record it is what a killed process left, or a process whose folder was deleted.
     await removeAll(spec.name);
-    const wanted = { cpus: spec.cpus ?? DEFAULT_CPUS, memoryMiB: spec.memoryMiB ?? DEFAULT_MEMORY_MIB };
-    if (wanted.memoryMiB > memoryMiB) {
-      throw new MkCiError('HOST_RESOURCES', {
-        message: `a machine of ${wanted.memoryMiB} MiB on a host of ${memoryMiB} MiB`,
-        advice: 'Give the machine less memory with options.memoryMiB.',
-      });
-    }
-    const image =
-      spec.image === undefined ? undefined : await findVmImage(spec.image, { imagesFolder, architecture: guest });
-    if (image === undefined) {
-      throw new MkCiError('DRV_FAILED', {
-        message: `there is no disk image ${spec.image ?? ''}`,
-        advice: 'Let mk-ci make it (mk-ci cluster start does), or give the path of one as node image.',
-      });
-    }
-    const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
-    const record: MachineRecord = {
-      version: 1,
-      name: spec.name,
-      labels: { ...spec.labels },
-      specDigest: specDigest(spec),
-      network: spec.network ?? spec.name,
-      imageKey: image.key,
-      architecture: image.architecture,
-      boot: image.boot,
-      cpus: Math.max(1, Math.round(wanted.cpus)),
-      memoryMiB: wanted.memoryMiB,
-      forwardedPorts: [...new Set([SSH_PORT, ...(spec.publishedPorts ?? [])])],
-      hostKey: hostKeys.publicKey,
-      createdAt: now().toISOString(),
-    };
-    await makeFolder(machinesFolder, { mode: 0o700 });
-    const isOurs = await makeMachineFolder(machinesFolder, record, async (hidden) => {
-      await writeFile(hidden.key, userKeys.privateKey, { mode: 0o600 });
-      const seed = renderSeed({
-        name: spec.name,
-        authorizedKey: userKeys.publicKey,
-        hostKey: hostKeys,
-        network: { address: GUEST_ADDRESS, prefix: 24, gateway: GUEST_GATEWAY, nameserver: GUEST_NAMESERVER },
-        createdAt: now(),
-      });
-      await writeFile(hidden.seed, seed, { mode: 0o600 });
-      await exec(
-        [
-          'qemu-img',
-          'create',
-          '-q',
-          '-f',
-          'qcow2',
-          '-F',
-          image.diskFormat,
-          '-b',
-          image.disk,
-          hidden.disk,
-          ...(await sizeArguments(spec, image.disk)),
-        ],
-        {
-          timeoutMs: IMAGE_MS,
-          signal,
-        },
-      );
+    const image = await imageFor(spec, { machinesFolder, imagesFolder, architecture: guest, memoryMiB });
+    const made = await makeMachineFiles(spec, {
+      machinesFolder,
+      image,
+      network: { address: GUEST_ADDRESS, prefix: 24, gateway: GUEST_GATEWAY, nameserver: GUEST_NAMESERVER },
+      now,
+      makeDisk: async (disk) => {
+        await makeOverlay(disk, { exec, image, spec, signal });
+      },
     });
-    if (!isOurs) return await startSame((await recordOf(spec.name)).record, spec, signal);
+    if (made === undefined) return await startSame((await recordOf(spec.name)).record, spec, signal);
     try {
-      await refuseSecondOf(record);
-      const machine = await launch(record, paths, signal);
+      await refuseSecondOf(made.record, { machinesFolder, driver: 'qemu' });
+      const machine = await launch(made.record, paths, signal);
       if (spec.diskMiB !== undefined && image.boot.kind === 'kernel') {
         await machine.exec(['resize2fs', '/dev/vda'], { timeoutMs: IMAGE_MS, signal });
       }
       return machine;
     } catch (error) {
-      await removeAll(spec.name).catch((second: unknown) => {
-        throw new MkCiError('DRV_FAILED', {
-          message: `${messageOf(error)}; and what was made of ${spec.name} could not be removed`,
-          advice: 'Run mk-ci gc --yes.',
-          cause: new AggregateError([error, second]),
-        });
-      });
-      throw error;
-    }
-  };
-  /** Each machine is alone in the user network of its QEMU. Checked when its record is there: of two at a time none gets by. */
-  const refuseSecondOf = async ({ name, network }: MachineRecord): Promise<void> => {
-    for (const other of await listMachineFolders(machinesFolder)) {
-      const record = other === name ? undefined : await readMachineRecord(machinePaths(machinesFolder, other));
-      if (record?.network !== network) continue;
-      throw new MkCiError('DRV_UNSUPPORTED', {
-        message: `machines of qemu can not reach each other: ${name} and ${other} of ${network}`,
-        advice: 'Use one node, or the driver docker or podman for more.',
+      throw await withdraw(spec.name, error, async () => {
+        await removeAll(spec.name);
       });
     }
   };
@@ -328,7 +220,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
     if (identity === undefined) return;
     const accelerator = await choice.choose(signal);
     try {
-      using qmp = await connectQmp(paths.qmpSocket, { signal });
+      using qmp = await connectQmp(paths.monitorSocket, { signal });
       await qmp.execute('cont', undefined, { signal });
       await qmp.execute('system_powerdown', undefined, { signal });
     } catch (error) {
@@ -393,7 +285,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       pause: async (name, signal) => {
         const { paths } = await recordOf(name);
         if ((await stateOf(name, paths, signal)) !== 'running') return;
-        using qmp = await connectQmp(paths.qmpSocket, { signal });
+        using qmp = await connectQmp(paths.monitorSocket, { signal });
         await qmp.execute('stop', undefined, { signal });
       },
       remove: async (name, signal) => {
@@ -408,17 +300,10 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       launch,
       resume: async (record, paths, identity, signal) => {
         const machine = await machineOf(record, paths, signal);
-        await waitForGuest(machine, { paths, identity, limitMs: CLOCK_MS, signal });
-        await setClock(machine, signal);
+        await waitFor(machine, paths, identity, CLOCK_MS, signal);
+        await setClock(machine, now(), signal);
         return machine;
       },
     }),
   };
-}
-
-/** Size of a disk that is to be larger than its image; a smaller one would cut it off. */
-async function sizeArguments({ diskMiB }: MachineSpec, image: string): Promise<string[]> {
-  if (diskMiB === undefined) return [];
-  const { size } = await stat(image);
-  return diskMiB * 1024 * 1024 > size ? [`${diskMiB}M`] : [];
 }

@@ -4,7 +4,7 @@ import { MkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { ProcessIdentity } from '../../process.js';
 import type { Machine, MachineSnapshots } from '../driver.js';
-import type { MachinePaths, MachineRecord } from './machine-folder.js';
+import type { MachinePaths, MachineRecord } from '../vm/index.js';
 import { connectQmp } from './qmp.js';
 
 /** Disk and memory of a machine, kept inside its qcow2 file. */
@@ -38,7 +38,7 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
 
   /** Runs a line of the monitor that says something only when it fails. */
   const act = async (paths: MachinePaths, line: string, signal: AbortSignal): Promise<void> => {
-    using qmp = await connectQmp(paths.qmpSocket, { signal });
+    using qmp = await connectQmp(paths.monitorSocket, { signal });
     const said = await qmp.monitor(line, { signal, timeoutMs: SNAPSHOT_MS });
     if (said !== '') throw snapshotError(said);
     // QEMU goes on by itself, except when it was stopped before.
@@ -78,7 +78,7 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
       checkName(snapshot);
       const { paths } = await recordOf(machine);
       if ((await processOf(machine, paths)) !== undefined) {
-        using qmp = await connectQmp(paths.qmpSocket, { signal });
+        using qmp = await connectQmp(paths.monitorSocket, { signal });
         const said = await qmp.monitor(`delvm ${snapshot}`, { signal, timeoutMs: SNAPSHOT_MS });
         if (said !== '') throw snapshotError(said);
       } else {

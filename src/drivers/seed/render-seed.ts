@@ -1,5 +1,9 @@
 import { isoImage } from './iso9660.js';
 
+/** An address that is known before the guest runs, or one that it asks for. */
+export type SeedNetwork =
+  'dhcp' | { readonly address: string; readonly prefix: number; readonly gateway: string; readonly nameserver: string };
+
 /** What a new virtual machine must know of itself. */
 export interface SeedInput {
   /** Also its name in the guest. */
@@ -8,12 +12,7 @@ export interface SeedInput {
   readonly authorizedKey: string;
   /** OpenSSH's format, both of them ed25519. */
   readonly hostKey: { readonly privateKey: string; readonly publicKey: string };
-  readonly network: {
-    readonly address: string;
-    readonly prefix: number;
-    readonly gateway: string;
-    readonly nameserver: string;
-  };
+  readonly network: SeedNetwork;
   readonly createdAt: Date;
 }
 
@@ -65,18 +64,38 @@ export function renderSetup({ name, authorizedKey, hostKey, network }: SeedInput
     'umask 077',
     `echo ${quote(name)} >/etc/hostname`,
     `hostname ${quote(name)} 2>/dev/null || echo ${quote(name)} >/proc/sys/kernel/hostname`,
-    `printf '127.0.0.1 localhost\\n::1 localhost\\n%s %s\\n' ${quote(network.address)} ${quote(name)} >/etc/hosts`,
+    `printf '127.0.0.1 localhost\\n::1 localhost\\n%s %s\\n' ${quote(network === 'dhcp' ? '127.0.1.1' : network.address)} ${quote(name)} >/etc/hosts`,
     'mkdir -p /root/.ssh',
     `echo ${quote(authorizedKey)} >/root/.ssh/authorized_keys`,
     `printf '%s\\n' ${quote(hostKey.privateKey.trimEnd())} >/etc/ssh/ssh_host_ed25519_key`,
     `printf '%s\\n' ${quote(hostKey.publicKey)} >/etc/ssh/ssh_host_ed25519_key.pub`,
     'chmod 644 /etc/hostname /etc/hosts /etc/ssh/ssh_host_ed25519_key.pub',
-    'link=$(ls /sys/class/net | grep -v "^lo$" | head -n 1)',
-    'ip link set lo up',
-    `ip address replace ${network.address}/${network.prefix} dev "$link"`,
-    'ip link set "$link" up',
-    `ip route replace default via ${network.gateway}`,
-    `rm -f /etc/resolv.conf && echo ${quote(`nameserver ${network.nameserver}`)} >/etc/resolv.conf && chmod 644 /etc/resolv.conf`,
+    ...(network === 'dhcp' ? DHCP_LINES : addressLines(network)),
     '',
   ].join('\n');
 }
+
+function addressLines({ address, prefix, gateway, nameserver }: Exclude<SeedNetwork, 'dhcp'>): string[] {
+  return [
+    'link=$(ls /sys/class/net | grep -v "^lo$" | head -n 1)',
+    'ip link set lo up',
+    `ip address replace ${address}/${prefix} dev "$link"`,
+    'ip link set "$link" up',
+    `ip route replace default via ${gateway}`,
+    `rm -f /etc/resolv.conf && echo ${quote(`nameserver ${nameserver}`)} >/etc/resolv.conf && chmod 644 /etc/resolv.conf`,
+  ];
+}
+
+/** systemd asks for the address: by its MAC, since some servers know no other name of a machine; and says which nameserver. */
+const DHCP_LINES: readonly string[] = [
+  'mkdir -p /etc/systemd/network',
+  "printf '[Match]\\nName=e*\\n[Network]\\nDHCP=ipv4\\n[DHCPv4]\\nClientIdentifier=mac\\n' >/etc/systemd/network/10-mk-ci.network",
+  'chmod 755 /etc/systemd/network && chmod 644 /etc/systemd/network/10-mk-ci.network',
+  'ip link set lo up',
+  'systemctl --no-block start systemd-networkd',
+  // What the server says of names stays in a file of systemd's own where systemd-resolved does not run.
+  `systemd-run --no-block sh -c ${quote(
+    'until dns=$(sed -n "s/^DNS=//p" /run/systemd/netif/leases/* 2>/dev/null | head -n 1) && [ -n "$dns" ]; do sleep 1; done; ' +
+      'rm -f /etc/resolv.conf; for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf; chmod 644 /etc/resolv.conf',
+  )}`,
+];

@@ -118,4 +118,14 @@ describe('seeds', () => {
     const line = script.split('\n').find((text) => text.includes('authorized_keys'))!;
     expect(spawnSync('sh', ['-c', line.replace(/>.*/, '')], { encoding: 'utf8' }).stdout).toBe("key 'quoted' $HOME\n");
   });
+
+  it('leave the address to a server, where the host does not know it', () => {
+    const script = renderSetup({ ...input, network: 'dhcp' });
+    expect(spawnSync('sh', ['-n'], { input: script, encoding: 'utf8' }).stderr).toBe('');
+    expect(script).not.toContain('ip address');
+    const line = script.split('\n').find((text) => text.includes('[Match]'))!;
+    expect(spawnSync('sh', ['-c', line.replace(/>.*/, '')], { encoding: 'utf8' }).stdout).toBe(
+      '[Match]\nName=e*\n[Network]\nDHCP=ipv4\n[DHCPv4]\nClientIdentifier=mac\n',
+    );
+  });
 });

@@ -6,7 +6,12 @@ import { z } from 'zod';
 
 import { MkCiError, systemErrorCode } from '../../errors.js';
 import type { Architecture } from '../driver.js';
-import type { BootSource } from './arguments.js';
+
+export type BootSource =
+  /** The kernel is loaded by QEMU, without firmware looking for it. */
+  | { readonly kind: 'kernel'; readonly kernel: string; readonly initrd: string; readonly append: string }
+  /** The disk has a boot loader. `code` is the firmware's image where QEMU has none built in. */
+  | { readonly kind: 'firmware'; readonly code?: string };
 
 /** Facts of a disk image with its kernel, `vm-image.json` in its folder. Written last: without it there is no image. */
 export const vmImageSchema = z.strictObject({
@@ -140,4 +145,9 @@ async function foreignImage(reference: string, architecture: Architecture): Prom
     diskFormat: disk.endsWith('.qcow2') ? 'qcow2' : 'raw',
     boot: { kind: 'firmware' },
   };
+}
+
+/** Console of the kernel that ends up in the serial log. */
+export function consoleOf(architecture: Architecture): string {
+  return architecture === 'amd64' ? 'ttyS0' : 'ttyAMA0';
 }

@@ -46,7 +46,7 @@ export interface MachinePaths {
   readonly pidFile: string;
   /** Process with its start time. */
   readonly process: string;
-  readonly qmpSocket: string;
+  readonly monitorSocket: string;
 }
 
 /** A path of a socket has 107 bytes; Linux and others differ a little. */
@@ -65,7 +65,7 @@ export function machinePaths(machinesFolder: string, name: string): MachinePaths
     serialLog: join(folder, 'serial.log'),
     pidFile: join(folder, 'qemu.pid'),
     process: join(folder, 'process'),
-    qmpSocket: Buffer.byteLength(socket) <= SOCKET_PATH_BYTES ? socket : short,
+    monitorSocket: Buffer.byteLength(socket) <= SOCKET_PATH_BYTES ? socket : short,
   };
 }
 
@@ -126,7 +126,7 @@ export async function makeMachineFolder(
 export async function removeMachineFolder(paths: MachinePaths): Promise<void> {
   try {
     await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
-    await rm(paths.qmpSocket, { force: true });
+    await rm(paths.monitorSocket, { force: true });
   } catch (error) {
     throw hostErrorOf(error, paths.folder) ?? error;
   }

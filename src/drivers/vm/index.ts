@@ -1,0 +1,22 @@
+export { setClock, waitForGuest, type GuestWait } from './guest.js';
+export { SSH_PORT, imageFor, makeMachineFiles, makeOverlay, refuseSecondOf, withdraw } from './machine-files.js';
+export {
+  listMachineFolders,
+  machinePaths,
+  readMachineRecord,
+  removeMachineFolder,
+  specDigest,
+  type MachinePaths,
+  type MachineRecord,
+} from './machine-folder.js';
+export { findMachineProcess, hasEnded, listMachineProcesses, noteProcess, processLabels } from './machine-process.js';
+export {
+  VM_IMAGE_FILE,
+  consoleOf,
+  findVmImage,
+  readVmImage,
+  vmImageSchema,
+  type BootSource,
+  type VmImage,
+  type VmImageFacts,
+} from './vm-image.js';
