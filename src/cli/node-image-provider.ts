@@ -6,6 +6,9 @@ import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
 import { createStepProgress } from './step-progress.js';
 
+/** Drivers whose machines start from a kernel and the disk that mk-ci makes. */
+const DRIVERS_OF_VM_DISKS: readonly string[] = ['kvm2', 'qemu', 'vfkit', 'hyperkit'];
+
 /**
  * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once, or
  * made a disk for virtual machines. What
@@ -17,8 +20,12 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
   const obtain: NodeImageProvider = async ({ kubernetesVersion, driver }, signal) => {
     const { IMAGE_ENGINES, createNodeImageStore } = await import('../cluster/node-image/index.js');
     const engine = IMAGE_ENGINES.find((name) => name === driver);
-    if (engine === undefined && driver !== 'qemu')
-      throw new MkCiError('DRV_UNSUPPORTED', { message: `node images for driver ${driver}` });
+    if (engine === undefined && !DRIVERS_OF_VM_DISKS.includes(driver)) {
+      throw new MkCiError('DRV_UNSUPPORTED', {
+        message: `node images for driver ${driver}`,
+        advice: 'Name a disk of your own with MK_CI_NODE_IMAGE or the option nodeImage (docs/drivers.md).',
+      });
+    }
     const store = createNodeImageStore({
       cacheFolder: foldersOf(context.env).cache,
       bundles,

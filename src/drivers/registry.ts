@@ -5,7 +5,9 @@ import type { Exec } from '../exec.js';
 import { foldersOf, type Folders } from '../files.js';
 import type { Driver } from './driver.js';
 import { DOCKER, PODMAN, createContainerDriver } from './container/index.js';
+import { elsewhere } from './elsewhere.js';
 import { createExistingDriver } from './existing/existing-driver.js';
+import { createKvm2Driver } from './kvm2/index.js';
 import { createLocalDriver } from './local/local-driver.js';
 import { createQemuDriver } from './qemu/index.js';
 
@@ -14,19 +16,27 @@ export interface DriverDependencies {
   readonly exec: Exec;
   /** For drivers whose machines have files of their own. @default those of this process's environment */
   readonly folders?: Folders;
+  /** @default that of this host */
+  readonly platform?: NodeJS.Platform;
 }
 
-/** Every driver, in the order in which lists show them; the first is the default. */
+/** Machines of a driver, and images, which all drivers of virtual machines share. */
+const vmFolders = (
+  driver: string,
+  { folders = foldersOf(process.env) }: DriverDependencies,
+): { readonly machinesFolder: string; readonly imagesFolder: string } => ({
+  machinesFolder: join(folders.state, 'machines', driver),
+  imagesFolder: join(folders.cache, 'vm-images'),
+});
+
+/** Every driver, in the order in which lists show them and a choice tries those of one kind; the first is the default. */
 export const DRIVER_FACTORIES = {
   local: ({ exec }) => createLocalDriver({ exec }),
   docker: ({ exec }) => createContainerDriver({ traits: DOCKER, exec }),
   podman: ({ exec }) => createContainerDriver({ traits: PODMAN, exec }),
-  qemu: ({ exec, folders = foldersOf(process.env) }) =>
-    createQemuDriver({
-      exec,
-      machinesFolder: join(folders.state, 'machines', 'qemu'),
-      imagesFolder: join(folders.cache, 'vm-images'),
-    }),
+  kvm2: (host) =>
+    createKvm2Driver({ exec: host.exec, uri: process.env['MK_CI_LIBVIRT_URI'], ...vmFolders('kvm2', host) }),
+  qemu: (host) => createQemuDriver({ exec: host.exec, ...vmFolders('qemu', host) }),
   existing: () => createExistingDriver(),
 } as const satisfies Record<string, (dependencies: DriverDependencies) => Driver>;
 
@@ -48,6 +58,14 @@ export function createDriverRegistry(
 ): DriverRegistry {
   const made = new Map<string, Driver>();
   const names = Object.keys(factories);
+  const { platform = process.platform } = dependencies;
+  const make = (create: (dependencies: DriverDependencies) => Driver): Driver => {
+    const driver = create(dependencies);
+    if (driver.info.platforms.includes(platform)) return driver;
+    const all = Object.values(factories).map((factory) => factory(dependencies).info);
+    const here = all.filter(({ platforms }) => platforms.includes(platform)).map(({ name }) => name);
+    return elsewhere(driver, platform, here);
+  };
   return {
     names,
     get: (name) => {
@@ -55,7 +73,7 @@ export function createDriverRegistry(
       if (create === undefined) {
         throw new MkCiError('DRV_UNKNOWN', { message: `'${name}'`, advice: `Known drivers: ${names.join(', ')}.` });
       }
-      const driver = made.get(name) ?? create(dependencies);
+      const driver = made.get(name) ?? make(create);
       made.set(name, driver);
       return driver;
     },

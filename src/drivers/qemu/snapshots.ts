@@ -4,7 +4,7 @@ import { MkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { ProcessIdentity } from '../../process.js';
 import type { Machine, MachineSnapshots } from '../driver.js';
-import type { MachinePaths, MachineRecord } from '../vm/index.js';
+import { checkSnapshotName, type MachinePaths, type MachineRecord } from '../vm/index.js';
 import { connectQmp } from './qmp.js';
 
 /** Disk and memory of a machine, kept inside its qcow2 file. */
@@ -49,7 +49,7 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
 
   return {
     save: async (machine, snapshot, signal) => {
-      checkName(snapshot);
+      checkSnapshotName(snapshot);
       const { record, paths } = await recordOf(machine);
       const identity = await processOf(machine, paths);
       if (identity === undefined) throw new MkCiError('DRV_FAILED', { message: `${machine} does not run` });
@@ -57,7 +57,7 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
       await resume(record, paths, identity, signal);
     },
     restore: async (machine, snapshot, signal) => {
-      checkName(snapshot);
+      checkSnapshotName(snapshot);
       const { record, paths } = await recordOf(machine);
       const identity = await processOf(machine, paths);
       if (identity !== undefined) {
@@ -75,7 +75,7 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
       return parseSnapshots(await imageCommand(['info', '-U', '--output=json', paths.disk], signal));
     },
     delete: async (machine, snapshot, signal) => {
-      checkName(snapshot);
+      checkSnapshotName(snapshot);
       const { paths } = await recordOf(machine);
       if ((await processOf(machine, paths)) !== undefined) {
         using qmp = await connectQmp(paths.monitorSocket, { signal });
@@ -97,15 +97,6 @@ export function parseSnapshots(text: string): string[] {
   } catch (error) {
     throw new MkCiError('DRV_FAILED', { message: 'qemu-img info says what can not be read', cause: error });
   }
-}
-
-/** Names go into a line of the monitor. A number alone would be taken for the id of another snapshot. */
-function checkName(snapshot: string): void {
-  if (/^[A-Za-z][\w.-]{0,62}$/.test(snapshot)) return;
-  throw new MkCiError('CLI_USAGE', {
-    message: `'${snapshot}' is no name for a snapshot`,
-    advice: 'Begin with a letter, then letters, digits, dots, dashes and underscores, at most 63.',
-  });
 }
 
 /** What the monitor said when it refused. Pure. */

@@ -1,5 +1,13 @@
 export { setClock, waitForGuest, type GuestWait } from './guest.js';
-export { SSH_PORT, imageFor, makeMachineFiles, makeOverlay, refuseSecondOf, withdraw } from './machine-files.js';
+export {
+  SSH_PORT,
+  imageFor,
+  makeMachineFiles,
+  makeOverlay,
+  refuseSecondOf,
+  withdraw,
+  type HostOfMachines,
+} from './machine-files.js';
 export {
   listMachineFolders,
   machinePaths,
@@ -20,3 +28,7 @@ export {
   type VmImage,
   type VmImageFacts,
 } from './vm-image.js';
+export { checkSnapshotName } from './snapshot-name.js';
+export { createVmDriver, type VmDriverOptions } from './vm-driver.js';
+export type { FoundVm, Hypervisor, VmFiles, VmReach } from './hypervisor.js';
+export { formatOwner, parseOwner, type MachineOwner } from './owner.js';

@@ -20,10 +20,12 @@ export interface TestServerOptions {
   readonly userKeys: KeyPair;
   /** What is run in place of a command line. @default the line itself */
   readonly replace?: (command: string) => string;
+  /** @default a free port of 127.0.0.1 */
+  readonly listen?: { readonly host: string; readonly port: number };
 }
 
 export async function startTestServer(options: TestServerOptions): Promise<TestServer> {
-  const { hostKeys, userKeys, replace = (command: string) => command } = options;
+  const { hostKeys, userKeys, replace = (command: string) => command, listen } = options;
   const commands: string[] = [];
   const connections: Connection[] = [];
   const expected = wireFormOf(userKeys.publicKey);
@@ -54,11 +56,12 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
       });
     });
   });
-  server.listen(0, '127.0.0.1');
+  const host = listen?.host ?? '127.0.0.1';
+  server.listen(listen?.port ?? 0, host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
-    target: { host: '127.0.0.1', port, user: 'root', privateKey: userKeys.privateKey, hostKey: hostKeys.publicKey },
+    target: { host, port, user: 'root', privateKey: userKeys.privateKey, hostKey: hostKeys.publicKey },
     commands,
     connections,
     [Symbol.asyncDispose]: async () => {

@@ -1,0 +1,273 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { MkCiError } from '../../errors.js';
+import type { Labels } from '../../process.js';
+import type {
+  Driver,
+  DriverInfo,
+  Machine,
+  MachineSnapshots,
+  MachineSpec,
+  MachineState,
+  MachineSummary,
+} from '../driver.js';
+import { createSshConnection, createSshMachine } from '../ssh-connection/index.js';
+import { setClock, waitForGuest } from './guest.js';
+import type { Hypervisor, VmFiles } from './hypervisor.js';
+import { imageFor, makeMachineFiles, refuseSecondOf, withdraw, type HostOfMachines } from './machine-files.js';
+import {
+  listMachineFolders,
+  machinePaths,
+  readMachineRecord,
+  removeMachineFolder,
+  specDigest,
+} from './machine-folder.js';
+import { checkSnapshotName } from './snapshot-name.js';
+import { findVmImage } from './vm-image.js';
+
+const RESIZE_MS = 60_000;
+const RESUME_MS = 60_000;
+
+export interface VmDriverOptions extends HostOfMachines {
+  readonly info: DriverInfo;
+  readonly hypervisor: Hypervisor;
+  readonly now?: () => Date;
+  /** Between two looks at a machine that is awaited. @default 500 */
+  readonly pollMs?: number;
+}
+
+/** A driver for machines of a hypervisor: files of each machine, order of the steps, ssh as the way in. */
+export function createVmDriver(options: VmDriverOptions): Driver {
+  const { info, hypervisor, machinesFolder, now = () => new Date(), pollMs = 500 } = options;
+
+  const filesOf = async (name: string): Promise<VmFiles> => {
+    const paths = machinePaths(machinesFolder, name);
+    const record = await readMachineRecord(paths);
+    if (record === undefined) throw new MkCiError('DRV_MACHINE_NOT_FOUND', { message: `${name} (${info.name})` });
+    return { record, paths };
+  };
+  const stateOf = async (name: string, signal: AbortSignal): Promise<MachineState | undefined> =>
+    (await hypervisor.find(name, signal))?.state;
+  const isGone = (state: MachineState | undefined): boolean => state === undefined || state === 'stopped';
+
+  const machineOf = async (files: VmFiles, signal: AbortSignal): Promise<Machine | undefined> => {
+    const reach = await hypervisor.reach(files, signal);
+    if (reach === undefined) return undefined;
+    const { record, paths } = files;
+    const privateKey = await readFile(paths.key, 'utf8');
+    const target = { ...reach.ssh, user: 'root', privateKey, hostKey: record.hostKey };
+    return createSshMachine({
+      name: record.name,
+      connection: createSshConnection({ target }),
+      internalAddress: reach.internalAddress,
+      endpointOf: reach.endpointOf,
+    });
+  };
+
+  /** Waits until the guest has an address, then until it takes commands. */
+  const waitForMachine = async (files: VmFiles, limitMs: number, signal: AbortSignal): Promise<Machine> => {
+    const { name } = files.record;
+    const startedAt = performance.now();
+    const hasEnded = async (waitMs: number): Promise<boolean> => {
+      if (waitMs > 0) await delay(waitMs, undefined, { signal });
+      return isGone(await stateOf(name, signal));
+    };
+    for (;;) {
+      const machine = await machineOf(files, signal);
+      const leftMs = limitMs - (performance.now() - startedAt);
+      if (machine !== undefined) {
+        await waitForGuest(machine, { serialLog: files.paths.serialLog, limitMs: leftMs, hasEnded, signal });
+        return machine;
+      }
+      if (leftMs <= 0 || (await hasEnded(pollMs))) {
+        const what = leftMs <= 0 ? `got no address within ${Math.round(limitMs / 1000)} s` : 'ended while it started';
+        throw new MkCiError('DRV_FAILED', {
+          message: `the guest of ${name} ${what}`,
+          advice: `See ${files.paths.serialLog}, and that the network of the hypervisor gives addresses.`,
+        });
+      }
+    }
+  };
+
+  const launch = async (files: VmFiles, signal: AbortSignal): Promise<Machine> => {
+    const { bootMs } = await hypervisor.limits(signal);
+    try {
+      await hypervisor.start(files, signal);
+      return await waitForMachine(files, bootMs, signal);
+    } catch (error) {
+      await hypervisor.kill(files.record.name);
+      throw error;
+    }
+  };
+
+  const unpause = async (name: string, signal: AbortSignal): Promise<void> => {
+    const files = await filesOf(name);
+    if ((await stateOf(name, signal)) !== 'paused') return;
+    await hypervisor.resume(name, signal);
+    const machine = await machineOf(files, signal);
+    if (machine !== undefined) await setClock(machine, now(), signal);
+  };
+
+  const running = async (files: VmFiles, signal: AbortSignal): Promise<Machine> =>
+    (await machineOf(files, signal)) ?? (await waitForMachine(files, RESUME_MS, signal));
+
+  const start = async (name: string, signal: AbortSignal): Promise<Machine> => {
+    signal.throwIfAborted();
+    const files = await filesOf(name);
+    const state = await stateOf(name, signal);
+    if (state === undefined) await hypervisor.define(files, signal); // somebody removed it, its disk is still there
+    if (state === 'broken') await hypervisor.kill(name);
+    if (isGone(state) || state === 'broken') return await launch(files, signal);
+    if (state === 'paused') await unpause(name, signal);
+    return await running(files, signal);
+  };
+
+  const removeAll = async (name: string): Promise<void> => {
+    await hypervisor.kill(name);
+    await hypervisor.remove(name);
+    await removeMachineFolder(machinePaths(machinesFolder, name));
+  };
+
+  const startSame = async (spec: MachineSpec, signal: AbortSignal): Promise<Machine> => {
+    const { record } = await filesOf(spec.name);
+    if (record.specDigest !== specDigest(spec)) {
+      const message = `${spec.name} of another owner or configuration (${info.name})`;
+      throw new MkCiError('DRV_MACHINE_EXISTS', { message });
+    }
+    return await start(spec.name, signal);
+  };
+
+  const create = async (spec: MachineSpec, signal: AbortSignal): Promise<Machine> => {
+    signal.throwIfAborted();
+    const have = await readMachineRecord(machinePaths(machinesFolder, spec.name));
+    if (have !== undefined) return await startSame(spec, signal);
+    // Without a record it is what a killed process left.
+    await removeAll(spec.name);
+    const image = await imageFor(spec, options);
+    hypervisor.accept?.(image);
+    const undo = async (error: unknown): Promise<unknown> =>
+      await withdraw(spec.name, error, async () => {
+        await removeAll(spec.name);
+      });
+    const makeDisk = async (disk: string): Promise<void> => {
+      await hypervisor.makeDisk(disk, { image, spec, signal });
+    };
+    const files = await hypervisor
+      .reserveAddress(spec, signal)
+      .then(async (network) => await makeMachineFiles(spec, { machinesFolder, image, network, now, makeDisk }))
+      .catch(async (error: unknown) => {
+        throw await undo(error);
+      });
+    if (files === undefined) return await startSame(spec, signal);
+    try {
+      if (await hypervisor.isIsolated(signal)) {
+        await refuseSecondOf(files.record, { machinesFolder, driver: info.name });
+      }
+      await hypervisor.define(files, signal);
+      const machine = await launch(files, signal);
+      if (spec.diskMiB !== undefined && image.boot.kind === 'kernel') {
+        await machine.exec(['resize2fs', '/dev/vda'], { timeoutMs: RESIZE_MS, signal });
+      }
+      return machine;
+    } catch (error) {
+      throw await undo(error);
+    }
+  };
+
+  const stop = async (name: string, signal: AbortSignal): Promise<void> => {
+    const files = await filesOf(name);
+    const state = await stateOf(name, signal);
+    if (isGone(state)) return;
+    if (state === 'paused') await hypervisor.resume(name, signal);
+    if (state !== 'broken') {
+      const { stopMs } = await hypervisor.limits(signal);
+      const deadline = performance.now() + stopMs;
+      await hypervisor.pressPowerButton(files, signal);
+      while (performance.now() < deadline) {
+        if (isGone(await stateOf(name, signal))) return;
+        await delay(pollMs, undefined, { signal });
+      }
+    }
+    await hypervisor.kill(name);
+  };
+
+  const list = async (labels: Labels, signal: AbortSignal): Promise<readonly MachineSummary[]> => {
+    signal.throwIfAborted();
+    const found = new Map((await hypervisor.list(signal)).map((machine) => [machine.name, machine]));
+    const names = new Set([...(await listMachineFolders(machinesFolder)), ...found.keys()]);
+    const machines: MachineSummary[] = [];
+    for (const name of names) {
+      const record = await readMachineRecord(machinePaths(machinesFolder, name));
+      const { state = 'stopped', labels: own = {} } = found.get(name) ?? {};
+      // One without its keys can not be used again.
+      machines.push({ name, state: record === undefined ? 'broken' : state, labels: record?.labels ?? own });
+    }
+    const wanted = Object.entries(labels);
+    return machines.filter((machine) => wanted.every(([key, value]) => machine.labels[key] === value));
+  };
+
+  const kept = hypervisor.snapshots;
+  const snapshots: MachineSnapshots | undefined = kept && {
+    save: async (name, snapshot, signal) => {
+      checkSnapshotName(snapshot);
+      const files = await filesOf(name);
+      if (isGone(await stateOf(name, signal))) throw new MkCiError('DRV_FAILED', { message: `${name} does not run` });
+      await kept.save(name, snapshot, signal);
+      await setClock(await waitForMachine(files, RESUME_MS, signal), now(), signal);
+    },
+    restore: async (name, snapshot, signal) => {
+      checkSnapshotName(snapshot);
+      const files = await filesOf(name);
+      await kept.restore(name, snapshot, signal);
+      const machine = await waitForMachine(files, RESUME_MS, signal);
+      await setClock(machine, now(), signal);
+      return machine;
+    },
+    list: async (name, signal) => {
+      await filesOf(name);
+      return await kept.list(name, signal);
+    },
+    delete: async (name, snapshot, signal) => {
+      checkSnapshotName(snapshot);
+      await filesOf(name);
+      await kept.delete(name, snapshot, signal);
+    },
+  };
+
+  return {
+    info,
+    check: async (signal) => {
+      signal.throwIfAborted();
+      return await hypervisor.check(signal);
+    },
+    images: {
+      identify: async (reference, signal) => {
+        signal.throwIfAborted();
+        return (await findVmImage(reference, options))?.key;
+      },
+    },
+    machines: {
+      create,
+      start,
+      stop,
+      unpause,
+      list,
+      attach: async (name, signal) => {
+        const files = await filesOf(name);
+        const state = (await stateOf(name, signal)) ?? 'stopped';
+        if (state !== 'running') throw new MkCiError('DRV_FAILED', { message: `${name} does not run (${state})` });
+        return await running(files, signal);
+      },
+      pause: async (name, signal) => {
+        await filesOf(name);
+        if ((await stateOf(name, signal)) === 'running') await hypervisor.pause(name, signal);
+      },
+      remove: async (name, signal) => {
+        signal.throwIfAborted();
+        await removeAll(name);
+      },
+    },
+    ...(snapshots === undefined ? {} : { snapshots }),
+  };
+}
