@@ -1,4 +1,5 @@
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
 
@@ -17,12 +18,23 @@ export interface SshTarget {
 
 export interface SshConnectionOptions {
   readonly target: SshTarget;
+  /** A way to the host other than a socket of this one. @default a TCP connection */
+  readonly dial?: (signal: AbortSignal) => Promise<Line>;
   /** From the first packet to the login. @default 20000 */
   readonly connectMs?: number;
   /** A connection without a call is closed after this time, so that nothing holds the process. @default 500 */
   readonly idleMs?: number;
   /** Between questions whether the other end is there; it may leave four of them without an answer. @default 15000 */
   readonly keepAliveMs?: number;
+}
+
+/** Bytes to and from a host. */
+export interface Line {
+  readonly stream: Duplex;
+  /** Whether it keeps this process alive. */
+  ref(): void;
+  unref(): void;
+  destroy(): void;
 }
 
 /** How a command ended; both `undefined` when the channel closed without saying. */
@@ -51,13 +63,19 @@ export interface SshConnection {
    * @throws {MkCiError} `NET_UNREACHABLE`, `NET_SSH_AUTH`, `NET_SSH_HOST_KEY`; the signal's reason when aborted
    */
   open(command: string, signal?: AbortSignal): Promise<OpenChannel>;
+  /**
+   * A line to a port that the host reaches: a way to hosts behind it.
+   *
+   * @throws {MkCiError} as {@link open}
+   */
+  forward(host: string, port: number, signal?: AbortSignal): Promise<Line>;
   /** Closes what is there; the next call connects anew. */
   close(): void;
 }
 
 interface Session {
   readonly client: Client;
-  readonly socket: Socket;
+  readonly socket: Line;
   calls: number;
 }
 
@@ -153,6 +171,35 @@ export function createSshConnection(options: SshConnectionOptions): SshConnectio
         throw error;
       }
     },
+    forward: async (host, port, signal) => {
+      signal?.throwIfAborted();
+      const [held, attempt] = await join(signal);
+      held.socket.ref();
+      try {
+        const forwarded = forwardOn(held.client, { host, port }, target);
+        const channel = await orAborted(forwarded, signal, (late) => {
+          late.destroy();
+        });
+        channel.once('close', () => {
+          release(held, attempt);
+        });
+        return {
+          stream: channel,
+          ref: () => {
+            held.socket.ref();
+          },
+          unref: () => {
+            held.socket.unref();
+          },
+          destroy: () => {
+            channel.destroy();
+          },
+        };
+      } catch (error) {
+        release(held, attempt);
+        throw error;
+      }
+    },
     close: () => {
       clearTimeout(idle);
       const closing = current;
@@ -178,7 +225,8 @@ async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose
   const { default: ssh2 } = await import('ssh2');
   const client = new ssh2.Client();
   client.setMaxListeners(0); // one for each call that waits
-  const socket = connectSocket({ host: target.host, port: target.port, noDelay: true });
+  const { dial = dialTcp(target) } = options;
+  const socket = await dial(stop);
   let isOtherKey = false;
   try {
     stop.throwIfAborted();
@@ -198,7 +246,7 @@ async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose
         reject(unreachable(target, 'the connection was closed'));
       });
       client.connect({
-        sock: socket,
+        sock: socket.stream,
         username: target.user,
         privateKey: target.privateKey,
         readyTimeout: connectMs,
@@ -218,6 +266,19 @@ async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose
     // A key that can not be read is thrown and not told by an event.
     throw isMkCiError(error) || !(error instanceof Error) ? error : connectionError(target, false, error);
   }
+}
+
+function dialTcp({ host, port }: SshTarget): () => Promise<Line> {
+  return async () => {
+    // Not waited for: that it fails is told to the client as an event.
+    const socket = connectSocket({ host, port, noDelay: true });
+    return {
+      stream: socket,
+      ref: () => socket.ref(),
+      unref: () => socket.unref(),
+      destroy: () => socket.destroy(),
+    };
+  };
 }
 
 function hostKeyAlgorithm(hostKey: string): ServerHostKeyAlgorithm {
@@ -244,6 +305,24 @@ async function openOn(client: Client, command: string, target: SshTarget): Promi
       client.off('close', onClose);
       reject(unreachable(target, messageOf(error), error)); // lost between two calls
     }
+  });
+}
+
+async function forwardOn(
+  client: Client,
+  to: { readonly host: string; readonly port: number },
+  target: SshTarget,
+): Promise<ClientChannel> {
+  return await new Promise((resolve, reject) => {
+    const onClose = (): void => {
+      reject(unreachable(target, 'the connection was lost'));
+    };
+    client.once('close', onClose);
+    client.forwardOut('127.0.0.1', 0, to.host, to.port, (error, channel) => {
+      client.off('close', onClose);
+      if (error === undefined) resolve(channel);
+      else reject(unreachable(target, `no way from there to ${to.host}:${to.port}: ${messageOf(error)}`, error));
+    });
   });
 }
 

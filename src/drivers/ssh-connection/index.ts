@@ -1,4 +1,11 @@
-export { createSshConnection, type SshConnection, type SshConnectionOptions, type SshTarget } from './connection.js';
+export {
+  createSshConnection,
+  type Line,
+  type SshConnection,
+  type SshConnectionOptions,
+  type SshTarget,
+} from './connection.js';
+export { askHostKey, findKnownKeys, fingerprintOf, renderKnownHost } from './host-keys.js';
 export { generateKeyPair, type KeyPair } from './keys.js';
-export { createRemoteExec, type RemoteExec } from './remote-exec.js';
+export { createRemoteExec, type RemoteExec, type RemoteExecOptions } from './remote-exec.js';
 export { createSshMachine, type SshMachineOptions } from './ssh-machine.js';

@@ -12,13 +12,17 @@ export interface RemoteCommand {
   readonly cwd?: string | undefined;
   /** Added to the environment of the login; `undefined` values are left out. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Runs it as root by way of `sudo`, which must not ask for anything. @default false */
+  readonly asRoot?: boolean | undefined;
 }
 
 /** One line for a POSIX shell, which becomes the program: how that ends is how the line ends. */
-export function renderCommand({ argv, call, cwd, env = {} }: RemoteCommand): string {
+export function renderCommand({ argv, call, cwd, env = {}, asRoot = false }: RemoteCommand): string {
   const all: Readonly<Record<string, string | undefined>> = { ...env, [CALL_VARIABLE]: call };
   const variables = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
-  const command = ['exec', 'env', ...variables, ...argv].map(quoteForShell).join(' ');
+  // Within sudo, which hands on next to nothing of the environment.
+  const become = asRoot ? ['sudo', '-n', '--'] : [];
+  const command = ['exec', ...become, 'env', ...variables, ...argv].map(quoteForShell).join(' ');
   return cwd === undefined ? command : `cd ${quoteForShell(cwd)} && ${command}`;
 }
 

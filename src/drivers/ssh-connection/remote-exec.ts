@@ -7,7 +7,7 @@ import type { ClientChannel } from 'ssh2';
 import { MkCiError } from '../../errors.js';
 import { commandError, formatArgv, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
 import type { ChannelEnd, OpenChannel, SshConnection } from './connection.js';
-import { renderCommand, renderEndCall } from './remote-command.js';
+import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
 
 /** `Exec` on another host, and the same with streams at its ends. */
 export interface RemoteExec {
@@ -32,7 +32,14 @@ const END_CALL_MS = 15_000;
 /** At most these at a time: hosts allow ten channels on one connection by default, and one has to be left for ending calls. */
 const MAX_CHANNELS = 8;
 
-export function createRemoteExec(connection: SshConnection): RemoteExec {
+export interface RemoteExecOptions {
+  /** Commands run as root by way of `sudo -n`. @default false */
+  readonly asRoot?: boolean;
+  /** In the environment of each command, before its own. @default none */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export function createRemoteExec(connection: SshConnection, remote: RemoteExecOptions = {}): RemoteExec {
   const turns = createTurns(MAX_CHANNELS);
 
   const stream: RemoteExec['stream'] = async (argv, ends, options = {}) => {
@@ -44,7 +51,8 @@ export function createRemoteExec(connection: SshConnection): RemoteExec {
     try {
       await using _turn = await turns.take(limit.signal);
       mayRun = true;
-      const command = renderCommand({ argv, call, cwd: options.cwd, env: options.env });
+      const env = { ...remote.env, ...options.env };
+      const command = renderCommand({ argv, call, cwd: options.cwd, env, asRoot: remote.asRoot });
       using opened = await connection.open(command, limit.signal);
       const { channel } = opened;
       const stdout = ends.sink === undefined ? collect(channel, options, 'stdout') : pipeline(channel, ends.sink);
@@ -107,7 +115,9 @@ export function createRemoteExec(connection: SshConnection): RemoteExec {
   const endCall = async (call: string, graceMs: number): Promise<boolean> => {
     const signal = AbortSignal.timeout(graceMs + END_CALL_MS);
     try {
-      using opened = await connection.open(renderEndCall(call, graceMs), signal);
+      const script = renderEndCall(call, graceMs);
+      const line = remote.asRoot === true ? `exec sudo -n -- sh -c ${quoteForShell(script)}` : script;
+      using opened = await connection.open(line, signal);
       opened.channel.resume().stderr.resume();
       opened.channel.end();
       const late = new Promise<undefined>((resolve) => {

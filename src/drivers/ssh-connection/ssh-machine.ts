@@ -8,7 +8,7 @@ import { makeFolder } from '../../files.js';
 import type { Machine } from '../driver.js';
 import type { SshConnection } from './connection.js';
 import { receiveCommand } from './remote-command.js';
-import { createRemoteExec } from './remote-exec.js';
+import { createRemoteExec, type RemoteExecOptions } from './remote-exec.js';
 
 const COPY_MS = 600_000;
 
@@ -18,11 +18,19 @@ export interface SshMachineOptions {
   readonly internalAddress: string;
   /** Where this host reaches a port of the machine; `undefined` for one that is not published. */
   readonly endpointOf: (port: number) => { readonly host: string; readonly port: number } | undefined;
+  /** How commands run there. @default as the user who logs in */
+  readonly remote?: RemoteExecOptions;
 }
 
 /** A machine that is reached by ssh and has a shell, `tar` and the usual tools. */
-export function createSshMachine({ name, connection, internalAddress, endpointOf }: SshMachineOptions): Machine {
-  const { exec, stream } = createRemoteExec(connection);
+export function createSshMachine({
+  name,
+  connection,
+  internalAddress,
+  endpointOf,
+  remote,
+}: SshMachineOptions): Machine {
+  const { exec, stream } = createRemoteExec(connection, remote);
   return {
     name,
     internalAddress,
