@@ -201,6 +201,26 @@ export const ERROR_CATALOGUE = {
     advice: 'Choose another cluster name.',
   },
   DRV_FAILED: { summary: 'The driver failed', exitCode: 50, advice: 'Read the cause below.' },
+  DRV_HOST_IN_USE: {
+    summary: 'The host is in use',
+    exitCode: 51,
+    advice: 'Delete the cluster that runs there, or take another host.',
+  },
+  DRV_NOT_CONFIRMED: {
+    summary: 'This would change a host, and nobody agreed to it',
+    exitCode: 54,
+    advice: 'Read what would change, then repeat the command with --yes.',
+  },
+  DRV_SUDO: {
+    summary: 'The user is not root and sudo asks for a password',
+    exitCode: 57,
+    advice: 'Allow it to this user without a password (NOPASSWD in sudoers), or log in as root.',
+  },
+  DRV_RESTORE_FAILED: {
+    summary: 'The host could not be put back as it was',
+    exitCode: 50,
+    advice: 'Look at what is named on the host, then repeat mk-ci cluster delete.',
+  },
 
   // NET: local network
   NET_UNREACHABLE: {
@@ -212,6 +232,11 @@ export const ERROR_CATALOGUE = {
     summary: 'The host does not accept the ssh key',
     exitCode: 77,
     advice: 'Check the user and that the public key is in its authorized_keys.',
+  },
+  NET_SSH_HOST_UNKNOWN: {
+    summary: 'The ssh key of the host is not known',
+    exitCode: 78,
+    advice: 'Compare its fingerprint, then give the key, or accept-new to note the first one that it shows.',
   },
   NET_SSH_HOST_KEY: {
     summary: 'The host shows another ssh key than it should',

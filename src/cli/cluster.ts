@@ -39,6 +39,12 @@ export function build(context: CliContext): Command {
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
+    .option('--ssh-host <address>', 'for --driver ssh: [user@]host[:port]')
+    .option('--ssh-key <file>', 'private key; the first of ~/.ssh otherwise')
+    .option('--ssh-host-key <key>', 'the key of the host, or accept-new; one that is known otherwise')
+    .option('--ssh-jump <address>', 'host through which the connection goes: [user@]host[:port]')
+    .option('--ssh-jump-host-key <key>', 'the key of that host, or accept-new')
+    .option('--yes', 'for --driver none: this host may be changed')
     .addOption(timeout)
     .addOption(json)
     .addOption(dryRun)
@@ -143,31 +149,43 @@ interface StartFlags extends ActFlags {
   readonly containerRuntime?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
+  readonly sshHost?: string;
+  readonly sshKey?: string;
+  readonly sshHostKey?: string;
+  readonly sshJump?: string;
+  readonly sshJumpHostKey?: string;
+  readonly yes?: boolean;
 }
 
-function specOf(name: string, flags: StartFlags): ClusterSpec {
-  const attach = {
-    ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
-    ...(flags.context === undefined ? {} : { context: flags.context }),
+function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
+  const given = {
+    kubeconfig: flags.kubeconfig,
+    context: flags.context,
+    host: flags.sshHost,
+    key: flags.sshKey?.startsWith('~/') === true ? flags.sshKey : flags.sshKey && resolve(cwd, flags.sshKey),
+    hostKey: flags.sshHostKey,
+    jump: flags.sshJump,
+    jumpHostKey: flags.sshJumpHostKey,
   };
+  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return {
     name,
     driver: flags.driver,
     kubernetesVersion: flags.kubernetesVersion,
     nodes: flags.nodes,
     ...(flags.containerRuntime === undefined ? {} : { containerRuntime: flags.containerRuntime }),
-    ...(Object.keys(attach).length === 0 ? {} : { options: attach }),
+    ...(Object.keys(options).length === 0 ? {} : { options }),
   };
 }
 
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
   const nodeImage = openNodeImages(context);
-  const manager = openClusters(context, { nodeImage });
+  const manager = openClusters(context, { nodeImage, isConfirmed: flags.yes === true });
   const driver = flags.driver === AUTO_DRIVER ? await driverFor(name, manager, context) : flags.driver;
-  const spec = specOf(name, { ...flags, driver });
+  const spec = specOf(name, { ...flags, driver }, context.cwd);
   if (flags.dryRun === true) {
     const state = await stateOrAbsent(manager, name, context.signal);
-    const health = await manager.check(spec.driver, context.signal);
+    const health = await manager.check(spec.driver, context.signal, spec.options);
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
     const plan = { name, spec, state, does, usable: health.usable };

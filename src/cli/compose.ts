@@ -10,7 +10,7 @@ import {
 import type { Environment } from '../config/index.js';
 import { adminClient } from '../cluster/bootstrap/processes.js';
 
-import type { ClusterSource } from '../cluster/cluster.js';
+import type { ClusterSource, ClusterSpec } from '../cluster/cluster.js';
 import { clusterFolder } from '../cluster/folder.js';
 import {
   createClusterManager,
@@ -51,6 +51,8 @@ export function openBundles(context: CliContext, { sources, from }: OpenBundlesO
 export interface OpenClustersOptions {
   readonly programs?: BundleStore;
   readonly nodeImage?: NodeImageProvider;
+  /** `--yes`: the driver none may change this host. @default false */
+  readonly isConfirmed?: boolean;
 }
 
 export function openClusters(
@@ -60,7 +62,11 @@ export function openClusters(
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
     bundles: options.programs ?? openPrograms(context),
-    drivers: createDriverRegistry({ exec, folders: foldersOf(context.env) }),
+    drivers: createDriverRegistry({
+      exec,
+      folders: foldersOf(context.env),
+      isConfirmed: options.isConfirmed ?? false,
+    }),
     exec,
     log: context.log,
     env: context.env,
@@ -75,7 +81,7 @@ export function openNodeImages(context: CliContext): NodeImageProvider {
 
 /** Name of the best driver that works here, for `--driver auto`; says which and why. @throws {MkCiError} `DRV_UNUSABLE` */
 export async function pickDriver(context: CliContext): Promise<string> {
-  const registry = createDriverRegistry({ exec });
+  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
   const { name, why } = await chooseDriver(registry, { signal: context.signal });
   context.log.info(why);
   return name;
@@ -87,12 +93,13 @@ export async function pickDriver(context: CliContext): Promise<string> {
  */
 export async function prepareNodeImage(
   nodeImage: NodeImageProvider,
-  { driver, kubernetesVersion }: Pick<Environment, 'driver' | 'kubernetesVersion'>,
+  { driver, kubernetesVersion, options }: Pick<ClusterSpec, 'driver' | 'kubernetesVersion' | 'options'>,
   context: Pick<CliContext, 'env' | 'signal'>,
 ): Promise<void> {
   const candidate = createDriverRegistry({ exec, folders: foldersOf(context.env) }).get(driver);
-  if (candidate.info.machines !== 'created' || context.env['MK_CI_NODE_IMAGE']) return;
-  if ((await candidate.check(context.signal)).usable) await nodeImage({ kubernetesVersion, driver }, context.signal);
+  if (candidate.info.machines === 'none' || context.env['MK_CI_NODE_IMAGE']) return;
+  if ((await candidate.check(context.signal, options)).usable)
+    await nodeImage({ kubernetesVersion, driver }, context.signal);
 }
 
 /**
@@ -103,7 +110,11 @@ export async function prepareNodeImage(
  */
 export async function openRunClusters(
   context: CliContext,
-  { runId, environments }: { readonly runId: string; readonly environments: readonly Environment[] },
+  {
+    runId,
+    environments,
+    isConfirmed,
+  }: { readonly runId: string; readonly environments: readonly Environment[]; readonly isConfirmed: boolean },
 ): Promise<ClusterSource> {
   const { cache, state } = foldersOf(context.env);
   const drivers = createDriverRegistry({ exec, folders: foldersOf(context.env) });
@@ -123,7 +134,7 @@ export async function openRunClusters(
     await prepareNodeImage(nodeImage, environment, context).catch(() => undefined);
   }
   return createClusterSource({
-    manager: openClusters(context, { programs, nodeImage }),
+    manager: openClusters(context, { programs, nodeImage, isConfirmed }),
     stateFolder: state,
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },

@@ -92,7 +92,7 @@ async function runCellOfPod(
     source: {},
     folder: runFolderAt(root),
     configFolder: context.cwd,
-    clusters: await deps.createClusters({ runId, plan }),
+    clusters: await deps.createClusters({ runId, plan, isConfirmed: false }),
     clusterLoad: deps.clusterLoad,
     // One cell, and the scheduler of the cluster has admitted it.
     limits: limitsOf({ cpus: 1, memoryMiB: 1 }, 1),

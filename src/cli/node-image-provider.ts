@@ -1,5 +1,6 @@
 import type { BundleStore } from '../cluster/bundle/index.js';
 import type { NodeImageProvider } from '../cluster/index.js';
+import { createDriverRegistry } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
@@ -10,8 +11,8 @@ import { createStepProgress } from './step-progress.js';
 const DRIVERS_OF_VM_DISKS: readonly string[] = ['kvm2', 'qemu', 'vfkit', 'hyperkit'];
 
 /**
- * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once, or
- * made a disk for virtual machines. What
+ * Node images for clusters that a command starts: from the cache, or made with progress, and loaded into the engine once, made a
+ * disk for virtual machines, or the files of one for a host that is given. What
  * failed once fails again at once, for all that ask for it in this process.
  */
 export function createNodeImageProvider(context: CliContext, bundles: BundleStore): NodeImageProvider {
@@ -20,14 +21,16 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
   const obtain: NodeImageProvider = async ({ kubernetesVersion, driver }, signal) => {
     const { IMAGE_ENGINES, createNodeImageStore } = await import('../cluster/node-image/index.js');
     const engine = IMAGE_ENGINES.find((name) => name === driver);
-    if (engine === undefined && !DRIVERS_OF_VM_DISKS.includes(driver)) {
+    const cacheFolder = foldersOf(context.env).cache;
+    const isGiven = createDriverRegistry({ exec }).get(driver).info.machines === 'given';
+    if (engine === undefined && !isGiven && !DRIVERS_OF_VM_DISKS.includes(driver)) {
       throw new MkCiError('DRV_UNSUPPORTED', {
         message: `node images for driver ${driver}`,
         advice: 'Name a disk of your own with MK_CI_NODE_IMAGE or the option nodeImage (docs/drivers.md).',
       });
     }
     const store = createNodeImageStore({
-      cacheFolder: foldersOf(context.env).cache,
+      cacheFolder,
       bundles,
       exec,
       env: context.env,
@@ -36,8 +39,12 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
     using progress = createStepProgress(context, { prefix: 'node-image: ' });
     const image = await store.ensure(kubernetesVersion, { signal, onStep: progress.onStep });
     if (engine === undefined) {
+      if (isGiven) {
+        const { createHostKitStore } = await import('../cluster/host-kit/index.js');
+        return await createHostKitStore({ cacheFolder, bundles }).ensure(image, signal);
+      }
       const { createVmDiskStore } = await import('../cluster/vm-disk/index.js');
-      const disks = createVmDiskStore({ cacheFolder: foldersOf(context.env).cache, exec });
+      const disks = createVmDiskStore({ cacheFolder, exec });
       return await disks.ensure(image, { signal, onStep: progress.onStep });
     }
     const startedAt = performance.now();

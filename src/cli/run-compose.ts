@@ -19,7 +19,7 @@ import type { Finisher, RunDeps, RunHistory } from './run.js';
 export function composeRun(context: CliContext): RunDeps {
   const drivers = createDriverRegistry({ exec, folders: foldersOf(context.env) });
   return {
-    createClusters: async ({ runId, plan }) => openRunClusters(context, { runId, environments: plan.environments }),
+    createClusters: async ({ plan, ...run }) => openRunClusters(context, { ...run, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     pickDriver: async () => await pickDriver(context),

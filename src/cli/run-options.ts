@@ -21,6 +21,7 @@ export interface RunFlags {
   readonly keep: KeepClusters;
   readonly select?: string;
   readonly failOnFlaky?: boolean;
+  readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly engine?: 'local' | 'kubernetes';
@@ -62,6 +63,7 @@ export function addRunFlags(command: Command): Command {
     .option('--engine-context <name>', 'context of the kubeconfig (default: its current one)')
     .option('--engine-namespace <name>', 'namespace of the Job (default: that of the context)')
     .option('--engine-service-account <name>', 'ServiceAccount of the pods, with what the suites may do', 'default')
+    .option('--yes', 'the driver none may change this host')
     .option('--dry-run', 'print the plan and do nothing')
     .option('--json', 'print the result (or the plan) as JSON');
 }

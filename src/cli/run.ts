@@ -63,7 +63,12 @@ export interface RunHistory {
 
 /** What `run` is composed of. */
 export interface RunDeps {
-  readonly createClusters: (run: { readonly runId: string; readonly plan: RunPlan }) => Promise<ClusterSource>;
+  readonly createClusters: (run: {
+    readonly runId: string;
+    readonly plan: RunPlan;
+    /** Whether this host may be changed. */
+    readonly isConfirmed: boolean;
+  }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
   /** The best driver of this host. */
   readonly pickDriver: () => Promise<string>;
@@ -126,7 +131,7 @@ export async function runCommand(
   for (const warning of plan.warnings) context.log.warn(warning);
   /** Programs that are missing are got before the view of the run begins. */
   const openThisHost = async (): Promise<(run: EngineRun) => Promise<RunOutcome>> => {
-    const clusters = await deps.createClusters({ runId, plan });
+    const clusters = await deps.createClusters({ runId, plan, isConfirmed: flags.yes === true });
     return async (run) =>
       await executeRun({
         ...run,

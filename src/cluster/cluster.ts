@@ -96,7 +96,7 @@ export interface ClusterManager {
   status(name: string, signal: AbortSignal): Promise<ClusterStatus>;
   list(signal: AbortSignal): Promise<readonly ClusterStatus[]>;
   /** Health of the driver behind an environment, before anything is started. */
-  check(driver: string, signal: AbortSignal): Promise<DriverHealth>;
+  check(driver: string, signal: AbortSignal, options?: ClusterSpec['options']): Promise<DriverHealth>;
 }
 
 /** A cluster lent to a cell. Disposing gives it back: a fresh one is removed, a shared one when nobody holds it any more. */

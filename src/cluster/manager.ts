@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 
-import type { Driver, DriverRegistry } from '../drivers/index.js';
+import { throwProblems, type Driver, type DriverRegistry } from '../drivers/index.js';
 import { MkCiError, hostErrorOf } from '../errors.js';
 import type { Argv, Exec, ExecOptions, ExecResult } from '../exec.js';
 import type { Logger } from '../log.js';
@@ -182,13 +182,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
           details: { problems: differences },
         });
       }
-      const { usable, problems } = await drivers.get(spec.driver).check(call.signal);
-      if (!usable) {
-        throw new MkCiError('DRV_UNUSABLE', {
-          message: spec.driver,
-          details: { problems: problems.map(({ message, fix }) => `${message}. ${fix}`) },
-        });
-      }
+      throwProblems(await drivers.get(spec.driver).check(call.signal, spec.options), spec.driver);
       return handle(call.paths, await backend.start(spec, call, have, startOptions));
     },
     stop: async (name, callOptions) => {
@@ -236,7 +230,7 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
         names.map(async (name) => await statusAt(name, clusterFolder(stateFolder, name), signal)),
       );
     },
-    check: async (driver, signal) => await drivers.get(driver).check(signal),
+    check: async (driver, signal, driverOptions) => await drivers.get(driver).check(signal, driverOptions),
     saveLogs,
     addNodes: async (name, count, callOptions) => {
       const call = begin(name, callOptions, NODES_MS);
@@ -287,6 +281,11 @@ function checkSpec(spec: ClusterSpec, info: Driver['info']): void {
     throw new MkCiError('CLI_USAGE', {
       message: `nodes: ${spec.nodes}`,
       advice: 'Give a whole number from 0 to 1000.',
+    });
+  }
+  if (info.bootstrap === 'kubeadm' && spec.nodes > info.maxMachines) {
+    throw new MkCiError('DRV_UNSUPPORTED', {
+      message: `${spec.nodes} nodes with driver ${info.name}, which has ${info.maxMachines}`,
     });
   }
   if (spec.containerRuntime !== undefined && !info.containerRuntimes.includes(spec.containerRuntime)) {

@@ -42,7 +42,7 @@ export function describeDriverContract(name: string, settings: DriverContractSet
     });
 
     it('says what stands in the way, with a remedy for each', async () => {
-      const { usable, problems } = await driver.check(signal);
+      const { usable, problems } = await driver.check(signal, settings.machine?.options);
       if (!usable) expect(problems.length).toBeGreaterThan(0);
       for (const { reason, message, fix } of problems) {
         expect(reason).toMatch(/^[A-Z][A-Z0-9_]+$/);
@@ -65,7 +65,7 @@ export function describeDriverContract(name: string, settings: DriverContractSet
       let machines: MachineOperations;
 
       beforeEach(async ({ skip }) => {
-        const { usable } = await driver.check(signal);
+        const { usable } = await driver.check(signal, settings.machine?.options);
         if (driver.machines === undefined || !usable) skip();
         else machines = driver.machines;
         temporary = await createTemporaryFolder();
@@ -130,9 +130,19 @@ export function describeDriverContract(name: string, settings: DriverContractSet
         expect(isMkCiError(error, 'DRV_MACHINE_NOT_FOUND')).toBe(true);
       });
 
-      it('can be made at the same time', async () => {
+      it('can be made at the same time', async ({ skip }) => {
+        if (driver.info.machines === 'given') return skip();
         await Promise.all(['a', 'b', 'c'].map((id) => machines.create(specOf(id), signal)));
         expect(await machines.list({ cluster: 'contract' }, signal)).toHaveLength(3);
+      });
+
+      it('are one at a time where the host is given', async ({ skip }) => {
+        if (driver.info.machines !== 'given') return skip();
+        const made = await Promise.allSettled(['a', 'b'].map((id) => machines.create(specOf(id), signal)));
+        const refused = made.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+        expect(refused).toHaveLength(1);
+        expect(isMkCiError(refused[0], 'DRV_HOST_IN_USE')).toBe(true);
+        expect(await machines.list({ cluster: 'contract' }, signal)).toHaveLength(1);
       });
 
       it('come back from snapshots, where there are any', async ({ skip }) => {

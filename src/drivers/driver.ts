@@ -45,11 +45,16 @@ export interface DriverInfo {
   readonly experimental: boolean;
   /** Deadline of the start of a cluster, where the caller gives none and that of its bootstrap is too short. */
   readonly startMs?: number;
+  /** Names of the options of an environment that are the driver's own; see {@link DriverOptions}. @default none */
+  readonly options?: readonly string[];
 }
+
+/** Settings of an environment, as in the configuration. A driver reads those that `info.options` names and checks them itself. */
+export type DriverOptions = Readonly<Record<string, unknown>>;
 
 /** One fact about the host, such as a missing program, with the way out. */
 export interface DriverProblem {
-  /** Stable word such as `DRV_KVM_NO_DEVICE`; not an error code. */
+  /** Stable word such as `DRV_KVM_NO_DEVICE`. Where it is a code of the error catalogue, a start fails with that code. */
   readonly reason: string;
   readonly message: string;
   /** In the imperative. */
@@ -79,10 +84,12 @@ export interface MachineSpec {
    * of them and removed with the last. @default the name of the machine
    */
   readonly network?: string;
-  /** Node image or disk, as the driver names it. Not used by drivers without created machines. */
+  /** Node image or disk, as the driver names it; for a given machine, the folder of what is put on it. */
   readonly image?: string;
   /** Ports of the machine that must be reachable from this host on loopback. */
   readonly publishedPorts?: readonly number[];
+  /** For drivers with `info.options`. */
+  readonly options?: DriverOptions;
 }
 
 export type MachineState = 'running' | 'paused' | 'stopped' | 'broken';
@@ -101,7 +108,7 @@ export interface Machine {
   /** Copies a file or folder onto the machine; parents are made, an existing file is replaced as a whole. */
   copyTo(localPath: string, remotePath: string, signal?: AbortSignal): Promise<void>;
   copyFrom(remotePath: string, localPath: string, signal?: AbortSignal): Promise<void>;
-  /** Where this host reaches a published port: loopback address and port. */
+  /** Where this host reaches a published port: on its loopback, or at the address of a given host. */
   endpoint(port: number): Promise<{ readonly host: string; readonly port: number }>;
   /** Address by which machines of the same cluster reach each other. */
   readonly internalAddress: string;
@@ -123,8 +130,12 @@ export interface MachineImages {
 
 export interface Driver {
   readonly info: DriverInfo;
-  /** Is everything here that it needs, and does it really work? Reads and probes; changes nothing that lasts. */
-  check(signal: AbortSignal): Promise<DriverHealth>;
+  /**
+   * Is everything here that it needs, and does it really work? Reads and probes; changes nothing that lasts.
+   *
+   * @param options those of the environment, where it has some
+   */
+  check(signal: AbortSignal, options?: DriverOptions): Promise<DriverHealth>;
   /** Absent when the driver makes no machines (`info.machines === 'none'`). */
   readonly machines?: MachineOperations;
   /** Absent when machines are not made from images. */

@@ -75,7 +75,7 @@ describe('registry', () => {
   it('makes each driver once', () => {
     const registry = createDriverRegistry({ exec: answer(0) });
     expect(registry.get('local')).toBe(registry.get('local'));
-    expect(registry.names).toEqual(['local', 'docker', 'podman', 'kvm2', 'qemu', 'existing']);
+    expect(registry.names).toEqual(['local', 'docker', 'podman', 'kvm2', 'qemu', 'ssh', 'none', 'existing']);
   });
 
   it.each(['nope', 'toString', '__proto__', ''])('lists the known names for %j', (name) => {
@@ -86,7 +86,7 @@ describe('registry', () => {
     } catch (error) {
       expect(error).toMatchObject({
         code: 'DRV_UNKNOWN',
-        advice: 'Known drivers: local, docker, podman, kvm2, qemu, existing.',
+        advice: 'Known drivers: local, docker, podman, kvm2, qemu, ssh, none, existing.',
       });
     }
   });

@@ -3,6 +3,7 @@ export type {
   Driver,
   DriverHealth,
   DriverInfo,
+  DriverOptions,
   DriverProblem,
   Machine,
   MachineImages,
@@ -21,3 +22,4 @@ export {
   type DriverName,
   type DriverRegistry,
 } from './registry.js';
+export { throwProblems } from './health.js';

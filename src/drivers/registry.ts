@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import { MkCiError } from '../errors.js';
@@ -9,7 +10,9 @@ import { elsewhere } from './elsewhere.js';
 import { createExistingDriver } from './existing/existing-driver.js';
 import { createKvm2Driver } from './kvm2/index.js';
 import { createLocalDriver } from './local/local-driver.js';
+import { createNoneDriver } from './none/index.js';
 import { createQemuDriver } from './qemu/index.js';
+import { createSshDriver } from './ssh/index.js';
 
 /** What factories of drivers are given. */
 export interface DriverDependencies {
@@ -18,6 +21,8 @@ export interface DriverDependencies {
   readonly folders?: Folders;
   /** @default that of this host */
   readonly platform?: NodeJS.Platform;
+  /** Whether somebody agreed that this host is changed. @default false */
+  readonly isConfirmed?: boolean;
 }
 
 /** Machines of a driver, and images, which all drivers of virtual machines share. */
@@ -37,6 +42,13 @@ export const DRIVER_FACTORIES = {
   kvm2: (host) =>
     createKvm2Driver({ exec: host.exec, uri: process.env['MK_CI_LIBVIRT_URI'], ...vmFolders('kvm2', host) }),
   qemu: (host) => createQemuDriver({ exec: host.exec, ...vmFolders('qemu', host) }),
+  ssh: ({ folders = foldersOf(process.env) }) =>
+    createSshDriver({
+      machinesFolder: join(folders.state, 'machines', 'ssh'),
+      knownHostsFile: join(folders.state, 'ssh', 'known_hosts'),
+      home: homedir(),
+    }),
+  none: ({ exec, isConfirmed = false }) => createNoneDriver({ exec, isConfirmed }),
   existing: () => createExistingDriver(),
 } as const satisfies Record<string, (dependencies: DriverDependencies) => Driver>;
 

@@ -127,6 +127,8 @@ export async function initControlPlane(
     facts: node.facts,
     clusterName,
     node: node.record.node,
+    // Also another one than the loopback, where the machine is a host that was there before.
+    serverNames: [(await node.machine.endpoint(API_PORT)).host],
     token,
     timeoutSeconds: secondsOf(work.deadline),
   });

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Driver, DriverRegistry, MachineOperations, MachineSummary } from '../../../drivers/index.js';
+import type { Driver, DriverRegistry, MachineOperations, MachineSpec, MachineSummary } from '../../../drivers/index.js';
 import { MkCiError, hostErrorOf, isMkCiError, messageOf } from '../../../errors.js';
 import { lastLines } from '../../../exec.js';
 import type { Logger } from '../../../log.js';
@@ -165,6 +165,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
                 network: spec.name,
                 image,
                 ...size,
+                ...driverOptionsOf(spec, drivers.get(spec.driver)),
                 ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
               },
               signal,
@@ -416,8 +417,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
 
     start: async (spec, call, have, { owner }) => {
       const { paths, phases, signal } = call;
-      readSettings(spec);
       const driver = drivers.get(spec.driver);
+      readSettings(spec, driver.info.options ?? []);
       if (have !== undefined && have.wanted !== 'starting') {
         const state = await stateOf(have, paths, signal);
         if (state === 'running') return have;
@@ -567,6 +568,12 @@ function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly me
   const number = (key: 'cpus' | 'memoryMiB'): object =>
     typeof options?.[key] === 'number' ? { [key]: options[key] } : {};
   return { ...number('cpus'), ...number('memoryMiB') };
+}
+
+/** What of the options of a spec is the driver's. */
+function driverOptionsOf({ options = {} }: ClusterSpec, { info }: Driver): Pick<MachineSpec, 'options'> {
+  const own = Object.entries(options).filter(([key]) => info.options?.includes(key) === true);
+  return own.length === 0 ? {} : { options: Object.fromEntries(own) };
 }
 
 /** The same cluster with another owner, or none: one that a run keeps belongs to nobody. */

@@ -11,6 +11,8 @@ export interface InitInput {
   readonly facts: NodeFacts;
   readonly clusterName: string;
   readonly node: string;
+  /** Names and addresses by which the API server is reached from elsewhere. @default none */
+  readonly serverNames?: readonly string[];
   /** `abcdef.0123456789abcdef`, by which workers join. */
   readonly token: string;
   /** For every wait of kubeadm. */
@@ -51,7 +53,9 @@ export function renderInit(input: InitInput): string {
     // A dozen keys are made and hundreds of connections begun, where RSA signs some thirty times as slowly.
     ...(usesOldFormat(settings) ? {} : { encryptionAlgorithm: 'ECDSA-P256' }),
     apiServer: {
-      certSANs: ['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName],
+      certSANs: [
+        ...new Set(['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName, ...(input.serverNames ?? [])]),
+      ],
       ...args({ ...gates, ...settings.extraArgs['apiServer'] }),
       ...environment,
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),

@@ -59,7 +59,8 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
       lines.push(`ip route replace ${podSubnet} via ${address}`);
   }
   if (settings.cni === 'own') {
-    const rule = `POSTROUTING -s ${settings.podSubnet} ! -d ${settings.podSubnet} -j MASQUERADE`;
+    // The word by which it is found again.
+    const rule = `POSTROUTING -s ${settings.podSubnet} ! -d ${settings.podSubnet} -m comment --comment mk-ci -j MASQUERADE`;
     lines.push(`iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`);
   }
   // The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to.

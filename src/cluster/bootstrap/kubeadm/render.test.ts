@@ -144,9 +144,9 @@ describe('kubeadm configuration', () => {
 describe('options of a cluster', () => {
   it('are all checked, with every problem named at once', () => {
     const bad = { podSubnet: '10.96.0.0/12', proxyMode: 'magic', extraArgs: { nobody: {} }, nope: 1, cni: 3 };
-    expect(() => readSettings({ ...spec, options: bad })).toThrow(/podSubnet.*proxyMode|nope.*podSubnet/s);
+    expect(() => readSettings({ ...spec, options: bad }, [])).toThrow(/podSubnet.*proxyMode|nope.*podSubnet/s);
     try {
-      readSettings({ ...spec, options: bad });
+      readSettings({ ...spec, options: bad }, []);
     } catch (error) {
       const { problems } = (error as { readonly details: { readonly problems: readonly string[] } }).details;
       expect(problems.map((problem) => problem.split(':')[0])).toEqual([
@@ -158,6 +158,11 @@ describe('options of a cluster', () => {
         'options.cni',
       ]);
     }
+  });
+
+  it('may be those that the driver reads', () => {
+    const options = { host: '192.0.2.7', podSubnet: '10.1.0.0/16' };
+    expect(readSettings({ ...spec, options }, ['host']).podSubnet).toBe('10.1.0.0/16');
   });
 
   it('have defaults that do not overlap', () => {

@@ -37,8 +37,12 @@ const KNOWN_OPTIONS = [
   ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB'],
 ];
 
-/** @throws {MkCiError} `CFG_INVALID` with every option that is not right */
-export function readSettings(spec: ClusterSpec): KubeadmSettings {
+/**
+ * @param driverOptions names of options that the driver reads; those of others are refused. `undefined` for a spec that was
+ *   checked when its cluster was made
+ * @throws {MkCiError} `CFG_INVALID` with every option that is not right
+ */
+export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[]): KubeadmSettings {
   const options = spec.options ?? {};
   const problems: string[] = [];
   const bad = (key: string, want: string): void => {
@@ -65,8 +69,9 @@ export function readSettings(spec: ClusterSpec): KubeadmSettings {
     bad(key, 'a list of texts');
     return [];
   };
+  const known = driverOptions === undefined ? Object.keys(options) : [...KNOWN_OPTIONS, ...driverOptions];
   for (const key of Object.keys(options))
-    if (!KNOWN_OPTIONS.includes(key)) bad(key, `not known; there are ${KNOWN_OPTIONS.join(', ')}`);
+    if (!known.includes(key)) bad(key, `not known; there are ${known.join(', ')}`);
   const podSubnet = cidr('podSubnet', '10.244.0.0/16');
   const serviceSubnet = cidr('serviceSubnet', '10.96.0.0/16');
   if (cidrsOverlap(podSubnet, serviceSubnet)) bad('podSubnet', `overlaps with serviceSubnet ${serviceSubnet}`);

@@ -1,0 +1,1 @@
+export { createHostKitStore, type HostKitStore } from './store.js';

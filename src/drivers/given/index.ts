@@ -1,0 +1,19 @@
+export { CLAIM_FILE, parseClaim } from './claim.js';
+export {
+  HOST_FOLDER,
+  KIT_FILE,
+  PAYLOAD_FOLDER,
+  describeChanges,
+  kitSchema,
+  readKit,
+  type Footprint,
+  type Kit,
+} from './footprint.js';
+export {
+  askHost,
+  createGivenMachines,
+  type GivenHost,
+  type GivenHosts,
+  type GivenMachinesOptions,
+} from './given-machines.js';
+export { judgeHost } from './host-facts.js';

@@ -1,0 +1,1 @@
+export { createNoneDriver, type NoneDriverOptions } from './none-driver.js';

@@ -1,0 +1,1 @@
+export { createSshDriver, type SshDriverOptions } from './ssh-driver.js';
