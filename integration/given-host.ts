@@ -35,7 +35,7 @@ export async function makeTestHost(name: string, image: string, folder: string):
     'for i in $(seq 600); do systemctl is-system-running 2>/dev/null | grep -qE "running|degraded" && break; sleep 0.1; done',
     'mkdir -p /root/.ssh /run/sshd; chmod 700 /root/.ssh',
     `echo '${keys.publicKey}' >/root/.ssh/authorized_keys`,
-    'id plain >/dev/null 2>&1 || useradd -m -s /bin/sh plain',
+    "id plain >/dev/null 2>&1 || useradd -m -s /bin/sh -p '*' plain",
     `mkdir -p /home/plain/.ssh; echo '${keys.publicKey}' >/home/plain/.ssh/authorized_keys; chown -R plain /home/plain/.ssh; chmod 700 /home/plain/.ssh`,
     `systemd-run --quiet --unit=test-sshd /usr/sbin/sshd -D -e -h /etc/ssh/mk-ci-test -o UsePAM=no -o PermitRootLogin=prohibit-password -o StrictModes=no -o PidFile=none -o AllowTcpForwarding=yes`,
     '',

@@ -22,7 +22,9 @@ export function renderClaim(claim: Claim): string {
   return [
     'set -e; umask 077',
     `[ ! -e ${HOST_FOLDER} ] || exit ${TAKEN}`,
-    `rm -rf ${HOST_FOLDER}.new.*; mkdir -p ${fresh}/saved ${before}`,
+    // Of one that was killed, not of one that is at it now.
+    `find ${HOST_FOLDER.replace(/\/[^/]*$/, '')} -maxdepth 1 -name 'mk-ci-host.new.*' -mmin +10 -exec rm -rf {} +`,
+    `rm -rf ${fresh}; mkdir -p ${fresh}/saved ${before}`,
     `trap 'rm -rf ${fresh}' EXIT`,
     `note() { if [ -e "$1" ] || [ -L "$1" ]; then echo "present $1"; else echo "absent $1"; p=\${1%/*}; while [ -n "$p" ] && [ ! -e "$p" ]; do echo "parent $p"; p=\${p%/*}; done; fi; }`,
     `for p in ${[...paths, ...footprint.additions].join(' ')}; do note $p; done >${fresh}/manifest`,

@@ -1,0 +1,140 @@
+/**
+ * The drivers for given hosts, against a real sshd and systemd: the contract, refusals, and a host that is as it was before.
+ * Needs docker that answers, as root (`scripts/with-dockerd.sh` gives one), and a node image in the cache or what is needed to make
+ * one; else skipped with a word. The host is a container, so that nothing of this one changes. About two minutes.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, describe, expect, it } from 'vitest';
+
+import { NODE_FOOTPRINT } from '../src/cluster/host-kit/footprint.js';
+import { describeDriverContract } from '../src/drivers/driver-contract.js';
+import type { Driver, MachineOperations } from '../src/drivers/driver.js';
+import { HOST_FOLDER, KIT_FILE, kitSchema } from '../src/drivers/given/index.js';
+import { createSshDriver } from '../src/drivers/ssh/index.js';
+import { isMkCiError } from '../src/errors.js';
+import { createTemporaryFolder } from '../src/files.js';
+import { findNodeImage } from './engines.js';
+import { makeTestHost, pictureOf } from './given-host.js';
+
+const found = await findNodeImage('docker');
+const { signal } = new AbortController();
+
+if ('missing' in found) {
+  describe('given hosts', () => {
+    it.skip(found.missing);
+  });
+} else {
+  const folder = await createTemporaryFolder('mk-ci-given-');
+  const host = await makeTestHost('mk-ci-given', found.reference, folder.path);
+  const before = await pictureOf(host.machine);
+  const image = await makeKit(join(folder.path, 'kit'));
+  const options = { host: `root@${host.address}`, key: host.key, hostKey: host.hostKey };
+  const createDriver = (): Driver =>
+    createSshDriver({
+      machinesFolder: join(folder.path, 'machines'),
+      knownHostsFile: join(folder.path, 'known_hosts'),
+      home: folder.path,
+    });
+  const machines = (): MachineOperations => {
+    const { machines: operations } = createDriver();
+    if (operations === undefined) throw new Error('the driver has machines');
+    return operations;
+  };
+
+  afterAll(async () => {
+    await host[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  describeDriverContract('ssh', { create: createDriver, machine: { image, options }, timeoutMs: 240_000 });
+
+  describe('a given host', { timeout: 300_000 }, () => {
+    it('is as it was after pods, rules, mounts, interfaces and units of a node were there', async () => {
+      await host.machine.exec(['rm', '-rf', '/tmp/mk-ci']); // of the contract
+      const machine = await machines().create({ name: 'given', labels: { cluster: 'given' }, image, options }, signal);
+      expect(machine.internalAddress).toBe(host.address);
+      await machine.exec(['sh', '-e'], { input: MESS, timeoutMs: 60_000 });
+      await machines().remove('given', signal);
+      const after = await pictureOf(host.machine);
+      for (const [what, lines] of Object.entries(after)) expect({ [what]: lines }).toEqual({ [what]: before[what] });
+    });
+
+    it('is refused when something runs on the ports of a node, and not touched', async () => {
+      await host.machine.exec([
+        'systemd-run',
+        '--quiet',
+        '--unit=test-taken',
+        'socat',
+        'TCP-LISTEN:6443,fork',
+        'STDOUT',
+      ]);
+      await host.machine.exec([
+        'sh',
+        '-c',
+        'for i in $(seq 100); do grep -q ":192B .* 0A" /proc/net/tcp && exit; sleep 0.1; done',
+      ]);
+      try {
+        const spec = { name: 'given', labels: { cluster: 'given' }, image, options };
+        const error = await machines()
+          .create(spec, signal)
+          .catch((thrown: unknown) => thrown);
+        expect(isMkCiError(error, 'DRV_HOST_IN_USE')).toBe(true);
+        expect((await host.machine.exec(['test', '-e', HOST_FOLDER], { allowFailure: true })).exitCode).toBe(1);
+      } finally {
+        await host.machine.exec(['systemctl', 'stop', 'test-taken']);
+      }
+    });
+
+    it('names a user who can not become root, and a key that is not accepted', async () => {
+      const { problems } = await createDriver().check(signal, { ...options, host: `plain@${host.address}` });
+      expect(problems[0]?.reason).toBe('DRV_SUDO');
+      const other = await createDriver().check(signal, { ...options, host: `nobody@${host.address}` });
+      expect(other.problems[0]?.reason).toBe('NET_SSH_AUTH');
+    });
+
+    it('is reached through another one', async () => {
+      const through = { ...options, host: 'root@127.0.0.1', jump: `root@${host.address}`, jumpHostKey: host.hostKey };
+      expect(await createDriver().check(signal, through)).toMatchObject({ usable: true, problems: [] });
+    });
+  });
+}
+
+/** What a node leaves behind, without one: a process that outlives its unit, in a cgroup of pods, and what pods have. */
+const MESS = `
+mkdir -p /etc/kubernetes/manifests /var/lib/kubelet/pods/a/volume /etc/cni/net.d /var/lib/etcd /var/log/pods /run/netns
+echo x >/etc/kubernetes/admin.conf; echo y >/var/lib/kubelet/config.yaml; echo z >/opt/cni/bin/other
+mount -t tmpfs tmpfs /var/lib/kubelet/pods/a/volume
+printf '[Service]\\nExecStart=/bin/sleep 1000\\nKillMode=process\\n' >/etc/systemd/system/kubelet.service
+systemctl daemon-reload; systemctl start kubelet.service
+setsid sh -c 'exec -a x sh -c "sleep 999; : containerd-shim-runc-v2 -namespace k8s.io"' >/dev/null 2>&1 </dev/null &
+g=$(ls -d /sys/fs/cgroup/pids /sys/fs/cgroup/cgroup.procs 2>/dev/null | head -1); g=\${g%/cgroup.procs}
+mkdir -p $g/kubepods/pod1/c
+setsid sleep 998 >/dev/null 2>&1 </dev/null & echo $! >$g/kubepods/pod1/c/cgroup.procs
+iptables -w -t nat -N KUBE-SERVICES; iptables -w -t nat -A PREROUTING -j KUBE-SERVICES
+iptables -w -N KUBE-FORWARD; iptables -w -A FORWARD -j KUBE-FORWARD
+iptables -w -t nat -A POSTROUTING -s 10.244.0.0/16 -m comment --comment mk-ci -j MASQUERADE
+ip address add 10.99.0.1/32 dev lo; ip route add unreachable 10.96.0.0/16
+ip link add vethtest type veth peer name vethpeer 2>/dev/null || true
+echo '10.0.0.1 control-plane # mk-ci' >>/etc/hosts
+sysctl -qw net.ipv4.conf.default.rp_filter=2 || true
+`;
+
+/** A kit with the footprint of a node and files that only look like its programs. */
+async function makeKit(kitFolder: string): Promise<string> {
+  await mkdir(join(kitFolder, 'payload', 'cni'), { recursive: true });
+  await writeFile(join(kitFolder, 'payload', 'kubeadm'), '#!/bin/sh\n', { mode: 0o755 });
+  await writeFile(join(kitFolder, 'payload', 'cni', 'ptp'), '#!/bin/sh\n', { mode: 0o755 });
+  const kit = kitSchema.parse({
+    format: 'mk-ci-host-kit/1',
+    key: '0123456789abcdef',
+    arch: process.arch === 'arm64' ? 'arm64' : 'amd64',
+    payloadBytes: 20,
+    links: { '/usr/local/bin/kubeadm': 'kubeadm' },
+    copies: { '/opt/cni/bin': 'cni' },
+    footprint: NODE_FOOTPRINT,
+  });
+  await writeFile(join(kitFolder, KIT_FILE), JSON.stringify(kit));
+  return kitFolder;
+}
