@@ -12,6 +12,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openFlakeStore } from '../src/flake/index.js';
+import { createRandom } from '../src/flake/statistics/random.js';
 import { readRates } from '../src/flake/rates.js';
 import type { RunRecord } from '../src/flake/store/record.js';
 import { SqliteDatabase } from '../src/flake/store/sqlite-library.js';
@@ -25,15 +26,6 @@ const FIRST_DAY = Date.UTC(2025, 0, 1);
 const total = Number(process.argv[2] ?? 10_000_000);
 const given = process.argv[3];
 const folder = given ?? mkdtempSync(join(tmpdir(), 'mk-ci-bench-'));
-
-/** Small generator with a seed, so that every call of the benchmark writes the same rows. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const names = Array.from({ length: TESTS }, (_, index) => `TestFunctional/parallel/Case${index}/with/a/usual/length`);
 

@@ -15,7 +15,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createTemporaryFolder } from '../src/files.js';
-import { random } from './random.js';
+import { createRandom } from '../src/flake/statistics/random.js';
 
 const PACKAGE = 'example.com/big/e2e';
 const CLI = join(import.meta.dirname, '../dist/cli.js');
@@ -27,7 +27,7 @@ function line(atMs: number, fields: object): string {
 const START_MS = Date.UTC(2026, 8, 14, 9, 30);
 
 function* goTestJson(bytes: number): Generator<string> {
-  const next = random(42);
+  const next = createRandom(42);
   let atMs = START_MS;
   for (let size = 0, number = 0; size < bytes; number += 1) {
     const Test = `TestBig/parallel/Case${String(number)}`;

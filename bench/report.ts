@@ -10,13 +10,13 @@ import { createTemporaryFolder } from '../src/files.js';
 import { openReport } from '../src/report/index.js';
 import type { ReadEvent } from '../src/results/events.js';
 import type { RunResult, TestResult } from '../src/results/model.js';
-import { random } from './random.js';
+import { createRandom } from '../src/flake/statistics/random.js';
 
 const TESTS_OF_LOG = 200;
 const PACKAGE = 'example.com/big/e2e';
 
 function* bigLog(bytes: number): Generator<ReadEvent> {
-  const next = random(42);
+  const next = createRandom(42);
   const start = Date.UTC(2026, 8, 14, 9, 30);
   let written = 0;
   let line = 0;

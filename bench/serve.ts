@@ -15,6 +15,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openFlakeStore } from '../src/flake/index.js';
+import { createRandom } from '../src/flake/statistics/random.js';
 import type { RunRecord } from '../src/flake/store/record.js';
 
 const TESTS = 400;
@@ -30,14 +31,6 @@ const pauseMs = Number(process.env['PAUSE_MS'] ?? 1_000);
 const folder = given ?? mkdtempSync(join(tmpdir(), 'mk-ci-bench-'));
 const path = join(folder, 'flake.db');
 const runCount = Math.ceil(total / TESTS);
-
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const names = Array.from(
   { length: TESTS },

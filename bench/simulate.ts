@@ -6,12 +6,12 @@
  */
 import {
   coverageOf,
-  createRandom,
   falseChanges,
   scoreChanges,
   scoreVerdicts,
   type Scenario,
 } from '../src/flake/statistics/simulate.js';
+import { createRandom } from '../src/flake/statistics/random.js';
 
 const seed = Number(process.argv[2] ?? 1);
 const histories = Number(process.argv[3] ?? 2000);

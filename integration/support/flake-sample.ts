@@ -1,5 +1,6 @@
 /** A history that looks like one of minikube's: flakes, a burst, a regression, a broken period, reruns, pull requests. */
 import type { ResultRecord, RunRecord } from '../../src/flake/store/record.js';
+import { createRandom } from '../../src/flake/statistics/random.js';
 
 const DAY_MS = 86_400_000;
 
@@ -123,17 +124,6 @@ function messageOf(random: () => number, test: number, isTimeout: boolean): stri
   return test % 2 === 0 && random() < 0.7
     ? `functional_test.go:${String(100 + test)}: pod ${pod} is not ready after ${(random() * 200).toFixed(1)}s: context deadline exceeded\n  last seen: <b>CrashLoopBackOff</b>`
     : `start_stop_test.go:${String(200 + test)}: expected exit status 0, got exit status 80 at 10.244.${String(Math.floor(random() * 250))}.3:8443`;
-}
-
-/** Small generator with a seed. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function hex(random: () => number, length: number): string {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { coverageOf, createRandom, falseChanges, scoreChanges, scoreVerdicts } from './simulate.js';
+import { createRandom } from './random.js';
+import { coverageOf, falseChanges, scoreChanges, scoreVerdicts } from './simulate.js';
 
 // Small and seeded: the same numbers on every host. The large table is that of bench/simulate.ts.
 const month = { days: 30, runsADay: 10 };

@@ -2,27 +2,13 @@ import { findChangepoints, type CommitCounts } from './changepoint.js';
 import { correlationOf, dispersionOf, effectiveCounts, intervalDispersion, type Cluster } from './dispersion.js';
 import { jeffreysInterval } from './intervals.js';
 import { fitPrior, type BetaPrior } from './prior.js';
+import type { Random } from './random.js';
 import { verdictOf, type VerdictInput } from '../verdict/verdict.js';
 
 /**
  * Histories whose truth is known, and what the statistics say of them: the score that mk-ci holds itself to. Pure; the
  * generator decides everything.
  */
-
-/** 0…1, uniform. */
-export type Random = () => number;
-
-/** A small generator with a seed (mulberry32). */
-export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export interface Scenario {
   readonly name: string;

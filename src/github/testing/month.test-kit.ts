@@ -1,4 +1,5 @@
 import { openFlakeStore, type FlakeStore } from '../../flake/index.js';
+import { createRandom } from '../../flake/statistics/random.js';
 import { createLogger } from '../../log.js';
 import type { Status } from '../../results/index.js';
 import { createGitHub, type GitHub } from '../client/client.js';
@@ -237,15 +238,4 @@ class Project {
   private say(day: number, where: string, what: string): void {
     this.lines.push({ day, where, what });
   }
-}
-
-/** mulberry32 */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
