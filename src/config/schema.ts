@@ -6,7 +6,22 @@ import { z } from 'zod';
  */
 
 /** Drivers a configuration may name; the registry in `src/drivers` has one entry for each, which a test compares. */
-export const DRIVER_NAMES = ['local', 'docker', 'podman', 'kvm2', 'qemu', 'ssh', 'none', 'existing'] as const;
+export const DRIVER_NAMES = [
+  'local',
+  'docker',
+  'podman',
+  'kvm2',
+  'hyperv',
+  'vfkit',
+  'qemu',
+  'virtualbox',
+  'hyperkit',
+  'parallels',
+  'vmware',
+  'ssh',
+  'none',
+  'existing',
+] as const;
 
 /** Drivers without a container runtime inside: that axis of the matrix does not apply to them. */
 export const DRIVERS_WITHOUT_RUNTIME: readonly string[] = ['local', 'existing'];

@@ -75,7 +75,22 @@ describe('registry', () => {
   it('makes each driver once', () => {
     const registry = createDriverRegistry({ exec: answer(0) });
     expect(registry.get('local')).toBe(registry.get('local'));
-    expect(registry.names).toEqual(['local', 'docker', 'podman', 'kvm2', 'qemu', 'ssh', 'none', 'existing']);
+    expect(registry.names).toEqual([
+      'local',
+      'docker',
+      'podman',
+      'kvm2',
+      'hyperv',
+      'vfkit',
+      'qemu',
+      'virtualbox',
+      'hyperkit',
+      'parallels',
+      'vmware',
+      'ssh',
+      'none',
+      'existing',
+    ]);
   });
 
   it.each(['nope', 'toString', '__proto__', ''])('lists the known names for %j', (name) => {
@@ -86,7 +101,8 @@ describe('registry', () => {
     } catch (error) {
       expect(error).toMatchObject({
         code: 'DRV_UNKNOWN',
-        advice: 'Known drivers: local, docker, podman, kvm2, qemu, ssh, none, existing.',
+        advice:
+          'Known drivers: local, docker, podman, kvm2, hyperv, vfkit, qemu, virtualbox, hyperkit, parallels, vmware, ssh, none, existing.',
       });
     }
   });

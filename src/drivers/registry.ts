@@ -8,6 +8,7 @@ import type { Driver } from './driver.js';
 import { DOCKER, PODMAN, createContainerDriver } from './container/index.js';
 import { elsewhere } from './elsewhere.js';
 import { createExistingDriver } from './existing/existing-driver.js';
+import { createExperimentalDriver } from './experimental/index.js';
 import { createKvm2Driver } from './kvm2/index.js';
 import { createLocalDriver } from './local/local-driver.js';
 import { createNoneDriver } from './none/index.js';
@@ -41,7 +42,13 @@ export const DRIVER_FACTORIES = {
   podman: ({ exec }) => createContainerDriver({ traits: PODMAN, exec }),
   kvm2: (host) =>
     createKvm2Driver({ exec: host.exec, uri: process.env['MK_CI_LIBVIRT_URI'], ...vmFolders('kvm2', host) }),
+  hyperv: (host) => createExperimentalDriver('hyperv', { ...host, ...vmFolders('hyperv', host) }),
+  vfkit: (host) => createExperimentalDriver('vfkit', { ...host, ...vmFolders('vfkit', host) }),
   qemu: (host) => createQemuDriver({ exec: host.exec, ...vmFolders('qemu', host) }),
+  virtualbox: (host) => createExperimentalDriver('virtualbox', { ...host, ...vmFolders('virtualbox', host) }),
+  hyperkit: (host) => createExperimentalDriver('hyperkit', { ...host, ...vmFolders('hyperkit', host) }),
+  parallels: (host) => createExperimentalDriver('parallels', { ...host, ...vmFolders('parallels', host) }),
+  vmware: (host) => createExperimentalDriver('vmware', { ...host, ...vmFolders('vmware', host) }),
   ssh: ({ folders = foldersOf(process.env) }) =>
     createSshDriver({
       machinesFolder: join(folders.state, 'machines', 'ssh'),

@@ -14,7 +14,7 @@ import type {
 } from '../driver.js';
 import { createSshConnection, createSshMachine } from '../ssh-connection/index.js';
 import { setClock, waitForGuest } from './guest.js';
-import type { Hypervisor, VmFiles } from './hypervisor.js';
+import type { Hypervisor, VmFiles, VmReach } from './hypervisor.js';
 import { imageFor, makeMachineFiles, refuseSecondOf, withdraw, type HostOfMachines } from './machine-files.js';
 import {
   listMachineFolders,
@@ -51,10 +51,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     (await hypervisor.find(name, signal))?.state;
   const isGone = (state: MachineState | undefined): boolean => state === undefined || state === 'stopped';
 
-  const machineOf = async (files: VmFiles, signal: AbortSignal): Promise<Machine | undefined> => {
-    const reach = await hypervisor.reach(files, signal);
-    if (reach === undefined) return undefined;
-    const { record, paths } = files;
+  const machineAt = async ({ record, paths }: VmFiles, reach: VmReach): Promise<Machine> => {
     const privateKey = await readFile(paths.key, 'utf8');
     const target = { ...reach.ssh, user: 'root', privateKey, hostKey: record.hostKey };
     return createSshMachine({
@@ -64,21 +61,42 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       endpointOf: reach.endpointOf,
     });
   };
+  const machineOf = async (files: VmFiles, signal: AbortSignal): Promise<Machine | undefined> => {
+    const reach = await hypervisor.reach(files, signal);
+    return reach && (await machineAt(files, reach));
+  };
 
-  /** Waits until the guest has an address, then until it takes commands. */
+  /** Waits until the guest has an address, then until it takes commands there. */
   const waitForMachine = async (files: VmFiles, limitMs: number, signal: AbortSignal): Promise<Machine> => {
     const { name } = files.record;
     const startedAt = performance.now();
+    const placeOf = (reach: VmReach | undefined): string => `${reach?.ssh.host ?? ''}:${reach?.ssh.port ?? 0}`;
     const hasEnded = async (waitMs: number): Promise<boolean> => {
       if (waitMs > 0) await delay(waitMs, undefined, { signal });
       return isGone(await stateOf(name, signal));
     };
     for (;;) {
-      const machine = await machineOf(files, signal);
+      const reach = await hypervisor.reach(files, signal);
       const leftMs = limitMs - (performance.now() - startedAt);
-      if (machine !== undefined) {
-        await waitForGuest(machine, { serialLog: files.paths.serialLog, limitMs: leftMs, hasEnded, signal });
-        return machine;
+      if (reach !== undefined) {
+        const machine = await machineAt(files, reach);
+        const moved = new Error('the guest has another address now'); // it was that of its last run
+        try {
+          await waitForGuest(machine, {
+            serialLog: files.paths.serialLog,
+            limitMs: leftMs,
+            hasEnded: async (waitMs) => {
+              if (await hasEnded(waitMs)) return true;
+              if (placeOf(await hypervisor.reach(files, signal)) !== placeOf(reach)) throw moved;
+              return false;
+            },
+            signal,
+          });
+          return machine;
+        } catch (error) {
+          if (error !== moved) throw error;
+          continue;
+        }
       }
       if (leftMs <= 0 || (await hasEnded(pollMs))) {
         const what = leftMs <= 0 ? `got no address within ${Math.round(limitMs / 1000)} s` : 'ended while it started';

@@ -38,7 +38,8 @@ export interface VmImage {
   readonly architecture: Architecture;
   /** Never written: machines have layers above it. */
   readonly disk: string;
-  readonly diskFormat: 'raw' | 'qcow2';
+  /** As `qemu-img` calls it. */
+  readonly diskFormat: 'raw' | 'qcow2' | 'vdi' | 'vmdk' | 'vpc' | 'vhdx' | 'parallels';
   readonly boot: BootSource;
 }
 
@@ -50,13 +51,13 @@ export interface FindImageOptions {
 
 /**
  * Finds an image: by the path of its folder; by the name of a folder of the cache; by `mk-ci-node:VERSION` for the newest one of
- * a version; or a disk of somebody else, `.qcow2`, `.img` or `.raw`, with a boot loader and cloud-init.
+ * a version; or a disk of somebody else, such as `.qcow2`, `.img` or `.vmdk`, with a boot loader and cloud-init.
  *
  * @returns `undefined` when there is none
  * @throws {MkCiError} `DRV_UNSUPPORTED` for one of another architecture, or whose files are not as they should be
  */
 export async function findVmImage(reference: string, options: FindImageOptions): Promise<VmImage | undefined> {
-  if (/\.(?:qcow2|img|raw)$/.test(reference)) return await foreignImage(reference, options.architecture);
+  if (formatOf(reference) !== undefined) return await foreignImage(reference, options.architecture);
   const { imagesFolder } = options;
   const version = /^mk-ci-node:(v\d.*)$/.exec(reference)?.[1];
   const folders =
@@ -129,6 +130,16 @@ async function foldersOfVersion(imagesFolder: string, version: string): Promise<
   return dated.sort((left, right) => right.at - left.at).map(({ path }) => path);
 }
 
+/** Of a disk with a boot loader, by its name. */
+const FORMATS = {
+  ...{ img: 'raw', raw: 'raw', qcow2: 'qcow2', vdi: 'vdi', vmdk: 'vmdk', vhd: 'vpc', vhdx: 'vhdx', hdd: 'parallels' },
+} as const satisfies Record<string, VmImage['diskFormat']>;
+
+function formatOf(path: string): VmImage['diskFormat'] | undefined {
+  const ending = /\.(\w+)$/.exec(path)?.[1] ?? '';
+  return Object.entries(FORMATS).find(([known]) => known === ending)?.[1];
+}
+
 async function foreignImage(reference: string, architecture: Architecture): Promise<VmImage | undefined> {
   const disk = resolve(reference);
   const info = await stat(disk).catch(() => undefined);
@@ -142,7 +153,7 @@ async function foreignImage(reference: string, architecture: Architecture): Prom
     key,
     architecture,
     disk,
-    diskFormat: disk.endsWith('.qcow2') ? 'qcow2' : 'raw',
+    diskFormat: formatOf(disk) ?? 'raw',
     boot: { kind: 'firmware' },
   };
 }

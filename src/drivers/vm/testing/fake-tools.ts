@@ -33,6 +33,8 @@ export interface FakeTools extends AsyncDisposable {
   readonly exec: Exec;
   /** Program and arguments of every call so far. */
   readonly calls: readonly (readonly string[])[];
+  /** Path of the executable of a tool. */
+  readonly pathOf: (tool: string) => string;
 }
 
 export async function installFakeTools(
@@ -79,6 +81,7 @@ export async function installFakeTools(
   }
   return {
     calls,
+    pathOf: (tool) => join(programs, tool),
     exec: async (argv, options = {}) => {
       const env = options.env ?? process.env;
       if (!asPrograms && Object.hasOwn(tools, argv[0])) {

@@ -1,0 +1,1 @@
+export { createExperimentalDriver, EXPERIMENTAL_DRIVERS, type ExperimentalOptions } from './experimental-drivers.js';
