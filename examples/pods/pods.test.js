@@ -20,7 +20,7 @@ beforeAll(async () => {
     metadata: { name: 'web', namespace },
     spec: { replicas: 2, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: server(image) } },
   });
-  await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=110s');
+  await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=240s');
 });
 
 afterAll(async () => {
@@ -100,7 +100,7 @@ describe('workloads', () => {
         template: { metadata: { labels: { app: 'everywhere' } }, spec: server(image) },
       },
     });
-    await kubectl('rollout', 'status', 'daemonset/everywhere', here, '--timeout=90s');
+    await kubectl('rollout', 'status', 'daemonset/everywhere', here, '--timeout=240s');
     const [nodes, pods] = await Promise.all([get('nodes'), get('pods', here, '--selector=app=everywhere')]);
     const used = pods.items.map(({ spec }) => spec.nodeName).sort();
     expect(used).toEqual(nodes.items.map(({ metadata }) => metadata.name).sort());
@@ -109,7 +109,7 @@ describe('workloads', () => {
   it('are replaced one by one by a rolling update', async () => {
     const before = (await get('pods', here, '--selector=app=web')).items.map(({ metadata }) => metadata.uid);
     await kubectl('rollout', 'restart', 'deployment/web', here);
-    await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');
+    await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=240s');
     const { status } = await get('deployment', 'web', here);
     expect(status.readyReplicas).toBe(2);
     await eventually('the old pods to be gone', async () => {
@@ -121,7 +121,7 @@ describe('workloads', () => {
   it('are made again when one is deleted', async () => {
     const name = (await get('pods', here, '--selector=app=web')).items[0].metadata.name;
     await kubectl('delete', 'pod', name, here, '--wait=true');
-    await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');
+    await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=240s');
   });
 });
 
@@ -130,9 +130,9 @@ describe('nodes', () => {
     const names = (await get('nodes')).items.map(({ metadata }) => metadata.name);
     if (names.length < 2) skip('there is one node');
     const node = names.at(-1);
-    await kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=90s');
+    await kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=240s');
     try {
-      await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=90s');
+      await kubectl('rollout', 'status', 'deployment/web', here, '--timeout=240s');
       const { items } = await get('pods', here, '--selector=app=web');
       expect(items.filter(({ spec }) => spec.nodeName === node)).toEqual([]);
     } finally {

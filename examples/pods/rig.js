@@ -6,7 +6,7 @@ const run = promisify(execFile);
 
 /** kubectl of the cluster: mk-ci puts it in front of PATH and sets KUBECONFIG. */
 export async function kubectl(...args) {
-  const { stdout } = await run('kubectl', args, { timeout: 120_000, maxBuffer: 2 ** 24 });
+  const { stdout } = await run('kubectl', args, { timeout: 300_000, maxBuffer: 2 ** 24 });
   return stdout;
 }
 
@@ -21,7 +21,7 @@ export async function apply(object) {
 }
 
 /** Probes until it does not throw, and gives what it returned. */
-export async function eventually(what, probe, timeoutMs = 90_000) {
+export async function eventually(what, probe, timeoutMs = 240_000) {
   const end = Date.now() + timeoutMs;
   for (;;) {
     try {
@@ -97,7 +97,7 @@ export async function runJob(name, namespace, pod) {
     metadata: { name, namespace },
     spec: { backoffLimit: 4, template: { spec: pod } },
   });
-  await kubectl('wait', '--for=condition=complete', `job/${name}`, here, '--timeout=90s');
+  await kubectl('wait', '--for=condition=complete', `job/${name}`, here, '--timeout=240s');
   const done = ['--field-selector=status.phase=Succeeded', `--selector=batch.kubernetes.io/job-name=${name}`];
   const { items } = await get('pods', here, ...done);
   return await kubectl('logs', items[0].metadata.name, here);

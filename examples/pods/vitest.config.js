@@ -1,3 +1,3 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({ test: { testTimeout: 150_000, hookTimeout: 150_000 } });
+export default defineConfig({ test: { testTimeout: 400_000, hookTimeout: 400_000 } });
