@@ -12,19 +12,15 @@ import {
   type Labels,
   type ProcessIdentity,
 } from '../../process.js';
-import type { MachineState } from '../driver.js';
 import {
   SSH_PORT,
-  findMachineProcess,
+  createProcessMachines,
   hasEnded,
-  listMachineProcesses,
-  machinePaths,
   noteProcess,
   processLabels,
-  readMachineRecord,
-  type FoundVm,
   type Hypervisor,
   type MachinePaths,
+  type ProcessStates,
   type VmFiles,
 } from '../vm/index.js';
 import { checkTool, type CheckedTool } from './tool-hypervisor.js';
@@ -39,10 +35,8 @@ export type SpawnDetached = (
 ) => Promise<number>;
 
 /** A program that is one machine for as long as it runs. */
-export interface ProcessTraits extends CheckedTool {
+export interface ProcessTraits extends CheckedTool, ProcessStates {
   argv(machine: VmFiles): Argv;
-  /** Of a process that is there. */
-  stateOf(paths: MachinePaths, identity: ProcessIdentity, signal?: AbortSignal): Promise<MachineState>;
   pressPowerButton(paths: MachinePaths, identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
   pause(paths: MachinePaths, identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
   resume(paths: MachinePaths, identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
@@ -61,27 +55,10 @@ export interface ProcessHypervisorOptions {
 
 export function createProcessHypervisor(options: ProcessHypervisorOptions): Hypervisor {
   const { exec, folder, traits, sshPort = SSH_PORT, spawnDetached = spawnAndLeave } = options;
-  const identityOf = async (name: string): Promise<ProcessIdentity | undefined> =>
-    await findMachineProcess(folder, name, machinePaths(folder, name));
-  const find: Hypervisor['find'] = async (name, signal): Promise<FoundVm | undefined> => {
-    const paths = machinePaths(folder, name);
-    const identity = await identityOf(name);
-    const record = await readMachineRecord(paths);
-    if (identity === undefined) {
-      return record === undefined ? undefined : { name, state: 'stopped', labels: record.labels };
-    }
-    const labels = record?.labels ?? listMachineProcesses(folder).find((one) => one.name === name)?.labels ?? {};
-    return { name, state: await traits.stateOf(paths, identity, signal), labels };
-  };
-  const withProcess = async (
-    name: string,
-    act: (paths: MachinePaths, identity: ProcessIdentity) => Promise<void>,
-  ): Promise<void> => {
-    const identity = await identityOf(name);
-    if (identity !== undefined) await act(machinePaths(folder, name), identity);
-  };
+  const machines = createProcessMachines(folder, traits);
 
   return {
+    ...{ find: machines.find, list: machines.list },
     check: async (signal) => await checkTool(exec, traits, signal),
     limits: async () => LIMITS,
     accept: (image) => {
@@ -118,31 +95,26 @@ export function createProcessHypervisor(options: ProcessHypervisorOptions): Hype
       await noteProcess(paths, identity);
     },
     pressPowerButton: async ({ record }, signal) => {
-      await withProcess(record.name, async (paths, identity) => {
+      await machines.withProcess(record.name, async (paths, identity) => {
         await traits.pressPowerButton(paths, identity, signal);
       });
     },
     kill: async (name) => {
-      await withProcess(name, async (_, identity) => {
+      await machines.withProcess(name, async (_, identity) => {
         signalProcess(identity, 'SIGKILL');
         if (await hasEnded(identity, KILL_MS, undefined)) return;
         throw new MkCiError('DRV_FAILED', { message: `${traits.driver} (process ${identity.pid}) can not be ended` });
       });
     },
     pause: async (name, signal) => {
-      await withProcess(name, async (paths, identity) => {
+      await machines.withProcess(name, async (paths, identity) => {
         await traits.pause(paths, identity, signal);
       });
     },
     resume: async (name, signal) => {
-      await withProcess(name, async (paths, identity) => {
+      await machines.withProcess(name, async (paths, identity) => {
         await traits.resume(paths, identity, signal);
       });
-    },
-    find,
-    list: async (signal) => {
-      const found = await Promise.all(listMachineProcesses(folder).map(async ({ name }) => await find(name, signal)));
-      return found.filter((machine) => machine !== undefined);
     },
     reach: async (files) => {
       const host = await traits.addressOf(files);

@@ -6,6 +6,7 @@ import {
   GUEST_ADDRESS,
   GUEST_GATEWAY,
   GUEST_NAMESERVER,
+  QEMU_LIMITS,
   parseForwards,
   type AcceleratorChoice,
 } from '../qemu/index.js';
@@ -15,12 +16,6 @@ import { macOf, parseDomain, renderDomain } from './domain-xml.js';
 import { createNetworks, type Networks } from './networks.js';
 import { INPUT, parseInterfaceAddress, parseNames, parseState, type Virsh } from './virsh.js';
 
-/** From the start to a login, and from the power button to the end. A translated guest on a busy host needs minutes. */
-const LIMITS = {
-  kvm: { bootMs: 90_000, stopMs: 45_000 },
-  hvf: { bootMs: 90_000, stopMs: 45_000 },
-  tcg: { bootMs: 900_000, stopMs: 90_000 },
-} as const;
 /** Gigabytes of memory are written or read. */
 const SNAPSHOT_MS = 300_000;
 /** In which libvirt is asked for an address, best first. */
@@ -83,7 +78,7 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
 
   return {
     check,
-    limits: async (signal) => LIMITS[await choice.choose(signal)],
+    limits: async (signal) => QEMU_LIMITS[await choice.choose(signal)],
     isIsolated: async (signal) => (await connection.open(signal)).networking === 'user',
     reserveAddress: async (spec, signal) => {
       const networks = await networksOf(signal);

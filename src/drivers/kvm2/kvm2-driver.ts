@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Exec } from '../../exec.js';
 import type { Driver } from '../driver.js';
 import { createAcceleratorChoice, type AcceleratorChoice } from '../qemu/index.js';
-import { createVmDriver } from '../vm/index.js';
+import { VM_START_MS, createVmDriver } from '../vm/index.js';
 import { checkLibvirt } from './check.js';
 import { createConnection } from './connection.js';
 import { createLibvirt } from './hypervisor.js';
@@ -44,6 +44,7 @@ export function createKvm2Driver(options: Kvm2DriverOptions): Driver {
       architectures: ['amd64', 'arm64'],
       containerRuntimes: ['containerd', 'docker'],
       experimental: true,
+      startMs: VM_START_MS,
     },
     hypervisor: createLibvirt({
       exec,

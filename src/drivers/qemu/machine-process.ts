@@ -93,14 +93,14 @@ export function stateOfRun(status: string): MachineState {
 }
 
 /** Asks the monitor. One that is busy, as while it saves a snapshot, belongs to a machine that runs. */
-export async function readRunState(paths: MachinePaths, signal: AbortSignal): Promise<MachineState> {
+export async function readRunState(paths: MachinePaths, signal?: AbortSignal): Promise<MachineState> {
   try {
     using qmp = await connectQmp(paths.monitorSocket, { signal });
     const answer = await qmp.execute('query-status', undefined, { signal });
     const isStatus = typeof answer === 'object' && answer !== null && 'status' in answer;
     return stateOfRun(isStatus ? String(answer.status) : '');
   } catch {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     return 'running';
   }
 }

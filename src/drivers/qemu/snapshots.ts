@@ -2,9 +2,7 @@ import { z } from 'zod';
 
 import { MkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
-import type { ProcessIdentity } from '../../process.js';
-import type { Machine, MachineSnapshots } from '../driver.js';
-import { checkSnapshotName, type MachinePaths, type MachineRecord } from '../vm/index.js';
+import { machinePaths, type Hypervisor } from '../vm/index.js';
 import { connectQmp } from './qmp.js';
 
 /** Disk and memory of a machine, kept inside its qcow2 file. */
@@ -15,30 +13,18 @@ const LIST_MS = 30_000;
 
 export interface QemuSnapshotsOptions {
   readonly exec: Exec;
-  readonly recordOf: (name: string) => Promise<{ readonly record: MachineRecord; readonly paths: MachinePaths }>;
-  readonly processOf: (name: string, paths: MachinePaths) => Promise<ProcessIdentity | undefined>;
-  /** Starts a machine that does not run from a snapshot, and waits for its guest. */
-  readonly launch: (
-    record: MachineRecord,
-    paths: MachinePaths,
-    signal: AbortSignal,
-    snapshot: string,
-  ) => Promise<Machine>;
-  /** Waits for the guest of a machine that was taken back, and sets its clock. */
-  readonly resume: (
-    record: MachineRecord,
-    paths: MachinePaths,
-    identity: ProcessIdentity,
-    signal: AbortSignal,
-  ) => Promise<Machine>;
+  readonly folder: string;
+  readonly isRunning: (name: string) => Promise<boolean>;
+  /** Starts a machine that does not run from a snapshot. */
+  readonly launch: (name: string, snapshot: string, signal: AbortSignal) => Promise<void>;
 }
 
-export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnapshots {
-  const { exec, recordOf, processOf, launch, resume } = options;
+export function createQemuSnapshots(options: QemuSnapshotsOptions): NonNullable<Hypervisor['snapshots']> {
+  const { exec, folder, isRunning, launch } = options;
 
   /** Runs a line of the monitor that says something only when it fails. */
-  const act = async (paths: MachinePaths, line: string, signal: AbortSignal): Promise<void> => {
-    using qmp = await connectQmp(paths.monitorSocket, { signal });
+  const act = async (name: string, line: string, signal: AbortSignal): Promise<void> => {
+    using qmp = await connectQmp(machinePaths(folder, name).monitorSocket, { signal });
     const said = await qmp.monitor(line, { signal, timeoutMs: SNAPSHOT_MS });
     if (said !== '') throw snapshotError(said);
     // QEMU goes on by itself, except when it was stopped before.
@@ -48,41 +34,26 @@ export function createQemuSnapshots(options: QemuSnapshotsOptions): MachineSnaps
     (await exec(['qemu-img', ...args], { timeoutMs: LIST_MS, signal })).stdout;
 
   return {
-    save: async (machine, snapshot, signal) => {
-      checkSnapshotName(snapshot);
-      const { record, paths } = await recordOf(machine);
-      const identity = await processOf(machine, paths);
-      if (identity === undefined) throw new MkCiError('DRV_FAILED', { message: `${machine} does not run` });
-      await act(paths, `savevm ${snapshot}`, signal);
-      await resume(record, paths, identity, signal);
+    save: async (name, snapshot, signal) => {
+      await act(name, `savevm ${snapshot}`, signal);
     },
-    restore: async (machine, snapshot, signal) => {
-      checkSnapshotName(snapshot);
-      const { record, paths } = await recordOf(machine);
-      const identity = await processOf(machine, paths);
-      if (identity !== undefined) {
-        await act(paths, `loadvm ${snapshot}`, signal);
-        return await resume(record, paths, identity, signal);
-      }
-      await launch(record, paths, signal, snapshot);
-      const started = await processOf(machine, paths);
-      if (started === undefined) throw new MkCiError('DRV_FAILED', { message: `${machine} ended while it started` });
-      return await resume(record, paths, started, signal);
+    restore: async (name, snapshot, signal) => {
+      if (await isRunning(name)) await act(name, `loadvm ${snapshot}`, signal);
+      else await launch(name, snapshot, signal);
     },
-    list: async (machine, signal) => {
-      const { paths } = await recordOf(machine);
+    list: async (name, signal) => {
       // `-U`: the file is in use by the machine; its list of snapshots is only read.
-      return parseSnapshots(await imageCommand(['info', '-U', '--output=json', paths.disk], signal));
+      const { disk } = machinePaths(folder, name);
+      return parseSnapshots(await imageCommand(['info', '-U', '--output=json', disk], signal));
     },
-    delete: async (machine, snapshot, signal) => {
-      checkSnapshotName(snapshot);
-      const { paths } = await recordOf(machine);
-      if ((await processOf(machine, paths)) !== undefined) {
-        using qmp = await connectQmp(paths.monitorSocket, { signal });
+    delete: async (name, snapshot, signal) => {
+      const { disk, monitorSocket } = machinePaths(folder, name);
+      if (await isRunning(name)) {
+        using qmp = await connectQmp(monitorSocket, { signal });
         const said = await qmp.monitor(`delvm ${snapshot}`, { signal, timeoutMs: SNAPSHOT_MS });
         if (said !== '') throw snapshotError(said);
       } else {
-        await imageCommand(['snapshot', '-d', snapshot, paths.disk], signal);
+        await imageCommand(['snapshot', '-d', snapshot, disk], signal);
       }
     },
   };

@@ -4,6 +4,9 @@ import type { SeedNetwork } from '../seed/index.js';
 import type { MachinePaths, MachineRecord } from './machine-folder.js';
 import type { VmImage } from './vm-image.js';
 
+/** For a cluster in machines: a translated control plane needs some ten minutes beside other work, a real one half a minute. Which one it is, nobody knows before. */
+export const VM_START_MS = 1_800_000;
+
 /** A machine by what is kept of it. */
 export interface VmFiles {
   readonly record: MachineRecord;

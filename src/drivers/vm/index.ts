@@ -1,13 +1,4 @@
-export { setClock, waitForGuest, type GuestWait } from './guest.js';
-export {
-  SSH_PORT,
-  imageFor,
-  makeMachineFiles,
-  makeOverlay,
-  refuseSecondOf,
-  withdraw,
-  type HostOfMachines,
-} from './machine-files.js';
+export { SSH_PORT, makeOverlay } from './machine-files.js';
 export {
   listMachineFolders,
   machinePaths,
@@ -30,5 +21,6 @@ export {
 } from './vm-image.js';
 export { checkSnapshotName } from './snapshot-name.js';
 export { createVmDriver, type VmDriverOptions } from './vm-driver.js';
-export type { FoundVm, Hypervisor, VmFiles, VmReach } from './hypervisor.js';
+export { VM_START_MS, type FoundVm, type Hypervisor, type VmFiles, type VmReach } from './hypervisor.js';
+export { createProcessMachines, type ProcessStates } from './process-machines.js';
 export { formatOwner, parseOwner, type MachineOwner } from './owner.js';

@@ -123,8 +123,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     const files = await filesOf(name);
     if ((await stateOf(name, signal)) !== 'paused') return;
     await hypervisor.resume(name, signal);
-    const machine = await machineOf(files, signal);
-    if (machine !== undefined) await setClock(machine, now(), signal);
+    await setClock(await running(files, signal), now(), signal);
   };
 
   const running = async (files: VmFiles, signal: AbortSignal): Promise<Machine> =>
