@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { Command, Option } from 'commander';
 
@@ -27,6 +28,8 @@ interface ServeOptions extends DatabaseOptions {
 const SHORTEST_TOKEN = 16;
 const MIB = 1024 * 1024;
 const MOST_THREADS = 4;
+/** The address is told once the pages that readers open first are there, or after this. */
+const WARM_MS = 5_000;
 
 /** `mk-ci serve`: the dashboard and its API, until a signal ends it. */
 export function build(context: CliContext): Command {
@@ -99,11 +102,12 @@ Examples:
         },
       });
       await using server = await listen(app, address);
+      const warmed = warmPages(app, context.signal);
+      await Promise.race([warmed, delay(WARM_MS, undefined, { ref: false })]);
       await context.stdout(`${server.url}\n`);
       context.stderr(
         `${store.location}, ${writes === undefined ? 'read only' : 'taking results in'}; Ctrl-C ends it\n`,
       );
-      const warmed = warmPages(app, context.signal);
       await new Promise<void>((ended) => {
         if (context.signal.aborted) ended();
         context.signal.addEventListener('abort', () => {

@@ -4,6 +4,7 @@ import { Hono, type Context } from 'hono';
 import { z } from 'zod';
 
 import { isMkCiError, MkCiError, type ErrorCode } from '../errors.js';
+import type { ChartStore } from '../flake/charts/index.js';
 import type { FlakeStore, RecordMeta, WriteSummary } from '../flake/index.js';
 import type { Logger } from '../log.js';
 import type { PageAssets } from '../report/index.js';
@@ -18,7 +19,7 @@ import { formatRoute, routeOfGopogh } from './shared/route.js';
 import { renderShell } from './shell.js';
 
 export interface DashboardOptions {
-  readonly store: Pick<FlakeStore, 'read' | 'dataVersion'>;
+  readonly store: ChartStore & Pick<FlakeStore, 'dataVersion'>;
   readonly assets: PageAssets;
   readonly toolVersion: string;
   readonly log: Logger;

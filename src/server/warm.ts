@@ -1,14 +1,13 @@
 import type { Hono } from 'hono';
 
-import { overviewSchema } from '../flake/charts/index.js';
+import { environmentPageSchema, overviewSchema } from '../flake/charts/index.js';
 
 /** Pages that are made at the same time; requests of readers wait for no more than these. */
 const LANES = 2;
 
 /**
- * Asks for the pages that readers open first, the overview and every environment on it, and for the first test: kept answers
- * and read pages of the file make the first minute like the others. An answer that is an error is left to the reader who
- * asks for it.
+ * Asks for the pages that readers open first, the overview, every environment on it and its first test: kept answers and read
+ * pages of the file make the first minute like the others. An answer that is an error is left to the reader who asks for it.
  *
  * @param signal ends it after the pages that are being made
  */
@@ -17,21 +16,23 @@ export async function warmPages(app: Pick<Hono, 'request'>, signal: AbortSignal)
   if (!overview.ok) return;
   const parsed = overviewSchema.safeParse(await overview.json());
   if (!parsed.success) return;
-  const { environments, tests } = parsed.data;
-  const waiting = [
-    ...tests
-      .slice(0, 1)
-      .map(({ repository, environment, package: pkg, test }) =>
-        address('test', { repository, environment, package: pkg, test }),
-      ),
-    ...environments.map(({ environment }) => address('environment', { environment })),
-  ];
+  const waiting = parsed.data.environments.map(({ environment }) => environment);
   const lane = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift()) {
-      await app.request(next);
+      await warmEnvironment(app, next);
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+async function warmEnvironment(app: Pick<Hono, 'request'>, environment: string): Promise<void> {
+  const answer = await app.request(address('environment', { environment }));
+  if (!answer.ok) return;
+  const page = environmentPageSchema.safeParse(await answer.json());
+  const first = page.data?.tests[0];
+  if (first === undefined) return;
+  const { repository, package: pkg, test } = first;
+  await app.request(address('test', { repository, environment, package: pkg, test }));
 }
 
 function address(page: string, query: Readonly<Record<string, string>>): string {

@@ -75,6 +75,7 @@ describe('rankings', () => {
   const series = (seriesId: number) => ({
     seriesId,
     repository: 'o/r',
+    environmentId: 1,
     environment: 'e',
     package: 'p',
     test: `T${String(seriesId)}`,
@@ -109,6 +110,7 @@ describe('rankings', () => {
 
   it('give environments by failed tests a run, with growth', () => {
     const row = (environment: string, at: number, runs: number, failedTests: number) => ({
+      environmentId: environment === 'a' ? 1 : 2,
       environment,
       day: at,
       runs,

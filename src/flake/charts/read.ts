@@ -2,27 +2,22 @@ import { MkCiError } from '../../errors.js';
 import {
   findRevisions,
   readCommits,
-  readEnvironmentDays,
   readLastDay,
   readRepositories,
   readRunRows,
   type CommitRow,
   type RunRow,
 } from '../store/chart-runs.js';
-import {
-  readCommitFailures,
-  readFailingCommitCounts,
-  readFailingSeries,
-  readSeriesOfTest,
-} from '../store/chart-series.js';
+import { readCommitFailures, readFailingCommitCounts, readSeriesOfTest } from '../store/chart-series.js';
 import { readSeriesDays, readSeriesSums } from '../store/series-days.js';
 import { readTestRuns } from '../store/test-runs.js';
 import { type DaySpan, type RunScope } from '../store/chart-scope.js';
 import { DAY_MS, formatDay } from '../store/record.js';
-import type { FlakeStore } from '../store/store.js';
+import type { EnvironmentVersion, FlakeStore } from '../store/store.js';
 import { dispersionOf } from '../statistics/dispersion.js';
 import { httpUrl } from '../../results/http-url.js';
 import { NO_SUMS, pointsOf, rateOf, rateOfCounts, rateOfSums } from './points.js';
+import { daysOfEnvironments, failingSeries, type EnvironmentView } from './by-environment.js';
 import { environmentDay, rankEnvironments, rankTests } from './rank.js';
 import type {
   ChartRun,
@@ -37,7 +32,7 @@ import type {
 import { runsOfEnvironment } from './runs-cache.js';
 import { attemptsOf, changepointsOf } from './test-page.js';
 
-export type ChartStore = Pick<FlakeStore, 'read' | 'dataVersion'>;
+export type ChartStore = Pick<FlakeStore, 'read' | 'environments'>;
 
 export interface PageQuery {
   readonly repository?: string | undefined;
@@ -62,9 +57,6 @@ export const LIMITS = {
   runs: 300,
 };
 
-/** Failing series that are looked at for a ranking; beyond, those with the fewest failures are left out. */
-const CANDIDATES = 300;
-
 /** The window of a page. It ends with the newest run, so that an old history is not shown as an empty month. */
 async function spanOf(store: ChartStore, query: PageQuery, scope: RunScope): Promise<DaySpan> {
   const days = query.days ?? DEFAULT_DAYS;
@@ -83,8 +75,10 @@ function windowOf({ from, to }: DaySpan): Window {
 export async function readOverview(store: ChartStore, query: PageQuery = {}): Promise<Overview> {
   const scope: RunScope = { repository: query.repository, runs: query.runs };
   const span = await spanOf(store, query, scope);
-  const ranked = rankEnvironments(await store.read((db) => readEnvironmentDays(db, scope, span)));
-  const tests = await readRanking(store, scope, span);
+  const environments = await store.environments();
+  const view = { ...scope, span };
+  const ranked = rankEnvironments(await daysOfEnvironments(store, environments, view));
+  const tests = await readRanking(store, environments, view);
   const commits = await store.read((db) => readCommits(db, scope, span, { limit: LIMITS.commits + 1 }));
   const total = (key: 'runs' | 'tests' | 'failedTests' | 'excludedRuns'): number =>
     ranked.reduce((sum, environment) => sum + environment[key], 0);
@@ -117,11 +111,13 @@ export async function readEnvironmentPage(
   query: PageQuery = {},
 ): Promise<EnvironmentPage> {
   const scope: RunScope = { repository: query.repository, runs: query.runs, environment };
+  const own = (await store.environments()).filter(({ name }) => name === environment);
   if ((await store.read((db) => readLastDay(db, scope))) === undefined)
     throw new MkCiError('DB_NOT_FOUND', { message: `environment ${environment}` });
   const span = await spanOf(store, query, scope);
-  const days = await store.read((db) => readEnvironmentDays(db, scope, span));
-  const { ranked, total, daysOf } = await readRanking(store, scope, span);
+  const view = { repository: query.repository, runs: query.runs, span };
+  const days = await daysOfEnvironments(store, own, view);
+  const { ranked, total, daysOf } = await readRanking(store, own, view);
   return {
     kind: 'environment',
     environment,
@@ -130,8 +126,8 @@ export async function readEnvironmentPage(
     days: days.map(environmentDay),
     tests: ranked.slice(0, LIMITS.tests).map(({ seriesId, ...test }, index) => {
       if (index >= LIMITS.curves) return test;
-      const own = daysOf.get(seriesId) ?? [];
-      return { ...test, days: pointsOf(own, 'day'), weeks: pointsOf(own, 'week') };
+      const curve = daysOf.get(seriesId) ?? [];
+      return { ...test, days: pointsOf(curve, 'day'), weeks: pointsOf(curve, 'week') };
     }),
     leftOut: leftOut({ tests: total - LIMITS.tests }),
   };
@@ -161,7 +157,9 @@ export async function readTestPage(store: ChartStore, name: TestName, query: Pag
   const own = await store.read((db) => readSeriesDays(db, [seriesId], span, query.runs));
   const days = (own.get(seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
   const commits = await store.read((db) => readFailingCommitCounts(db, seriesId, span, query.runs));
-  const shownRuns = await runsOfEnvironment(store, series.environmentId, span, {
+  const environmentOf = (await store.environments()).find(({ id }) => id === series.environmentId);
+  if (environmentOf === undefined) throw new Error(`environment ${series.environmentId} of a series is not there`);
+  const shownRuns = await runsOfEnvironment(store, environmentOf, span, {
     runs: query.runs,
     limit: LIMITS.attempts * 4,
   });
@@ -258,10 +256,8 @@ export async function readChartCommits(
 }
 
 /** Tests that failed in the window, ranked, with their daily sums by series. */
-async function readRanking(store: ChartStore, scope: RunScope, span: DaySpan) {
-  const { rows, total } = await store.read((db) => readFailingSeries(db, scope, span, CANDIDATES));
-  const ids = rows.map(({ seriesId }) => seriesId);
-  const daysOf = await store.read((db) => readSeriesDays(db, ids, span, scope.runs));
+async function readRanking(store: ChartStore, environments: readonly EnvironmentVersion[], view: EnvironmentView) {
+  const { rows, total, daysOf } = await failingSeries(store, environments, view);
   const ranked: (RankedTest & { readonly seriesId: number })[] = rankTests(rows, daysOf);
   return { ranked, total, daysOf };
 }

@@ -1,6 +1,6 @@
 import { httpUrl } from '../../results/http-url.js';
 import type { DaySpan, RunScope } from '../store/chart-scope.js';
-import type { FlakeStore } from '../store/store.js';
+import type { EnvironmentVersion, FlakeStore } from '../store/store.js';
 import { readEnvironmentRuns, type EnvironmentRunRow } from '../store/test-runs.js';
 import type { TestRun } from './schemas.js';
 
@@ -25,51 +25,57 @@ export function shownRunOf(row: EnvironmentRunRow): ShownRun {
   };
 }
 
-export type RunsStore = Pick<FlakeStore, 'read' | 'dataVersion'>;
+export type RunsStore = Pick<FlakeStore, 'read'>;
 
 /** Most runs that are remembered of a database, some 300 bytes each. */
 const MOST_RUNS = 50_000;
 
+interface RememberedList {
+  readonly version: string;
+  readonly runs: readonly ShownRun[];
+}
+
 interface Remembered {
-  version: string;
   runs: number;
-  readonly lists: Map<string, readonly ShownRun[]>;
+  readonly lists: Map<string, RememberedList>;
 }
 
 const remembered = new WeakMap<RunsStore, Remembered>();
 
 /**
- * Runs of an environment, newest first: every page of a test of it needs the same. Remembered as long as the database does
+ * Runs of an environment, newest first: every page of a test of it needs the same. Remembered as long as the environment does
  * not change, the lists used last.
+ *
+ * @param environment as it was before this is asked
  */
 export async function runsOfEnvironment(
   store: RunsStore,
-  environmentId: number,
+  { id, version }: Pick<EnvironmentVersion, 'id' | 'version'>,
   span: DaySpan,
   options: { readonly runs: RunScope['runs']; readonly limit: number },
 ): Promise<readonly ShownRun[]> {
-  // Before the read: what comes in while it runs may be missing from it.
-  const version = await store.dataVersion();
-  let memory = remembered.get(store);
-  if (memory?.version !== version) {
-    memory = { version, runs: 0, lists: new Map() };
-    remembered.set(store, memory);
-  }
-  const key = `${String(environmentId)} ${String(span.from)} ${String(span.to)} ${options.runs ?? 'all'} ${String(options.limit)}`;
-  const known = memory.lists.get(key);
-  if (known !== undefined) {
-    memory.lists.delete(key);
-    memory.lists.set(key, known);
-    return known;
-  }
-  const runs = (await store.read((db) => readEnvironmentRuns(db, environmentId, span, options))).map(shownRunOf);
-  if (memory.lists.has(key)) return runs;
-  memory.lists.set(key, runs);
-  memory.runs += runs.length;
-  for (const [oldest, list] of memory.lists) {
-    if (memory.runs <= MOST_RUNS) break;
+  const memory = remembered.get(store) ?? { runs: 0, lists: new Map<string, RememberedList>() };
+  remembered.set(store, memory);
+  const key = JSON.stringify([id, span.from, span.to, options.runs ?? 'all', options.limit]);
+  const forget = (oldest: string): void => {
+    memory.runs -= memory.lists.get(oldest)?.runs.length ?? 0;
     memory.lists.delete(oldest);
-    memory.runs -= list.length;
+  };
+  const keep = (list: RememberedList): void => {
+    forget(key); // last in the order of a Map: most recently used
+    memory.lists.set(key, list);
+    memory.runs += list.runs.length;
+  };
+  const known = memory.lists.get(key);
+  if (known?.version === version) {
+    keep(known);
+    return known.runs;
+  }
+  const runs = (await store.read((db) => readEnvironmentRuns(db, id, span, options))).map(shownRunOf);
+  keep({ version, runs });
+  for (const oldest of memory.lists.keys()) {
+    if (memory.runs <= MOST_RUNS) break;
+    forget(oldest);
   }
   return runs;
 }

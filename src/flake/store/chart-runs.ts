@@ -3,6 +3,7 @@ import { sql, type Kysely } from 'kysely';
 import { countAll, dayOfRun, number, runsIn, runsOf, sumOf, type DaySpan, type RunScope } from './chart-scope.js';
 import { DAY_MS } from './record.js';
 import type { Schema } from './schema.js';
+import type { EnvironmentVersion } from './store.js';
 
 /** Reads of the pages about runs: days of environments, commits, runs. */
 
@@ -14,6 +15,7 @@ export interface Extent {
 }
 
 export interface EnvironmentDayRow {
+  readonly environmentId: number;
   readonly environment: string;
   readonly day: number;
   readonly runs: number;
@@ -88,6 +90,17 @@ export async function readRepositories(db: Kysely<Schema>): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
+/** @param fallback version of all of them in a file of an earlier schema that is only read */
+export async function readEnvironments(db: Kysely<Schema>, fallback?: string): Promise<EnvironmentVersion[]> {
+  const rows = await db
+    .selectFrom('environment')
+    .select(['id', 'name'])
+    .$if(fallback === undefined, (query) => query.select(sql<string>`cast(version as text)`.as('version')))
+    .orderBy('name')
+    .execute();
+  return rows.map(({ id, name, version }) => ({ id, name, version: version ?? fallback ?? '' }));
+}
+
 export async function readEnvironmentDays(
   db: Kysely<Schema>,
   scope: RunScope,
@@ -96,8 +109,9 @@ export async function readEnvironmentDays(
   const counted = (column: string) => number(sql`sum(case when run.excluded is null then ${sql.ref(column)} end)`);
   return await runsIn(runsOf(db, scope), span)
     .innerJoin('environment', 'environment.id', 'run.environment_id')
-    .groupBy(['environment.name', dayOfRun()])
+    .groupBy(['environment.id', 'environment.name', dayOfRun()])
     .select([
+      'environment.id as environmentId',
       'environment.name as environment',
       sql<number>`cast(${dayOfRun()} as double precision)`.as('day'),
       number(sql`sum(case when run.excluded is null then 1 else 0 end)`).as('runs'),

@@ -20,6 +20,7 @@ export interface DaySpan {
 export interface RunScope {
   readonly repository?: string | undefined;
   readonly environment?: string | undefined;
+  readonly environmentIds?: readonly number[] | undefined;
   /** @default 'all' */
   readonly runs?: 'all' | 'base' | 'pull-requests' | undefined;
 }
@@ -56,7 +57,7 @@ export function seriesNames(db: Kysely<Schema>) {
     ]);
 }
 
-export function runsOf(db: Kysely<Schema>, { repository, environment, runs }: RunScope) {
+export function runsOf(db: Kysely<Schema>, { repository, environment, environmentIds, runs }: RunScope) {
   return db
     .selectFrom('run')
     .$if(repository !== undefined, (query) =>
@@ -75,6 +76,7 @@ export function runsOf(db: Kysely<Schema>, { repository, environment, runs }: Ru
           .where('wanted.name', '=', environment ?? ''),
       ),
     )
+    .$if(environmentIds !== undefined, (query) => query.where('run.environment_id', 'in', [...(environmentIds ?? [])]))
     .$if(runs === 'base', (query) => query.where('run.pull_request', 'is', null))
     .$if(runs === 'pull-requests', (query) => query.where('run.pull_request', 'is not', null));
 }

@@ -7,12 +7,15 @@ import type { SeriesName } from './store.js';
 
 /** Reads of the pages about tests in environments: which failed, and where. */
 
-export interface FailingSeriesRow extends SeriesName {
+export interface FailingSums {
   readonly seriesId: number;
+  readonly environmentId: number;
   readonly failures: number;
   readonly failingCommits: number;
   readonly mixedCommits: number;
 }
+
+export interface FailingSeriesRow extends FailingSums, SeriesName {}
 
 export interface CommitFailureRow extends SeriesName {
   readonly seriesId: number;
@@ -20,65 +23,50 @@ export interface CommitFailureRow extends SeriesName {
   readonly failed: number;
 }
 
-/**
- * Tests that failed in the span, most failures first, and how many there are in all. Sums come before names: the names of
- * 8,000 tests cost more than the sums of 700,000 commits.
- */
-export async function readFailingSeries(
+/** Sums of the tests that failed in the span in some environments. */
+export async function readFailingSums(
   db: Kysely<Schema>,
-  scope: RunScope,
+  environmentIds: readonly number[],
+  { repository, runs }: Pick<RunScope, 'repository' | 'runs'>,
   span: DaySpan,
-  limit: number,
-): Promise<{ readonly rows: FailingSeriesRow[]; readonly total: number }> {
-  const isNarrow = scope.repository !== undefined || scope.environment !== undefined;
-  const wanted = db
-    .selectFrom('series')
-    .innerJoin('test', 'test.id', 'series.test_id')
+): Promise<FailingSums[]> {
+  const inRepository = db
+    .selectFrom('test')
     .innerJoin('repository', 'repository.id', 'test.repository_id')
-    .innerJoin('environment', 'environment.id', 'series.environment_id')
-    .$if(scope.repository !== undefined, (query) => query.where('repository.name', '=', scope.repository ?? ''))
-    .$if(scope.environment !== undefined, (query) => query.where('environment.name', '=', scope.environment ?? ''))
-    .select('series.id');
+    .where('repository.name', '=', repository ?? '')
+    .select('test.id');
   // On SQLite `cross` fixes the order: series by series, each with a seek to the span in `failing_commit_by_series`.
-  const sums = await db
+  return await db
     .selectFrom('series')
     .crossJoin('failing_commit')
     .whereRef('failing_commit.series_id', '=', 'series.id')
     .where('failing_commit.last_at', '>=', span.from * DAY_MS)
     .where('failing_commit.last_at', '<', (span.to + 1) * DAY_MS)
-    .$if(scope.runs === 'base', (query) => query.where('failing_commit.pull', '=', 0))
-    .$if(scope.runs === 'pull-requests', (query) => query.where('failing_commit.pull', '=', 1))
-    .$if(isNarrow, (query) => query.where('series.id', 'in', wanted))
+    .where('series.environment_id', 'in', [...environmentIds])
+    .$if(runs === 'base', (query) => query.where('failing_commit.pull', '=', 0))
+    .$if(runs === 'pull-requests', (query) => query.where('failing_commit.pull', '=', 1))
+    .$if(repository !== undefined, (query) => query.where('series.test_id', 'in', inRepository))
     .groupBy('series.id')
     .select([
       'series.id as seriesId',
+      'series.environment_id as environmentId',
       sumOf('failing_commit.failed').as('failures'),
       countAll().as('failingCommits'),
       number(sql`count(nullif(failing_commit.passed, 0))`).as('mixedCommits'),
     ])
     .execute();
-  const most = sums
-    .sort((left, right) => right.failures - left.failures || left.seriesId - right.seriesId)
-    .slice(0, limit);
-  if (most.length === 0) return { rows: [], total: 0 };
-  const names = new Map(
-    (
-      await seriesNames(db)
-        .where(
-          'series.id',
-          'in',
-          most.map(({ seriesId }) => seriesId),
-        )
-        .execute()
-    ).map((name) => [name.seriesId, name]),
-  );
-  const rows = most.flatMap((row) => {
-    const name = names.get(row.seriesId);
-    if (name === undefined) return [];
-    const { repository, environment, package: pkg, test } = name;
-    return [{ ...row, repository, environment, package: pkg, test }];
-  });
-  return { rows, total: sums.length };
+}
+
+/** Names of some series. @param seriesIds at most a few hundred */
+export async function readSeriesNames(
+  db: Kysely<Schema>,
+  seriesIds: readonly number[],
+): Promise<ReadonlyMap<number, SeriesRow>> {
+  if (seriesIds.length === 0) return new Map();
+  const rows = await seriesNames(db)
+    .where('series.id', 'in', [...seriesIds])
+    .execute();
+  return new Map(rows.map((row) => [row.seriesId, row]));
 }
 
 /** Commits on which one series failed, and of these the mixed ones. */

@@ -218,6 +218,17 @@ DROP INDEX IF EXISTS failing_commit_by_time;
 `;
 const VERSION_6 = { version: 6, sqlite: FAILING_BY_SERIES, postgres: FAILING_BY_SERIES } as const satisfies Migration;
 
+/**
+ * Version 7: a number that grows whenever runs of the environment come, go or are summed anew, so that pages read again only what
+ * belongs to the environments that changed.
+ */
+export const ENVIRONMENT_VERSIONS_SINCE = 7;
+const VERSION_7 = {
+  version: ENVIRONMENT_VERSIONS_SINCE,
+  sqlite: 'ALTER TABLE environment ADD COLUMN version INTEGER NOT NULL DEFAULT 0;',
+  postgres: 'ALTER TABLE environment ADD COLUMN version bigint NOT NULL DEFAULT 0;',
+} as const satisfies Migration;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sqlite: VERSION_1('sqlite'), postgres: VERSION_1('postgres') },
   VERSION_2,
@@ -225,6 +236,7 @@ export const MIGRATIONS: readonly Migration[] = [
   VERSION_4,
   VERSION_5,
   VERSION_6,
+  VERSION_7,
 ];
 
 export function latestVersion(migrations: readonly Migration[] = MIGRATIONS): number {

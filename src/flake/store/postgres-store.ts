@@ -21,6 +21,7 @@ import {
 } from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { readEnvironments } from './chart-runs.js';
 import { checkRules } from './check.js';
 import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
 import { guardRecords } from './guard-records.js';
@@ -32,6 +33,7 @@ import type {
   CountRow,
   DayRow,
   DurationRow,
+  EnvironmentVersion,
   SuiteDurationRow,
   Filter,
   FlakeStore,
@@ -317,6 +319,10 @@ class PostgresStore implements FlakeStore {
       const { rows } = await sql<{ version: string }>`SELECT pg_current_snapshot()::text AS version`.execute(this.#db);
       return rows[0]?.version ?? '';
     });
+  }
+
+  async environments(): Promise<EnvironmentVersion[]> {
+    return await this.#read(() => readEnvironments(this.#db));
   }
 
   async #read<T>(body: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import { blockRowOf } from './daily-block.js';
 import { SEE_ALL_SIGNATURES, bodyOfFailure, failureOfRow, hashOfFailure, type StoredFailure } from './failure-rows.js';
 import { STATUS_CODES, dayOf, type FailureRecord, type RunRecord } from './record.js';
 import { addToBlocks, rebuildBlocks } from './postgres-blocks.js';
-import { rollupStatements, type RollupScope } from './rollup.js';
+import { changedStatement, rollupStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { saysMore, type FoundRun, type Written } from './sqlite-writer.js';
 import { DELTA_COLUMNS, testDeltas, type TestDelta } from './test-deltas.js';
@@ -54,6 +54,7 @@ export class PostgresWriter {
       RETURNING id`.execute(db);
     const run = idIn(inserted.rows);
     await this.#insertResults(run, tests, record);
+    await sql.raw(changedStatement(environment)).execute(db);
     if (rollup === 'live' && record.excluded === undefined) {
       const series = await this.#series(environment, [...tests.values()]);
       const pull = record.pullRequest === undefined ? 0 : 1;
@@ -223,7 +224,9 @@ export class PostgresWriter {
     await sql`DELETE FROM result WHERE run_id = ${run}`.execute(db);
     await sql`DELETE FROM run WHERE id = ${run}`.execute(db);
     const at = rows[0];
-    if (rollup === 'deferred' || at === undefined) return;
+    if (at === undefined) return;
+    await sql.raw(changedStatement(at.environmentId)).execute(db);
+    if (rollup === 'deferred') return;
     const fromDay = dayOf(at.startedAt);
     const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay, untilDay: fromDay + 1 };
     await this.rebuildRollup(scope);
@@ -258,6 +261,15 @@ export class PostgresWriter {
 
   async #revision(repository: number, record: RunRecord): Promise<number> {
     const { commit } = record;
+    if (commit?.position !== undefined) {
+      // Pages of other environments show the commit too.
+      await sql`
+        UPDATE environment SET version = version + 1 WHERE id IN (
+          SELECT run.environment_id FROM revision JOIN run ON run.revision_id = revision.id
+          WHERE revision.repository_id = ${repository} AND revision.sha = ${commit.sha} AND revision.position IS NULL)`.execute(
+        this.#db,
+      );
+    }
     const { rows } = await sql<{ id: number }>`
       INSERT INTO revision (repository_id, sha, tree_sha, position, first_run_at)
       VALUES (${repository}, ${commit?.sha ?? `run:${record.uid}`}, ${commit?.treeSha ?? null},

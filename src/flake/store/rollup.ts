@@ -16,7 +16,13 @@ export interface RollupScope {
  * runs them in one transaction.
  */
 export function rollupStatements(scope: RollupScope = {}): string[] {
-  return [...dailyStatements(scope), ...failingCommitStatements(scope)];
+  return [...dailyStatements(scope), ...failingCommitStatements(scope), changedStatement(scope.environmentId)];
+}
+
+/** What was read of the environment, of all when absent, is to be read again. @see FlakeStore.environments */
+export function changedStatement(environmentId?: number): string {
+  const where = environmentId === undefined ? '' : ` WHERE id = ${whole(environmentId)}`;
+  return `UPDATE environment SET version = version + 1${where}`;
 }
 
 /**
@@ -31,6 +37,7 @@ export function pruneStatements(beforeDay: number): string[] {
     `INSERT INTO meta (key, value) VALUES ('pruned-before-day', '${whole(beforeDay)}')
      ON CONFLICT (key) DO UPDATE SET value = excluded.value
      WHERE cast(meta.value AS integer) < cast(excluded.value AS integer)`,
+    changedStatement(),
   ];
 }
 

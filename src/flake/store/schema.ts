@@ -4,7 +4,7 @@ import type { Generated } from 'kysely';
 export interface Schema {
   readonly meta: { readonly key: string; readonly value: string };
   readonly repository: Named;
-  readonly environment: Named;
+  readonly environment: Named & { readonly version: Generated<number> };
   readonly suite: Named;
   readonly test: {
     readonly id: Generated<number>;

@@ -108,7 +108,7 @@ describe('openSqlite', () => {
     const expected = await now.counts();
     await now.close();
     const old = new SqliteDatabase(path);
-    old.exec(`DROP TABLE daily_block; DELETE FROM meta WHERE key = 'daily-block-format';
+    old.exec(`DROP TABLE daily_block; ALTER TABLE environment DROP COLUMN version; DELETE FROM meta WHERE key = 'daily-block-format';
       CREATE INDEX daily_other ON daily (day)`);
     old.pragma('user_version = 4');
     old.close();

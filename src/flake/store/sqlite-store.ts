@@ -4,6 +4,7 @@ import { Kysely, SqliteDialect } from 'kysely';
 import type { RunResult } from '../../results/model.js';
 import { SIGNATURE_VERSION } from '../signatures/normalise.js';
 import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { readEnvironments } from './chart-runs.js';
 import { checkRules } from './check.js';
 import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
 import { guardRecords } from './guard-records.js';
@@ -23,6 +24,7 @@ import { pruneStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 import { keepStatements } from './sqlite-statements.js';
+import { ENVIRONMENT_VERSIONS_SINCE } from './migrations.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
 import { SqliteWriter } from './sqlite-writer.js';
 import type {
@@ -30,6 +32,7 @@ import type {
   CountRow,
   DayRow,
   DurationRow,
+  EnvironmentVersion,
   SuiteDurationRow,
   Filter,
   FlakeStore,
@@ -252,6 +255,12 @@ class SqliteStore implements FlakeStore {
       const own = String(this.#db.prepare('SELECT total_changes()').pluck().get());
       return `${others}.${own}`;
     });
+  }
+
+  async environments(): Promise<EnvironmentVersion[]> {
+    const isOld = Number(this.#db.pragma('user_version', { simple: true })) < ENVIRONMENT_VERSIONS_SINCE;
+    const fallback = isOld ? await this.dataVersion() : undefined;
+    return await this.#read(() => readEnvironments(this.#kysely, fallback));
   }
 
   async #read<T>(body: () => Promise<T>): Promise<T> {

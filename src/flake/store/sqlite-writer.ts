@@ -93,6 +93,7 @@ export class SqliteWriter {
       ).lastInsertRowid,
     );
     this.#insertResults(run, repository, record);
+    sql.environmentChanged.run(environment);
     if (rollup === 'live' && record.excluded === undefined) {
       this.#addDeltas(deltas, { run, repository, environment, revision, record });
     }
@@ -176,6 +177,7 @@ export class SqliteWriter {
     const at = sql.runScope.get(run) as { environmentId: number; revisionId: number; startedAt: number };
     sql.deleteResults.run(run);
     sql.deleteRun.run(run);
+    sql.environmentChanged.run(at.environmentId);
     if (rollup === 'deferred') return;
     const day = dayOf(at.startedAt);
     const scope = { environmentId: at.environmentId, revisionId: at.revisionId, fromDay: day, untilDay: day + 1 };
@@ -241,11 +243,15 @@ export class SqliteWriter {
 
   /** A run without a commit is a revision of its own: evidence within the run, none between runs. */
   #revision(repository: number, record: RunRecord): number {
-    const row = this.#statements.revision.get(
+    const { commit, uid } = record;
+    const sql = this.#statements;
+    // Pages of other environments show the commit too.
+    if (commit?.position !== undefined) sql.commitPlaced.run(repository, commit.sha);
+    const row = sql.revision.get(
       repository,
-      record.commit?.sha ?? `run:${record.uid}`,
-      record.commit?.treeSha ?? null,
-      record.commit?.position ?? null,
+      commit?.sha ?? `run:${uid}`,
+      commit?.treeSha ?? null,
+      commit?.position ?? null,
       record.startedAtMs,
     ) as { id: number };
     return row.id;
@@ -371,6 +377,12 @@ function prepare(db: Database.Database) {
          first_run_at = min(first_run_at, excluded.first_run_at)
        RETURNING id`,
     ),
+    commitPlaced: db.prepare(
+      `UPDATE environment SET version = version + 1 WHERE id IN (
+         SELECT run.environment_id FROM revision JOIN run ON run.revision_id = revision.id
+         WHERE revision.repository_id = ? AND revision.sha = ? AND revision.position IS NULL)`,
+    ),
+    environmentChanged: db.prepare('UPDATE environment SET version = version + 1 WHERE id = ?'),
     failure: db.prepare<unknown[], Row>(
       `INSERT INTO failure (hash, kind, message, body, signature_id) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id`,

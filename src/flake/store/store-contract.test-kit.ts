@@ -412,6 +412,35 @@ export function describeStoreContract(engine: string, openEmpty: () => Promise<F
       expect((await store.counts()).map(({ test }) => test)).toContain('Old');
     });
 
+    it('gives an environment another version exactly when what is read of it may have changed', async () => {
+      await using store = await open();
+      const changedBy = async (write: () => Promise<unknown>): Promise<string[]> => {
+        const before = new Map((await store.environments()).map(({ name, version }) => [name, version]));
+        await write();
+        const after = await store.environments();
+        return after.filter(({ name, version }) => before.get(name) !== version).map(({ name }) => name);
+      };
+      const commit = { sha: 'c1' };
+      const first = runRecord({ uid: 'a', environment: 'a', commit, complete: false, results: results('T:F') });
+      const other = runRecord({ uid: 'b', environment: 'b', commit, results: results('T:P') });
+      const write = async (record: RunRecord) => await store.write([record]);
+      expect(await changedBy(async () => await write(first))).toEqual(['a']);
+      expect(await changedBy(async () => await write(other))).toEqual(['b']);
+      expect(await changedBy(async () => await write(other))).toEqual([]); // known
+      expect(await changedBy(async () => await write({ ...first, complete: true }))).toEqual(['a']);
+      const deferred = runRecord({ uid: 'c', environment: 'a', day: 2, results: results('T:P') });
+      expect(await changedBy(async () => await store.write([deferred], { rollup: 'deferred' }))).toEqual(['a']);
+      expect(
+        await changedBy(async () => {
+          await store.rebuildRollup();
+        }),
+      ).toEqual(['a', 'b']);
+      const placed = runRecord({ uid: 'd', environment: 'c', commit: { sha: 'c1', position: 5 } });
+      expect(await changedBy(async () => await write(placed))).toEqual(['a', 'b', 'c']); // they show the commit too
+      expect(await changedBy(async () => await write({ ...placed, uid: 'e' }))).toEqual(['c']);
+      expect(await changedBy(async () => await store.prune(Date.UTC(2026, 0, 2)))).toEqual(['a', 'b', 'c']);
+    });
+
     it('finds nothing wrong with itself', async () => {
       await using store = await open();
       await store.write([

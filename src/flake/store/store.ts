@@ -77,7 +77,19 @@ export interface FlakeStore extends AsyncDisposable {
    */
   dataVersion(): Promise<string>;
 
+  /**
+   * Every environment, by name. What was read of the runs of one is true as long as its `version` is the same, whatever came in
+   * for others.
+   */
+  environments(): Promise<EnvironmentVersion[]>;
+
   close(): Promise<void>;
+}
+
+export interface EnvironmentVersion {
+  readonly id: number;
+  readonly name: string;
+  readonly version: string;
 }
 
 export interface WriteOptions {
