@@ -2,6 +2,8 @@ import type { CountRow } from '../store/store.js';
 import { dispersionOfSums, effectiveCounts, intervalDispersion } from './dispersion.js';
 import { jeffreysInterval, type Interval } from './intervals.js';
 
+const MOST_REMEMBERED = 10_000;
+
 /** What is said of one test in one environment over a window, with what it rests on. */
 export interface FlakeRate {
   readonly repository: string;
@@ -56,7 +58,7 @@ export function flakeRateOf(row: CountRow): FlakeRate {
     attempts,
     leftOut: { skipped: counts.skipped, error: counts.error, notrun: counts.notrun },
     ...(attempts === 0 ? {} : { rate: failed / attempts, durationMs: (row.passedMs + row.failedMs) / attempts }),
-    interval: jeffreysInterval(wide.k, wide.n),
+    interval: intervalOf(wide.k, wide.n),
     effectiveAttempts: attempts / dispersion,
     dispersion,
     runs: row.runs,
@@ -69,6 +71,17 @@ export function flakeRateOf(row: CountRow): FlakeRate {
   };
 }
 
+/** Most tests never failed, and of these most ran equally often. */
+const spotless = new Map<number, Interval>();
+
+function intervalOf(k: number, n: number): Interval {
+  const known = k === 0 ? spotless.get(n) : undefined;
+  if (known !== undefined) return known;
+  const interval = jeffreysInterval(k, n);
+  if (k === 0 && spotless.size < MOST_REMEMBERED) spotless.set(n, interval);
+  return interval;
+}
+
 /** Few days and thousands of rates: a third of the time went here. */
 const dates = new Map<number, string>();
 
@@ -76,7 +89,7 @@ function dateOf(day: number): string {
   let date = dates.get(day);
   if (date === undefined) {
     date = new Date(day * 86_400_000).toISOString().slice(0, 10);
-    if (dates.size < 10_000) dates.set(day, date);
+    if (dates.size < MOST_REMEMBERED) dates.set(day, date);
   }
   return date;
 }
