@@ -1,15 +1,11 @@
 import { createHash } from 'node:crypto';
 
-import type { Labels } from '../../process.js';
 import type { Accelerator } from '../qemu/index.js';
 import { consoleOf, type MachineOwner, type VmFiles } from '../vm/index.js';
-import { childOf, childrenOf, element, parseXml, xmlText, type XmlElement } from './xml.js';
+import { findOwner, renderOwner } from './owner-xml.js';
+import { childOf, element, parseXml, xmlText } from './xml.js';
 
 /** Documents of libvirt that describe machines. Pure. @see {@link https://libvirt.org/formatdomain.html} */
-
-/** Of the element in `<metadata>` that says whose a machine is. It is on the machine itself: no file is needed to find it. */
-export const METADATA_URI = 'urn:mk-ci:machine:1';
-const METADATA_NAME = 'mk-ci:machine';
 
 export type DomainNetwork =
   /** On a network of libvirt. */
@@ -130,14 +126,6 @@ function renderUserNetwork(ports: readonly number[]): string {
   );
 }
 
-function renderOwner({ folder, network, labels }: MachineOwner): string {
-  return element(
-    METADATA_NAME,
-    { 'xmlns:mk-ci': METADATA_URI, folder, network },
-    Object.entries(labels).map(([name, value]) => element('mk-ci:label', { name, value })),
-  );
-}
-
 export interface DomainFacts {
   readonly name: string;
   /** Absent on a machine that is not ours. */
@@ -148,28 +136,13 @@ export interface DomainFacts {
 /** What a domain says of itself. libvirt keeps prefixes; an element of another namespace under our prefix is not ours. */
 export function parseDomain(document: string): DomainFacts {
   const domain = parseXml(document);
-  const owner = childOf(domain, 'metadata')?.children.find(isOurs);
+  const owner = findOwner(domain);
   const mac = childOf(domain, 'devices', 'interface', 'mac')?.attributes['address'];
   return {
     name: childOf(domain, 'name')?.text ?? '',
-    ...(owner === undefined ? {} : { owner: ownerOf(owner) }),
+    ...(owner === undefined ? {} : { owner }),
     ...(mac === undefined ? {} : { mac }),
   };
-}
-
-function isOurs({ name, attributes }: XmlElement): boolean {
-  const prefix = name.endsWith(':machine') ? name.slice(0, -':machine'.length) : undefined;
-  return prefix === undefined
-    ? name === 'machine' && attributes['xmlns'] === METADATA_URI
-    : attributes[`xmlns:${prefix}`] === METADATA_URI;
-}
-
-function ownerOf(found: XmlElement): MachineOwner {
-  const prefix = found.name.slice(0, found.name.length - 'machine'.length);
-  const labels: Labels = Object.fromEntries(
-    childrenOf(found, `${prefix}label`).map(({ attributes }) => [attributes['name'] ?? '', attributes['value'] ?? '']),
-  );
-  return { folder: found.attributes['folder'] ?? '', network: found.attributes['network'] ?? '', labels };
 }
 
 /** Of the range that QEMU's machines use; the same for a machine whenever it is asked for. */

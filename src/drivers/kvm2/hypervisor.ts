@@ -86,7 +86,7 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
         return { address: GUEST_ADDRESS, prefix: 24, gateway: GUEST_GATEWAY, nameserver: GUEST_NAMESERVER };
       }
       const host = { mac: macOf(folder, spec.name), name: spec.name };
-      const { address, gateway } = await networks.reserve(spec.network ?? spec.name, host, signal);
+      const { address, gateway } = await networks.reserve(spec.network ?? spec.name, host, spec.labels, signal);
       return { address, prefix: 24, gateway, nameserver: gateway };
     },
     makeDisk: async (disk, { image, spec, signal }) => {
@@ -124,7 +124,7 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
     start: async ({ record }, signal) => {
       const host = { mac: macOf(folder, record.name), name: record.name };
       // After a restart of the host its network may not run.
-      await (await networksOf(signal))?.reserve(record.network, host, signal);
+      await (await networksOf(signal))?.reserve(record.network, host, record.labels, signal);
       await act(['start', record.name], /already active|already running/, signal);
     },
     pressPowerButton: async ({ record }, signal) => {
@@ -146,7 +146,12 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
       if (virsh === undefined) return [];
       const domains = parseNames(await virsh.run(['list', '--all', '--uuid'], { signal }));
       const found = await Promise.all(domains.map(async (uuid) => await inspect(uuid, signal)));
-      return found.filter((machine) => machine !== undefined);
+      const machines = found.filter((machine) => machine !== undefined);
+      // Ones that were never defined: who was to make them was killed, and left an address or a network.
+      const holders = (await (await networksOf(signal))?.holders(signal)) ?? [];
+      const names = new Set(machines.map(({ name }) => name));
+      const unmade = holders.filter(({ name }) => !names.has(name));
+      return [...machines, ...unmade.map(({ name, labels }) => ({ name, labels, state: 'stopped' as const }))];
     },
     reach: async ({ record: { name, network } }, signal) => {
       const { virsh, networking } = await connection.open(signal);
@@ -170,7 +175,7 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
       if ((await find(name)) !== undefined) {
         await virsh.ask(['undefine', name, '--nvram', '--managed-save', '--snapshots-metadata']);
       }
-      await (await networksOf())?.release(macOf(folder, name));
+      await (await networksOf())?.release({ mac: macOf(folder, name), name });
     },
     snapshots: {
       save: async (name, snapshot, signal) => {

@@ -149,6 +149,41 @@ describe('machines of kvm2', () => {
   });
 });
 
+describe('a create of kvm2 that was killed', () => {
+  /** Goes no further than before this command, as if its process had ended. */
+  const killBefore = async (verb: string, machines: string): Promise<void> => {
+    await new Promise<void>((resolve, reject) => {
+      const driver = createDriver(machines, 'qemu:///system', async (argv, options) => {
+        if (!argv.includes(verb)) return await libvirt.tools.exec(argv, options);
+        resolve();
+        return await new Promise(() => undefined);
+      });
+      driver.machines!.create(spec, signal).catch(reject);
+    });
+  };
+  const spec: MachineSpec = { name: 'lost', labels: { cluster: 'c' }, image: 'mk-ci-node:v1.36.3' };
+
+  it.each([
+    ['net-update', 'a network that has no machine yet'],
+    ['define', 'an address of a machine that was never defined'],
+  ])('before %s leaves %s, which is found by its labels and removed', async (verb) => {
+    libvirt.refuses = {};
+    await killBefore(verb, verb);
+    expect(libvirt.networks.size).toBe(1);
+    await rm(join(folder.path, verb), { recursive: true, force: true }); // nothing is noted on this host
+    const driver = createDriver(verb, 'qemu:///system');
+    expect(await createDriver('other', 'qemu:///system').machines!.list({}, signal)).toEqual([]);
+    expect(await driver.machines!.list({ cluster: 'c' }, signal)).toEqual([
+      { name: 'lost', state: 'broken', labels: { cluster: 'c' } },
+    ]);
+    await createDriver('other', 'qemu:///system').machines!.remove('lost', signal);
+    expect(libvirt.networks.size).toBe(1);
+    await driver.machines!.remove('lost', signal);
+    expect(libvirt.networks.size).toBe(0);
+    expect(await driver.machines!.list({}, signal)).toEqual([]);
+  });
+});
+
 describe('the check of libvirt', () => {
   beforeEach(() => {
     libvirt.refuses = {};
@@ -206,16 +241,16 @@ describe('networks of libvirt', () => {
     });
 
   it('give each machine a fixed address, and go with the last of them', async () => {
-    const one = await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, signal);
-    const two = await networks().reserve('n', { mac: '52:54:00:00:00:02', name: 'two' }, signal);
+    const one = await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, {}, signal);
+    const two = await networks().reserve('n', { mac: '52:54:00:00:00:02', name: 'two' }, {}, signal);
     expect(one.network).toBe(two.network);
     expect(one.gateway).toBe(two.gateway);
     expect([one.address, two.address].map((address) => address.split('.')[3])).toEqual(['10', '11']);
-    expect(await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, signal)).toEqual(one);
-    await networks().release('52:54:00:00:00:01');
+    expect(await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, {}, signal)).toEqual(one);
+    await networks().release({ mac: '52:54:00:00:00:01', name: '' });
     expect(await networks().find('n', '52:54:00:00:00:02')).toEqual(two);
     expect(await networks().find('n', '52:54:00:00:00:01')).toBeUndefined();
-    await networks().release('52:54:00:00:00:02');
+    await networks().release({ mac: '52:54:00:00:00:02', name: '' });
     expect(libvirt.networks.size).toBe(0);
   });
 
@@ -223,21 +258,22 @@ describe('networks of libvirt', () => {
     const words = ['a', 'b', 'c', 'd', 'e'];
     const made = await Promise.all(
       words.map(
-        async (word, index) => await networks().reserve(word, { mac: `52:54:00:00:01:0${index}`, name: word }, signal),
+        async (word, index) =>
+          await networks().reserve(word, { mac: `52:54:00:00:01:0${index}`, name: word }, {}, signal),
       ),
     );
     expect(new Set(made.map(({ gateway }) => gateway)).size).toBe(5);
-    for (const [index] of words.entries()) await networks().release(`52:54:00:00:01:0${index}`);
+    for (const [index] of words.entries()) await networks().release({ mac: `52:54:00:00:01:0${index}`, name: '' });
     expect(libvirt.networks.size).toBe(0);
   });
 
   it('are made once, however many machines come at the same time', async () => {
     const macs = ['52:54:00:00:02:01', '52:54:00:00:02:02', '52:54:00:00:02:03'];
     const made = await Promise.all(
-      macs.map(async (mac) => await networks().reserve('same', { mac, name: mac.slice(-2) }, signal)),
+      macs.map(async (mac) => await networks().reserve('same', { mac, name: mac.slice(-2) }, {}, signal)),
     );
     expect(new Set(made.map(({ address }) => address)).size).toBe(3);
     expect(libvirt.networks.size).toBe(1);
-    for (const mac of macs) await networks().release(mac);
+    for (const mac of macs) await networks().release({ mac, name: '' });
   });
 });

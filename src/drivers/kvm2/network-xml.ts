@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 
+import type { MachineOwner } from '../vm/index.js';
+import { findOwner, renderOwner } from './owner-xml.js';
 import { childOf, childrenOf, element, parseXml, xmlText } from './xml.js';
 
 /** Documents of libvirt that describe networks. Pure. @see {@link https://libvirt.org/formatnetwork.html} */
@@ -9,6 +11,13 @@ export interface NetworkPlan {
   readonly bridge: string;
   /** `a.b.c.0/24`; the host has the first address. */
   readonly subnet: string;
+  /** The machine for which it is made: until that has an address in it nothing else says whose the network is. */
+  readonly owner: NetworkOwner;
+}
+
+export interface NetworkOwner extends MachineOwner {
+  /** Of the machine. */
+  readonly name: string;
 }
 
 /** A machine's fixed address. */
@@ -24,10 +33,11 @@ export function networkNames(folder: string, word: string): { readonly name: str
   return { name: `mk-ci-${hash.slice(0, 12)}`, bridge: `mkci-${hash.slice(0, 8)}` };
 }
 
-export function renderNetwork({ name, bridge, subnet }: NetworkPlan): string {
+export function renderNetwork({ name, bridge, subnet, owner }: NetworkPlan): string {
   const address = (last: number): string => addressIn(subnet, last);
   return element('network', {}, [
     element('name', {}, xmlText(name)),
+    element('metadata', {}, renderOwner(owner, owner.name)),
     element('forward', { mode: 'nat' }),
     element('bridge', { name: bridge, stp: 'on', delay: 0 }),
     element(
@@ -47,13 +57,17 @@ export interface NetworkFacts {
   /** Such as `192.168.70.1/24`; of other networks there may be several or none. */
   readonly addresses: readonly string[];
   readonly hosts: readonly NetworkHost[];
+  /** Absent on a network that is not ours, and on those of mk-ci 0.1. */
+  readonly owner?: NetworkOwner;
 }
 
 export function parseNetwork(document: string): NetworkFacts {
   const network = parseXml(document);
   const ips = childrenOf(network, 'ip').filter(({ attributes }) => (attributes['family'] ?? 'ipv4') === 'ipv4');
+  const owner = findOwner(network);
   return {
     name: childOf(network, 'name')?.text ?? '',
+    ...(owner === undefined ? {} : { owner: { ...owner, name: owner.name ?? '' } }),
     addresses: ips.flatMap(({ attributes: { address, netmask, prefix } }) => {
       const bits = prefix ?? (netmask === undefined ? undefined : String(bitsOf(netmask)));
       return address === undefined || bits === undefined ? [] : [`${address}/${bits}`];

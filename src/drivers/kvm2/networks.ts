@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os';
 
 import { MkCiError, isMkCiError } from '../../errors.js';
+import type { Labels } from '../../process.js';
 import { candidateSubnets } from '../container/index.js';
 import {
   addressIn,
@@ -36,11 +37,18 @@ export interface ReservedAddress {
 }
 
 export interface Networks {
-  /** The same again for a machine that has one. */
-  reserve(word: string, host: Omit<NetworkHost, 'address'>, signal: AbortSignal): Promise<ReservedAddress>;
+  /** The same again for a machine that has one. @param labels of the machine, for the network if it is made now */
+  reserve(
+    word: string,
+    host: Omit<NetworkHost, 'address'>,
+    labels: Labels,
+    signal: AbortSignal,
+  ): Promise<ReservedAddress>;
   find(word: string, mac: string, signal?: AbortSignal): Promise<ReservedAddress | undefined>;
+  /** Machines that have an address, or a network made for one, whether they are there or not. */
+  holders(signal?: AbortSignal): Promise<readonly { readonly name: string; readonly labels: Labels }[]>;
   /** Gives back what a machine had, in whatever network of ours. */
-  release(mac: string): Promise<void>;
+  release(host: Omit<NetworkHost, 'address'>): Promise<void>;
 }
 
 export function createNetworks(options: NetworksOptions): Networks {
@@ -63,12 +71,18 @@ export function createNetworks(options: NetworksOptions): Networks {
       if (!says(error, /already active/)) throw error;
     });
   };
-  const make = async (word: string, tryNumber: number, signal: AbortSignal): Promise<void> => {
+  const make = async (
+    word: string,
+    machine: { readonly name: string; readonly labels: Labels },
+    tryNumber: number,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const names = networkNames(folder, word);
     const taken = [...hostSubnets(), ...(await readAll(signal)).flatMap(({ addresses }) => addresses)];
     const subnet = candidateSubnets(names.name, taken)[tryNumber];
     if (subnet === undefined) throw new MkCiError('HOST_RESOURCES', { message: 'no subnet is free on this host' });
-    await virsh.run(['net-define', INPUT], { signal, input: renderNetwork({ ...names, subnet }) });
+    const owner = { folder, network: word, ...machine };
+    await virsh.run(['net-define', INPUT], { signal, input: renderNetwork({ ...names, subnet, owner }) });
     try {
       await start(names.name, signal);
     } catch (error) {
@@ -87,13 +101,13 @@ export function createNetworks(options: NetworksOptions): Networks {
       const facts = await read(networkNames(folder, word).name, signal);
       return facts && reservedIn(facts, mac);
     },
-    reserve: async (word, host, signal) => {
+    reserve: async (word, host, labels, signal) => {
       const { name } = networkNames(folder, word);
       let last: unknown;
       for (let tryNumber = 0; tryNumber < TRIES; tryNumber += 1) {
         const facts = await read(name, signal);
         if (facts === undefined) {
-          await make(word, tryNumber, signal).catch((error: unknown) => {
+          await make(word, { name: host.name, labels }, tryNumber, signal).catch((error: unknown) => {
             if (!says(error, /already (?:exists|in use)|in use by/i)) throw error;
             last = error;
           });
@@ -114,11 +128,19 @@ export function createNetworks(options: NetworksOptions): Networks {
       }
       throw new MkCiError('DRV_FAILED', { message: `no address in ${name} for ${host.name}`, cause: last });
     },
-    release: async (mac) => {
-      for (const { name, hosts } of await readAll()) {
+    holders: async (signal) =>
+      (await readAll(signal)).flatMap(({ hosts, owner }) => {
+        if (owner?.folder !== folder) return [];
+        const names = hosts.length === 0 ? [owner.name] : hosts.map(({ name }) => name);
+        return names.map((name) => ({ name, labels: owner.labels }));
+      }),
+    release: async ({ mac, name: machine }) => {
+      for (const { name, hosts, owner } of await readAll()) {
         const own = hosts.find((host) => host.mac === mac);
-        if (own === undefined || !name.startsWith('mk-ci-')) continue;
-        if (hosts.length === 1) {
+        // Made for it by a process that was killed before it gave it an address.
+        const isEmpty = hosts.length === 0 && owner?.folder === folder && owner.name === machine;
+        if ((own === undefined && !isEmpty) || !name.startsWith('mk-ci-')) continue;
+        if (own === undefined || hosts.length === 1) {
           await virsh.ask(['net-destroy', name]).catch((error: unknown) => {
             if (!says(error, /not active/i)) throw error;
           });

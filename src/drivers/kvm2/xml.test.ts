@@ -156,11 +156,12 @@ describe('documents of networks', () => {
   it('are valid by the schema of libvirt and say what was put into them', async () => {
     const names = networkNames('/m', 'a word that is much longer than a name of a device');
     expect(names.bridge.length).toBeLessThanOrEqual(15);
-    const document = renderNetwork({ ...names, subnet: '192.168.70.0/24' });
+    const owner = { folder: '/m', network: 'w', labels: { a: 'b "<&' }, name: 'one' };
+    const document = renderNetwork({ ...names, subnet: '192.168.70.0/24', owner });
     await validate(document, 'network');
     const host = { mac: '52:54:00:00:00:01', name: 'one', address: '192.168.70.10' };
     const facts = parseNetwork(document.replace('</dhcp>', `${renderHost(host)}</dhcp>`));
-    expect(facts).toEqual({ name: names.name, addresses: ['192.168.70.1/24'], hosts: [host] });
+    expect(facts).toEqual({ name: names.name, addresses: ['192.168.70.1/24'], hosts: [host], owner });
     expect(freeAddresses(facts, 'other')[0]).toBe('192.168.70.11');
     expect(freeAddresses(facts, host.mac)[0]).toBe('192.168.70.10');
   });
