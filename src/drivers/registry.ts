@@ -54,6 +54,8 @@ export const DRIVER_FACTORIES = {
       machinesFolder: join(folders.state, 'machines', 'ssh'),
       knownHostsFile: join(folders.state, 'ssh', 'known_hosts'),
       home: homedir(),
+      agentSocket: process.env['SSH_AUTH_SOCK'],
+      passphrase: process.env['MK_CI_SSH_PASSPHRASE'],
     }),
   none: ({ exec, isConfirmed = false }) => createNoneDriver({ exec, isConfirmed }),
   existing: () => createExistingDriver(),

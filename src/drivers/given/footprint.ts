@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 
 import { z } from 'zod';
 
-import { MkCiError } from '../../errors.js';
+import { MkCiError, isMkCiError } from '../../errors.js';
+import type { MachineImages } from '../driver.js';
 
 /** What a given host gets, and all that will be different on it for as long as it is used. Whoever makes a kit says it; drivers only carry it out. */
 
@@ -79,11 +80,25 @@ export async function readKit(folder: string): Promise<Kit> {
   } catch (error) {
     throw new MkCiError('DRV_FAILED', {
       message: `${folder} holds nothing that can be put on a host`,
-      advice: 'Leave nodeImage and MK_CI_NODE_IMAGE out for given hosts: mk-ci makes what they need.',
+      advice:
+        'Leave nodeImage and MK_CI_NODE_IMAGE out, or name a folder of host-kits in the cache: mk-ci makes what given hosts need.',
       cause: error,
     });
   }
 }
+
+/** Kits as what machines are made from, by their folders. */
+export const KIT_IMAGES: MachineImages = {
+  identify: async (reference, signal) => {
+    signal.throwIfAborted();
+    try {
+      return (await readKit(reference)).key;
+    } catch (error) {
+      if (isMkCiError(error, 'DRV_FAILED')) return undefined;
+      throw error;
+    }
+  },
+};
 
 /** All paths of a host that a kit changes, once each, parents before what is in them. Pure. */
 export function pathsOf({ footprint, links, copies }: Pick<Kit, 'footprint' | 'links' | 'copies'>): string[] {

@@ -11,7 +11,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { describeDriverContract } from '../driver-contract.js';
 import type { MachineSpec } from '../driver.js';
 import { parseClaim, type Claim } from './claim.js';
-import { HOST_FOLDER, KIT_FILE, footprintSchema, kitSchema, pathsOf, readKit } from './footprint.js';
+import { HOST_FOLDER, KIT_FILE, KIT_IMAGES, footprintSchema, kitSchema, pathsOf, readKit } from './footprint.js';
 import { createGivenMachines, type GivenHost } from './given-machines.js';
 import { judgeHost, parseFacts, renderFactsScript } from './host-facts.js';
 import { TAKEN, renderClaim, renderInstall, renderRestore, renderSetAside, renderStop } from './render-claim.js';
@@ -313,5 +313,6 @@ describe('a given host', () => {
 
   it('is set up only from a kit', async () => {
     await expect(readKit('mk-ci-node:v1')).rejects.toThrow('holds nothing');
+    expect(await KIT_IMAGES.identify('mk-ci-node:v1', signal)).toBeUndefined();
   });
 });

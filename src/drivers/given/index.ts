@@ -2,6 +2,7 @@ export { CLAIM_FILE, parseClaim } from './claim.js';
 export {
   HOST_FOLDER,
   KIT_FILE,
+  KIT_IMAGES,
   PAYLOAD_FOLDER,
   describeChanges,
   kitSchema,

@@ -5,6 +5,7 @@ import type { Argv, Exec, ExecOptions } from '../../exec.js';
 import type { Architecture, Driver, DriverHealth } from '../driver.js';
 import {
   CLAIM_FILE,
+  KIT_IMAGES,
   askHost,
   createGivenMachines,
   describeChanges,
@@ -73,6 +74,7 @@ export function createNoneDriver(options: NoneDriverOptions): Driver {
       experimental: true,
     },
     check,
+    images: KIT_IMAGES,
     machines: createGivenMachines({
       driver: 'none',
       hosts: {

@@ -1,17 +1,28 @@
 import { connect as connectSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
+import type { Client, ClientChannel, ConnectConfig, KnownPublicKeys, ServerHostKeyAlgorithm } from 'ssh2';
 
 import { MkCiError, isMkCiError, messageOf, systemErrorCode } from '../../errors.js';
 import { wireFormOf } from './keys.js';
 
-export interface SshTarget {
+/** With what one logs in: a key, or the agent that has it. */
+export interface SshLogin {
+  readonly privateKey?: string;
+  /** Of the key, where it has one. */
+  readonly passphrase?: string;
+  readonly agent?: {
+    /** Path of its socket. */
+    readonly socket: string;
+    /** The one key to log in with, as it goes over the wire: hosts refuse who tries many. @default all that it has */
+    readonly publicKey?: Buffer;
+  };
+}
+
+export interface SshTarget extends SshLogin {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** OpenSSH's format, without a password. */
-  readonly privateKey: string;
   /** The only key that the host may show: `ssh-ed25519 AAAA…`. */
   readonly hostKey: string;
 }
@@ -248,7 +259,7 @@ async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose
       client.connect({
         sock: socket.stream,
         username: target.user,
-        privateKey: target.privateKey,
+        ...loginOf(ssh2, target),
         readyTimeout: connectMs,
         keepaliveInterval: keepAliveMs,
         keepaliveCountMax: 4,
@@ -266,6 +277,35 @@ async function connect(options: SshConnectionOptions, stop: AbortSignal, onClose
     // A key that can not be read is thrown and not told by an event.
     throw isMkCiError(error) || !(error instanceof Error) ? error : connectionError(target, false, error);
   }
+}
+
+function loginOf(
+  ssh2: typeof import('ssh2'),
+  { privateKey, passphrase, agent }: SshLogin,
+): Pick<ConnectConfig, 'privateKey' | 'passphrase' | 'agent'> {
+  if (agent === undefined) {
+    return {
+      ...(privateKey === undefined ? {} : { privateKey }),
+      ...(passphrase === undefined ? {} : { passphrase }),
+    };
+  }
+  const all = ssh2.createAgent(agent.socket);
+  const { publicKey } = agent;
+  if (publicKey === undefined) return { agent: all };
+  const ask = all.getIdentities.bind(all);
+  all.getIdentities = (answer) => {
+    ask((error, keys) => {
+      const wanted = keys?.filter((key) => wireFormOfIdentity(key)?.equals(publicKey) === true);
+      answer(error ?? undefined, wanted);
+    });
+  };
+  return { agent: all };
+}
+
+function wireFormOfIdentity(key: KnownPublicKeys[number]): Buffer | undefined {
+  if (typeof key === 'string') return wireFormOf(key);
+  if (Buffer.isBuffer(key)) return key;
+  return 'getPublicSSH' in key ? key.getPublicSSH() : undefined;
 }
 
 function dialTcp({ host, port }: SshTarget): () => Promise<Line> {
@@ -354,7 +394,7 @@ export function connectionError(
   if (/no matching host key/i.test(error.message)) {
     return new MkCiError('NET_SSH_HOST_KEY', { message: `${where} has no key of this kind`, cause: error });
   }
-  if (error.level === 'client-authentication' || /Cannot parse privateKey/.test(error.message)) {
+  if (error.level === 'client-authentication' || /Cannot parse privateKey|^Agent|agent/i.test(error.message)) {
     return new MkCiError('NET_SSH_AUTH', { message: where, cause: error });
   }
   const why =

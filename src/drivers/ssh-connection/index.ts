@@ -3,9 +3,10 @@ export {
   type Line,
   type SshConnection,
   type SshConnectionOptions,
+  type SshLogin,
   type SshTarget,
 } from './connection.js';
 export { askHostKey, findKnownKeys, fingerprintOf, renderKnownHost } from './host-keys.js';
-export { generateKeyPair, type KeyPair } from './keys.js';
+export { describePrivateKey, generateKeyPair, type KeyPair } from './keys.js';
 export { createRemoteExec, type RemoteExec, type RemoteExecOptions } from './remote-exec.js';
 export { createSshMachine, type SshMachineOptions } from './ssh-machine.js';

@@ -74,3 +74,30 @@ export function wireFormOf(publicKey: string): Buffer | undefined {
   const isKey = blob.length > 4 + type.length && blob.toString('latin1', 4, 4 + blob.readUInt32BE(0)) === type;
   return isKey ? blob : undefined;
 }
+
+export interface PrivateKeyFacts {
+  /** Whether it needs a password to be read. */
+  readonly isEncrypted: boolean;
+  /** As it goes over the wire; only OpenSSH's own format tells it without the password. */
+  readonly publicKey?: Buffer;
+}
+
+/** What the file of a private key says without its password. Pure. @see {@link https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1} for older ones */
+export function describePrivateKey(file: string): PrivateKeyFacts {
+  const [, body] = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]*?)-----END/.exec(file) ?? [];
+  if (body === undefined) {
+    return { isEncrypted: /^Proc-Type: 4,ENCRYPTED|BEGIN ENCRYPTED PRIVATE KEY/m.test(file) };
+  }
+  const bytes = Buffer.from(body, 'base64');
+  let at = 'openssh-key-v1\0'.length;
+  const next = (): Buffer => {
+    const length = at + 4 <= bytes.length ? bytes.readUInt32BE(at) : 0;
+    const read = bytes.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+    return read;
+  };
+  const [cipher, ,] = [next(), next(), next()];
+  at += 4; // how many keys there are
+  const publicKey = next();
+  return { isEncrypted: cipher.toString('latin1') !== 'none', ...(publicKey.length > 0 ? { publicKey } : {}) };
+}

@@ -6,18 +6,23 @@ import { z } from 'zod';
 import { MkCiError, hostErrorOf, isMkCiError, systemErrorCode } from '../../errors.js';
 import { makeFolder, writeFileAtomically } from '../../files.js';
 import type { Architecture, Driver, DriverHealth, DriverOptions, MachineSpec } from '../driver.js';
-import { askHost, createGivenMachines, judgeHost, type GivenHost, type GivenHosts } from '../given/index.js';
+import {
+  KIT_IMAGES,
+  askHost,
+  createGivenMachines,
+  judgeHost,
+  type GivenHost,
+  type GivenHosts,
+} from '../given/index.js';
 import { createKnownHosts } from './known-hosts.js';
-import { connectTo, createSshHost, type SshHostRecord } from './ssh-host.js';
+import { connectTo, createSshHost, type SshHostRecord, type SshUser } from './ssh-host.js';
 import { SSH_OPTIONS, readSshOptions } from './ssh-options.js';
 
-export interface SshDriverOptions {
+export interface SshDriverOptions extends SshUser {
   /** One file for each machine says which host it is; made when needed. */
   readonly machinesFolder: string;
   /** Keys of hosts that were accepted when they were new. */
   readonly knownHostsFile: string;
-  /** Of the user: keys and known hosts are in `.ssh` below it. */
-  readonly home: string;
   /** As Node names it. @default process.arch */
   readonly architecture?: string;
   readonly now?: () => Date;
@@ -44,7 +49,7 @@ export function createSshDriver(options: SshDriverOptions): Driver {
 
   const hostOf = async (record: SshHostRecord): Promise<GivenHost> => {
     const key = JSON.stringify(record);
-    const host = made.get(key) ?? createSshHost(record, { home });
+    const host = made.get(key) ?? createSshHost(record, options);
     made.set(key, host);
     host.catch(() => made.delete(key));
     return await host;
@@ -59,7 +64,7 @@ export function createSshDriver(options: SshDriverOptions): Driver {
     }
     const { hostKey: wished, ...jumpAddress } = settings.jump;
     const jump = { ...jumpAddress, hostKey: await knownHosts.keyOf(jumpAddress, { wished, signal }) };
-    const via = await connectTo({ ...jump, key, jump: undefined }, { home });
+    const via = await connectTo({ ...jump, key, jump: undefined }, options);
     const hostKey = await knownHosts.keyOf(target, {
       wished: settings.hostKey,
       dial: async () => await via.forward(host, port, signal),
@@ -140,6 +145,7 @@ export function createSshDriver(options: SshDriverOptions): Driver {
       options: SSH_OPTIONS,
     },
     check,
+    images: KIT_IMAGES,
     machines: createGivenMachines({
       driver: 'ssh',
       hosts,

@@ -7,7 +7,9 @@ import {
   createRemoteExec,
   createSshConnection,
   createSshMachine,
+  describePrivateKey,
   type SshConnection,
+  type SshLogin,
 } from '../ssh-connection/index.js';
 import type { Machine } from '../driver.js';
 import type { SshHostAddress } from './ssh-options.js';
@@ -23,23 +25,38 @@ const OWN_KEYS = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
 /** sshd gives users who are not root a PATH without administration. */
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 const LOGIN_MS = 15_000;
+/** For a short command, beyond the login. */
+const COMMAND_MS = 15_000;
 
-/** A connection, made when something is done. @throws {MkCiError} `NET_SSH_AUTH` without a key */
-export async function connectTo(record: SshHostRecord, { home }: { readonly home: string }): Promise<SshConnection> {
-  const privateKey = await readKey(record, home);
-  const { host, port, user, hostKey } = record;
-  const target = { host, port, user, hostKey, privateKey };
-  if (record.jump === undefined) return createSshConnection({ target, connectMs: LOGIN_MS });
-  const via = createSshConnection({ target: { ...record.jump, privateKey }, connectMs: LOGIN_MS });
+/** Who logs in. */
+export interface SshUser {
+  /** Keys are in `.ssh` below it. */
+  readonly home: string;
+  /** Socket of an agent that may have the keys. */
+  readonly agentSocket?: string | undefined;
+  /** Of the key, where it has one. */
+  readonly passphrase?: string | undefined;
+  /** Until a host that says nothing is given up. @default 15000 */
+  readonly loginMs?: number;
+}
+
+/** A connection, made when something is done. @throws {MkCiError} `NET_SSH_AUTH` without a key that can be used */
+export async function connectTo(record: SshHostRecord, user: SshUser): Promise<SshConnection> {
+  const login = await findLogin(record, user);
+  const { host, port, hostKey } = record;
+  const target = { host, port, user: record.user, hostKey, ...login };
+  const connectMs = user.loginMs ?? LOGIN_MS;
+  if (record.jump === undefined) return createSshConnection({ target, connectMs });
+  const via = createSshConnection({ target: { ...record.jump, ...login }, connectMs });
   return createSshConnection({
     target,
-    connectMs: LOGIN_MS,
+    connectMs,
     dial: async (signal) => await via.forward(host, port, signal),
   });
 }
 
-export async function createSshHost(record: SshHostRecord, options: { readonly home: string }): Promise<GivenHost> {
-  const connection = await connectTo(record, options);
+export async function createSshHost(record: SshHostRecord, user: SshUser): Promise<GivenHost> {
+  const connection = await connectTo(record, user);
   const where = `${record.user}@${record.host}:${record.port}`;
   let made: Promise<Machine> | undefined;
   /** Who we are there is asked once. */
@@ -76,25 +93,38 @@ async function mustBecomeRoot(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const { exec } = createRemoteExec(connection, { env: ENVIRONMENT });
-  const limit = { timeoutMs: LOGIN_MS, allowFailure: true, signal } as const;
+  // The login has a limit of its own, which is the shorter one: a host that says nothing is not one without sudo.
+  const limit = { timeoutMs: LOGIN_MS + COMMAND_MS, allowFailure: true, signal } as const;
   const who = await exec(['id', '-u'], limit);
+  if (who.timedOut) throw new MkCiError('NET_UNREACHABLE', { message: `${where}: no answer in time` });
   if (who.stdout.trim() === '0') return false;
   const asked = await exec(['sudo', '-n', 'true'], limit);
   if (asked.exitCode === 0) return true;
   throw new MkCiError('DRV_SUDO', { message: `${where}: ${asked.stderr.trim().split('\n').at(-1) ?? ''}` });
 }
 
-async function readKey({ key, user, host }: SshHostRecord, home: string): Promise<string> {
-  const candidates = key === undefined ? OWN_KEYS.map((name) => join(home, '.ssh', name)) : [key];
+/** The key, the agent that has it where it can not be read, or whatever an agent has where no key is named and none is there. */
+async function findLogin({ key, user, host }: SshHostRecord, who: SshUser): Promise<SshLogin> {
+  const candidates = key === undefined ? OWN_KEYS.map((name) => join(who.home, '.ssh', name)) : [key];
+  const { agentSocket: socket, passphrase } = who;
   for (const path of candidates) {
-    try {
-      return await readFile(path, 'utf8');
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw hostErrorOf(error, path) ?? error;
-    }
+    const privateKey = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw hostErrorOf(error, path) ?? error;
+    });
+    if (privateKey === undefined) continue;
+    const { isEncrypted, publicKey } = describePrivateKey(privateKey);
+    if (!isEncrypted) return { privateKey };
+    if (passphrase !== undefined) return { privateKey, passphrase };
+    if (socket !== undefined) return { agent: { socket, ...(publicKey === undefined ? {} : { publicKey }) } };
+    throw new MkCiError('NET_SSH_AUTH', {
+      message: `${user}@${host}: the key ${path} is encrypted, and there is neither an agent nor a passphrase`,
+      advice: `Add it to an agent (eval "$(ssh-agent)"; ssh-add ${path}), set MK_CI_SSH_PASSPHRASE, or name another key.`,
+    });
   }
+  if (key === undefined && socket !== undefined) return { agent: { socket } };
   throw new MkCiError('NET_SSH_AUTH', {
     message: `${user}@${host}: there is no key ${candidates.join(', ')}`,
-    advice: 'Name the file of a private key without a password with --ssh-key or options.key.',
+    advice: 'Name the file of a private key with --ssh-key or options.key, or add one to an agent.',
   });
 }

@@ -1,14 +1,19 @@
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
+import ssh2 from 'ssh2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { findKnownKeys, fingerprintOf, generateKeyPair } from '../ssh-connection/index.js';
 import { startTestServer, type TestServer } from '../ssh-connection/testing/server.js';
 import { createSshDriver } from './ssh-driver.js';
+import type { SshUser } from './ssh-host.js';
 import { readSshOptions } from './ssh-options.js';
+import { ENCRYPTED_KEY, startFakeAgent } from './testing/fake-agent.js';
 
 const hostKeys = await generateKeyPair('host');
 const otherKeys = await generateKeyPair('other');
@@ -85,15 +90,17 @@ describe('a check', { timeout: 60_000 }, () => {
   });
 
   const knownHostsFile = (): string => join(folder.path, 'own', 'known_hosts');
-  const check = async (options: Record<string, unknown>) => {
-    const driver = createSshDriver({
+  const createDriver = (user: Partial<SshUser> = {}) =>
+    createSshDriver({
       machinesFolder: join(folder.path, 'machines'),
       knownHostsFile: knownHostsFile(),
       home: folder.path,
       architecture: 'x64',
+      ...user,
     });
-    const all = { host: '127.0.0.1', port: server.target.port, user: server.target.user, key, ...options };
-    const { problems } = await driver.check(signal, all);
+  const target = () => ({ host: '127.0.0.1', port: server.target.port, user: server.target.user, key });
+  const check = async (options: Record<string, unknown>) => {
+    const { problems } = await createDriver().check(signal, { ...target(), ...options });
     return problems[0]?.reason;
   };
 
@@ -124,6 +131,66 @@ describe('a check', { timeout: 60_000 }, () => {
     expect(await check({ hostKey })).toBe('NET_SSH_AUTH');
     expect(await check({ hostKey, key: join(folder.path, 'none') })).toBe('NET_SSH_AUTH');
     expect(await check({ hostKey, port: 1 })).toBe('NET_UNREACHABLE');
+  });
+
+  describe('with a key that is encrypted', () => {
+    const { privateKey, publicKey, passphrase } = ENCRYPTED_KEY;
+    const parsed = ssh2.utils.parseKey(privateKey, passphrase);
+    const stranger = ssh2.utils.parseKey(otherKeys.privateKey);
+    if (parsed instanceof Error || stranger instanceof Error) throw new Error('keys of this test can not be read');
+    let login: TestServer;
+    beforeEach(async () => {
+      await writeFile(key, privateKey);
+      login = await startTestServer({ hostKeys, userKeys: { privateKey, publicKey }, replace: () => 'echo 0' });
+    });
+    afterEach(async () => {
+      await login[Symbol.asyncDispose]();
+    });
+    const problem = async (user: Partial<SshUser>) => {
+      const options = { ...target(), port: login.target.port, hostKey: keyOf(hostKeys.publicKey) };
+      return (await createDriver(user).check(signal, options)).problems[0];
+    };
+
+    it('says so where nobody can open it, and what to do', async () => {
+      const refused = await problem({});
+      expect(refused).toMatchObject({ reason: 'NET_SSH_AUTH' });
+      expect(refused?.message).toContain(`${key} is encrypted`);
+      expect(refused?.fix).toContain(`ssh-add ${key}`);
+      expect(await problem({ passphrase: 'wrong' })).toMatchObject({ reason: 'NET_SSH_AUTH' });
+      expect(await problem({ agentSocket: join(folder.path, 'none') })).toMatchObject({ reason: 'NET_SSH_AUTH' });
+      expect(login.commands).toEqual([]);
+    });
+
+    it('logs in with its passphrase', async () => {
+      expect(await problem({ passphrase })).not.toMatchObject({ reason: 'NET_SSH_AUTH' });
+      expect(login.commands[0]).toMatch(/ id -u$/);
+    });
+
+    it('logs in by an agent, which is asked for this key only', async () => {
+      const agentSocket = join(folder.path, 'agent');
+      {
+        await using other = await startFakeAgent(agentSocket, [stranger]);
+        expect(await problem({ agentSocket }), 'it has another key').toMatchObject({ reason: 'NET_SSH_AUTH' });
+        expect(other.asked).toEqual([]);
+      }
+      await using agent = await startFakeAgent(agentSocket, [stranger, parsed]);
+      expect(await problem({ agentSocket })).not.toMatchObject({ reason: 'NET_SSH_AUTH' });
+      expect(agent.asked).toEqual([parsed]);
+      expect(login.commands[0]).toMatch(/ id -u$/);
+    });
+  });
+
+  it('gives up a host that says nothing', async () => {
+    const silent = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const options = { ...target(), port, hostKey: keyOf(hostKeys.publicKey) };
+    const { problems } = await createDriver({ loginMs: 300 }).check(signal, options);
+    expect(problems[0]).toMatchObject({
+      reason: 'NET_UNREACHABLE',
+      message: expect.stringContaining('in time') as string,
+    });
+    silent.close();
   });
 
   it('names sudo that asks for a password, and uses one that does not', async () => {
