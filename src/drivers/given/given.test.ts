@@ -84,7 +84,10 @@ describe('scripts', () => {
 
     /** Runs a script with the paths of a host moved below a folder. */
     const run = (script: string): { status: number | null; stdout: string } => {
-      const moved = script.replaceAll(HOST_FOLDER, join(folder.path, 'home')).replaceAll('/etc/x', `${folder.path}/x`);
+      const moved = script
+        .replaceAll(HOST_FOLDER, join(folder.path, 'home'))
+        .replaceAll('/etc/x', `${folder.path}/x`)
+        .replaceAll('/sys/fs/cgroup', `${folder.path}/cgroup`);
       const { status, stdout } = spawnSync('sh', [], { input: moved, encoding: 'utf8' });
       return { status, stdout };
     };
@@ -102,7 +105,7 @@ describe('scripts', () => {
         ...nothing,
         ...{ mounts: [], interfaces: ['mk-ci-none'], addresses: [], nftTables: [], sysctls: [] },
         ...{
-          cgroups: ['mk-ci-none'],
+          cgroups: ['pods', 'pods.slice'],
           rules: ['mk-ci-no-such-rule'],
           lines: [{ path: '/etc/x/hosts', marker: '# mk-ci' }],
         },
@@ -115,6 +118,8 @@ describe('scripts', () => {
       await writeFile(at('kept/a'), 'a', { mode: 0o640 });
       await writeFile(at('taken'), 'original');
       await writeFile(at('hosts'), '127.0.0.1 localhost');
+      for (const group of ['cpu/pods/theirs', 'cpu/else'])
+        await mkdir(join(folder.path, 'cgroup', group), { recursive: true });
       expect(run(renderClaim(small)).status).toBe(0);
       expect(run(renderClaim(small)).status).toBe(TAKEN);
       expect(run(renderSetAside(small)).status).toBe(0);
@@ -122,6 +127,9 @@ describe('scripts', () => {
       await mkdir(at('kept'));
       await writeFile(at('kept/ours'), '');
       await mkdir(at('new/deep'), { recursive: true });
+      for (const group of ['cpu/pods/ours/deep', 'memory/pods.slice/ours']) {
+        await mkdir(join(folder.path, 'cgroup', group), { recursive: true });
+      }
       await writeFile(at('new/deep/ours'), '');
       await writeFile(at('taken'), 'ours');
       await writeFile(at('hosts'), '127.0.0.1 localhost\n192.0.2.7 node # mk-ci\n192.0.2.8 other\n');
@@ -136,8 +144,18 @@ describe('scripts', () => {
       const left = spawnSync('find', [folder.path, '-mindepth', '1', '-printf', '%P %m\n'], {
         encoding: 'utf8',
       }).stdout;
+      const groups = ['', '/cpu', '/cpu/else', '/cpu/pods', '/cpu/pods/theirs', '/memory'];
       expect(left.split('\n').sort()).toEqual(
-        ['', 'x 755', 'x/hosts 644', 'x/kept 755', 'x/kept/a 640', 'x/somebody 644', 'x/taken 644'].sort(),
+        [
+          ...groups.map((group) => `cgroup${group} 755`),
+          '',
+          'x 755',
+          'x/hosts 644',
+          'x/kept 755',
+          'x/kept/a 640',
+          'x/somebody 644',
+          'x/taken 644',
+        ].sort(),
       );
     });
   });

@@ -34,6 +34,8 @@ export function renderClaim(claim: Claim): string {
     `ls /sys/class/net >${before}/interfaces`,
     `ip -4 -o address show | awk '{ print $4, "dev", $2 }' >${before}/addresses`,
     `ip -4 route show type unreachable >${before}/routes || true`,
+    // On hosts that share the tree with others, folders of theirs may have the same names.
+    `find /sys/fs/cgroup -type d \\( ${ofCgroups(footprint)} \\) >${before}/cgroups 2>/dev/null || true`,
     ...['iptables', 'ip6tables'].map(
       (tool) => `{ ${tool}-save 2>/dev/null || true; } | sed -n 's/^[*]//p' >${before}/${tool}-tables`,
     ),
@@ -44,6 +46,9 @@ export function renderClaim(claim: Claim): string {
     '',
   ].join('\n');
 }
+
+const ofCgroups = ({ cgroups }: Pick<Footprint, 'cgroups'>): string =>
+  cgroups.map((name) => `-name '${name}' -o -path '*/${name}/*'`).join(' -o ');
 
 /** Puts originals aside. Repeated after an interruption, it does what is left to be done. */
 export function renderSetAside({ paths }: Pick<Claim, 'paths'>): string {
@@ -154,10 +159,7 @@ export function renderRestore({ footprint, paths }: Pick<Claim, 'footprint' | 'p
       (address) => `if ${isNew('addresses', address)}; then ip address delete ${address} 2>/dev/null; fi`,
     ),
     `ip -4 route show type unreachable | while read -r r; do ${isNew('routes', '$r')} || continue; ip route delete $r 2>/dev/null; done`,
-    ...footprint.cgroups.map(
-      (name) =>
-        `find /sys/fs/cgroup -depth -type d \\( -name '${name}' -o -path '*/${name}/*' \\) -exec rmdir {} \\; 2>/dev/null`,
-    ),
+    `find /sys/fs/cgroup -depth -type d \\( ${ofCgroups(footprint)} \\) 2>/dev/null | while read -r g; do ${isNew('cgroups', '$g')} || continue; rmdir "$g" 2>/dev/null; done`,
     // What is mounted is somebody's data: nothing below it is ever deleted.
     `has_mounts() { awk -v p="$1" '$5 == p || index($5, p "/") == 1 { f = 1 } END { exit !f }' /proc/self/mountinfo; }`,
     'restore() {',
