@@ -20,8 +20,13 @@ export function printError(error: unknown, context: Pick<CliContext, 'stderr'>, 
       lines.push(at.stack ?? at.message);
     if (!verbose) lines.push('  Run again with --verbose for its origin.');
   }
-  context.stderr(`${redactSecrets(lines.join('\n'))}\n`);
+  context.stderr(`${withoutControls(redactSecrets(lines.join('\n')))}\n`);
   return known.exitCode;
+}
+
+/** Messages hold what other programs and hosts said: nothing in them may act on a terminal. Lines and tabs stay. Pure. */
+export function withoutControls(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, '');
 }
 
 /** Failed clean-ups that came beside the first error. */

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../errors.js';
+import type { Exec } from '../exec.js';
 import { chooseDriver, rankDrivers } from './choose-driver.js';
 import type { Driver, DriverHealth, DriverInfo } from './driver.js';
+import { createDriverRegistry } from './registry.js';
 
 const { signal } = new AbortController();
 const healthy: DriverHealth = { usable: true, problems: [], facts: {} };
@@ -47,6 +49,38 @@ describe('the choice of a driver', () => {
       driver('elsewhere', { platforms: ['darwin'] }),
     ];
     expect(rankDrivers(all, 'linux').map(({ info }) => info.name)).toEqual(['one', 'two', 'local', 'vm']);
+  });
+
+  it.each([
+    // Those that people prefer on each system (priorities of minikube's registry), experimental ones after what is proven.
+    ['linux', 'docker podman local kvm2 qemu virtualbox vmware'],
+    ['darwin', 'local vfkit qemu virtualbox hyperkit parallels vmware'],
+    ['win32', 'hyperv virtualbox vmware'],
+    ['freebsd', ''],
+  ] as const)('on %s tries %s, and never a host that is given or a cluster of others', (platform, order) => {
+    const exec: Exec = async () => await Promise.reject(new Error('nothing is run to rank'));
+    const registry = createDriverRegistry({ exec, platform });
+    const all = registry.names.map((name) => registry.get(name));
+    expect(rankDrivers(all, platform).map(({ info }) => info.name)).toEqual(order.split(' ').filter(Boolean));
+  });
+
+  it.each([
+    [[], 'one'],
+    [['one'], 'two'],
+    [['one', 'two'], 'local'],
+    [['one', 'two', 'local'], 'vm'],
+  ])('when %j do not work is %s, and says why not the better ones', async (broken, expected) => {
+    const check = (name: string) => async () => (broken.includes(name) ? ill(`no ${name} here`) : healthy);
+    const all = [
+      driver('local', processes, check('local')),
+      driver('vm', { experimental: true }, check('vm')),
+      driver('one', {}, check('one')),
+      driver('two', {}, check('two')),
+    ];
+    const { name, why } = await chooseDriver(registryOf(all), { signal, platform: 'linux' });
+    expect(name).toBe(expected);
+    expect(why).toContain(`driver ${expected}: ${expected} clusters`);
+    for (const other of broken) expect(why).toContain(`not ${other}: no ${other} here`);
   });
 
   it('falls to the next one that works, and says what was wrong with the better ones', async () => {

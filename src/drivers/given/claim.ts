@@ -1,27 +1,30 @@
 import { z } from 'zod';
 
-import { HOST_FOLDER, footprintSchema } from './footprint.js';
+import { HOST_FOLDER, footprintSchema, pathSchema } from './footprint.js';
 
 /** Who has a given host, kept on the host itself. */
 
 export const CLAIM_FILE = `${HOST_FOLDER}/claim.json`;
 
+/** What a host says is shown to people: nothing in it may act on a terminal. */
+const text = z.string().regex(/^[^\p{Cc}]*$/u);
+
 export const claimSchema = z.object({
   version: z.literal(1),
-  name: z.string(),
-  labels: z.record(z.string(), z.string()),
-  specDigest: z.string(),
+  name: text,
+  labels: z.record(text, text),
+  specDigest: text,
   /** `preparing` until all is there; a claim that stays so was interrupted. */
   state: z.enum(['preparing', 'running', 'paused', 'stopped']),
   /** Of the host when it was last started: after another boot nothing of ours runs. */
-  bootId: z.string(),
+  bootId: text,
   /** By which other hosts reach it. */
-  address: z.string(),
-  kitKey: z.string(),
-  createdAt: z.string(),
+  address: text,
+  kitKey: text,
+  createdAt: text,
   /** As it was when the host was taken, whatever a later version says. */
   footprint: footprintSchema,
-  paths: z.array(z.string()),
+  paths: z.array(pathSchema),
 });
 export type Claim = z.infer<typeof claimSchema>;
 

@@ -13,7 +13,7 @@ export const HOST_FOLDER = '/var/lib/mk-ci-host';
 export const PAYLOAD_FOLDER = `${HOST_FOLDER}/payload`;
 
 /** Paths are used in scripts as they are. */
-const path = z
+export const pathSchema = z
   .string()
   .regex(/^(\/[A-Za-z0-9@+:_-][A-Za-z0-9._@+:-]*|\/\.[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/)
   .refine((text) => !text.split('/').includes('..'));
@@ -21,17 +21,17 @@ const word = z.string().regex(/^[A-Za-z0-9._@+:=/# -]+$/);
 
 export const footprintSchema = z.strictObject({
   /** Files and folders that get another content as a whole: originals are kept aside. */
-  paths: z.array(path),
+  paths: z.array(pathSchema),
   /** Files and folders that go if they were not there before, and otherwise are left to their owner. */
-  additions: z.array(path),
+  additions: z.array(pathSchema),
   /** Files in which lines that end in the marker come and go. */
-  lines: z.array(z.strictObject({ path, marker: word })),
+  lines: z.array(z.strictObject({ path: pathSchema, marker: word })),
   /** Stopped in this order. */
   units: z.array(word),
   /** Texts of which one is in the command line of each process that outlives its unit; its children go with it. */
   processes: z.array(word),
   /** Mount points at or below these go, when they were not there before. */
-  mounts: z.array(path),
+  mounts: z.array(pathSchema),
   /** Beginnings of names of network interfaces that go, when they were not there before. */
   interfaces: z.array(word),
   /** `10.99.0.1/32 dev lo`. Gone when it was not there before. */
@@ -47,7 +47,7 @@ export const footprintSchema = z.strictObject({
   /** TCP ports that have to be free. */
   ports: z.array(z.int().min(1).max(65535)),
   /** Units that may not run, and files that may not be there: signs that somebody else has a cluster or a runtime there. */
-  conflicts: z.strictObject({ units: z.array(word), paths: z.array(path) }),
+  conflicts: z.strictObject({ units: z.array(word), paths: z.array(pathSchema) }),
 });
 export type Footprint = z.infer<typeof footprintSchema>;
 
@@ -60,9 +60,9 @@ export const kitSchema = z.strictObject({
   arch: z.enum(['amd64', 'arm64']),
   payloadBytes: z.int(),
   /** Links to files of the payload, by path on the host. */
-  links: z.record(path, word),
+  links: z.record(pathSchema, word),
   /** Files of the payload that are copied, by path on the host: folders that others write into, too. */
-  copies: z.record(path, word),
+  copies: z.record(pathSchema, word),
   footprint: footprintSchema,
 });
 

@@ -195,6 +195,16 @@ describe('facts of a host', () => {
     ]);
   });
 
+  it('hold nothing that acts on a terminal, and no address that is none', () => {
+    const facts = parseFacts(
+      'os \u001b]0;owned\u0007Debian\u009b2J\naddress $(reboot)\nanyaddress 192.0.2.7\nuse x\r runs\n',
+    );
+    expect(facts).toMatchObject({ os: ']0;ownedDebian2J', address: '192.0.2.7', uses: ['x runs'] });
+    const hostile = { ...claim, labels: { cluster: '\u001b[2J' } };
+    expect(parseClaim(JSON.stringify(hostile))).toBeUndefined();
+    expect(parseClaim(JSON.stringify({ ...claim, paths: ['/etc/$(reboot)'] }))).toBeUndefined();
+  });
+
   it('hold the claim that lies there, or that one can not be read', () => {
     const line = (text: string): string => `claimed yes\nclaim ${Buffer.from(text).toString('base64')}`;
     expect(parseFacts(line(JSON.stringify(claim))).claim).toEqual(claim);

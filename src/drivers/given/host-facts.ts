@@ -1,3 +1,5 @@
+import { isIPv4 } from 'node:net';
+
 import type { Architecture, DriverHealth, DriverProblem } from '../driver.js';
 import type { Footprint } from './footprint.js';
 import { HOST_FOLDER } from './footprint.js';
@@ -55,8 +57,10 @@ export function renderFactsScript({ conflicts, ports }: Pick<Footprint, 'conflic
   ].join('\n');
 }
 
+/** What a host says is shown to people and kept: it is text of one line without anything for a terminal. */
 export function parseFacts(text: string): GivenHostFacts {
-  const rows = text.split('\n').map((line) => /^(\S+) (.*)$/.exec(line));
+  const said = text.replace(/[^\P{Cc}\n]/gu, '');
+  const rows = said.split('\n').map((line) => /^(\S+) (.*)$/.exec(line));
   const all = (key: string): string[] => rows.flatMap((row) => (row?.[1] === key ? [row[2]?.trim() ?? ''] : []));
   const one = (key: string): string => all(key)[0] ?? '';
   const cgroups = one('cgroups');
@@ -67,7 +71,7 @@ export function parseFacts(text: string): GivenHostFacts {
     os: one('os'),
     kernel: one('kernel'),
     bootId: one('boot'),
-    address: one('address') || one('anyaddress'),
+    address: [one('address'), one('anyaddress')].find((address) => isIPv4(address)) ?? '',
     freeMiB: Math.floor(Number(one('free')) / 1024) || 0,
     memoryMiB: Math.floor(Number.parseInt(one('memory'), 10) / 1024) || 0,
     missingTools: all('missing'),

@@ -1,12 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 import fc from 'fast-check';
 import ssh2 from 'ssh2';
+import { pack as createPack, type Header } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../../errors.js';
@@ -289,3 +292,43 @@ async function startProxy(
     },
   };
 }
+
+type NewHeader = Partial<Header> & Pick<Header, 'name'>;
+
+describe('what a hostile host sends in place of a folder', () => {
+  /** An archive with these entries, from a host on which `test -d` is true. */
+  const receive = async (entries: readonly NewHeader[], to: string): Promise<void> => {
+    const pack = createPack();
+    for (const entry of entries) pack.entry(entry, entry.type === undefined ? 'x' : '');
+    pack.finalize();
+    await using folder = await createTemporaryFolder();
+    const archive = join(folder.path, 'hostile.tar');
+    await pipeline(pack, createWriteStream(archive));
+    const replace = (line: string): string => (line.includes(' tar ') ? `cat ${archive}` : 'true');
+    await using server = await startTestServer({ hostKeys, userKeys, replace });
+    const connection = createSshConnection({ target: server.target });
+    const machine = createSshMachine({ name: 'm', connection, internalAddress: '', endpointOf: () => undefined });
+    try {
+      await machine.copyFrom('/logs', to);
+    } finally {
+      connection.close();
+    }
+  };
+
+  it('gives nobody rights here, makes no device, and stays in the folder', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (name: string): string => join(folder.path, name);
+    await receive([{ name: 'tool', mode: 0o6777, uid: 12345, gid: 12345 }], at('set'));
+    const { mode, uid } = await stat(at('set/tool'));
+    expect(mode & 0o7000).toBe(0);
+    expect(uid).toBe(process.getuid?.());
+    const device: NewHeader = { name: 'disk', type: 'block-device', devmajor: 8, devminor: 0, mode: 0o666 };
+    await expect(receive([device], at('device'))).rejects.toThrow('sent devices');
+    await expect(stat(at('device/disk'))).rejects.toThrow('ENOENT');
+    await failure(receive([{ name: '../outside' }], at('up')));
+    await failure(
+      receive([{ name: 'link', type: 'symlink', linkname: folder.path }, { name: 'link/outside' }], at('link')),
+    );
+    await expect(stat(at('outside'))).rejects.toThrow('ENOENT');
+  });
+});

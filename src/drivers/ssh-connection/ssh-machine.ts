@@ -3,7 +3,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { MkCiError, hostErrorOf } from '../../errors.js';
-import { lastLines, exec as localExec, startProcess } from '../../exec.js';
+import { lastLines, exec as localExec, startProcess, type ExecOptions } from '../../exec.js';
 import { makeFolder } from '../../files.js';
 import type { Machine } from '../driver.js';
 import type { SshConnection } from './connection.js';
@@ -74,7 +74,7 @@ export function createSshMachine({
           return;
         }
         await makeFolder(localPath);
-        await localExec(['tar', '-C', localPath, '-xf', temporary], options);
+        await extractFrom(temporary, { to: localPath, name, options });
       } catch (error) {
         throw hostErrorOf(error, localPath) ?? error;
       } finally {
@@ -88,4 +88,21 @@ export function createSshMachine({
       return found;
     },
   };
+}
+
+/**
+ * What another host packed, which may be anything: without owners and bits that give rights here, and not at all when it holds devices.
+ * That nothing leaves the folder is up to `tar`.
+ *
+ * @throws {MkCiError} `DRV_FAILED`
+ */
+async function extractFrom(
+  archive: string,
+  { to, name, options }: { readonly to: string; readonly name: string; readonly options: ExecOptions },
+): Promise<void> {
+  const { stdout } = await localExec(['tar', '-tvf', archive], options);
+  if (/^[bcp]/m.test(stdout)) {
+    throw new MkCiError('DRV_FAILED', { message: `${name} sent devices in place of files` });
+  }
+  await localExec(['tar', '-C', to, '--no-same-owner', '--no-same-permissions', '-xf', archive], options);
 }
