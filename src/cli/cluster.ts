@@ -17,6 +17,7 @@ import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { Interrupt, type CliContext } from './command.js';
 import { openClusters, openNodeImages, pickDriver, prepareNodeImage } from './compose.js';
+import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
 
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
@@ -30,8 +31,7 @@ export function build(context: CliContext): Command {
   const dryRun = new Option('--dry-run', 'only say what would be done');
   const timeout = new Option('--timeout <seconds>', 'deadline for the whole call').argParser(parseSeconds);
 
-  command
-    .command('start <name>')
+  addSshFlags(command.command('start <name>'))
     .description('make or start a cluster, until pods can be created')
     .option('--driver <name>', 'where it runs; auto is the best that works here', DEFAULT_DRIVER)
     .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
@@ -39,11 +39,6 @@ export function build(context: CliContext): Command {
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
-    .option('--ssh-host <address>', 'for --driver ssh: [user@]host[:port]')
-    .option('--ssh-key <file>', 'private key; the first of ~/.ssh otherwise')
-    .option('--ssh-host-key <key>', 'the key of the host, or accept-new; one that is known otherwise')
-    .option('--ssh-jump <address>', 'host through which the connection goes: [user@]host[:port]')
-    .option('--ssh-jump-host-key <key>', 'the key of that host, or accept-new')
     .option('--yes', 'for --driver none: this host may be changed')
     .addOption(timeout)
     .addOption(json)
@@ -142,31 +137,18 @@ interface ActFlags {
   readonly dryRun?: boolean;
 }
 
-interface StartFlags extends ActFlags {
+interface StartFlags extends ActFlags, SshFlags {
   readonly driver: string;
   readonly kubernetesVersion: string;
   readonly nodes: number;
   readonly containerRuntime?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
-  readonly sshHost?: string;
-  readonly sshKey?: string;
-  readonly sshHostKey?: string;
-  readonly sshJump?: string;
-  readonly sshJumpHostKey?: string;
   readonly yes?: boolean;
 }
 
 function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
-  const given = {
-    kubeconfig: flags.kubeconfig,
-    context: flags.context,
-    host: flags.sshHost,
-    key: flags.sshKey?.startsWith('~/') === true ? flags.sshKey : flags.sshKey && resolve(cwd, flags.sshKey),
-    hostKey: flags.sshHostKey,
-    jump: flags.sshJump,
-    jumpHostKey: flags.sshJumpHostKey,
-  };
+  const given = { kubeconfig: flags.kubeconfig, context: flags.context, ...sshOptionsOf(flags, cwd) };
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return {
     name,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 
+import { NODE_USE } from '../cluster/host-kit/index.js';
 import { judgeHost } from '../cluster/host/judge-host.js';
 import { readHostFacts, type HostFacts } from '../cluster/host/facts.js';
 import {
@@ -7,16 +8,18 @@ import {
   type Driver,
   type DriverHealth,
   type DriverInfo,
+  type DriverOptions,
   type DriverProblem,
 } from '../drivers/index.js';
-import { MkCiError, messageOf } from '../errors.js';
+import { MkCiError, isMkCiError, messageOf } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import { VERSION } from '../version.js';
 import type { CliContext } from './command.js';
+import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
 
 export function build(context: CliContext): Command {
-  return new Command('doctor')
+  return addSshFlags(new Command('doctor'))
     .summary('what works on this host, per driver, with the remedy')
     .description(
       'Looks at this host and at what each driver needs, and says how to get what is missing.\n' +
@@ -24,16 +27,22 @@ export function build(context: CliContext): Command {
     )
     .option('--driver <name>', 'only this driver; fail when it can not work')
     .option('--json', 'print data', false)
-    .addHelpText('after', '\nExample:\n  mk-ci doctor\n  mk-ci doctor --driver local --json')
-    .action(async (flags: { readonly driver?: string; readonly json: boolean }) => {
+    .addHelpText(
+      'after',
+      '\nExample:\n  mk-ci doctor\n  mk-ci doctor --driver local --json\n  mk-ci doctor --ssh-host ci@192.0.2.7',
+    )
+    .action(async (flags: DoctorFlags) => {
+      // Naming a host asks for it alone.
+      const driver = flags.driver ?? (flags.sshHost === undefined ? undefined : 'ssh');
       const report = await examine({
-        drivers: selectDrivers(allDrivers(context), flags.driver),
+        drivers: selectDrivers(allDrivers(context), driver),
+        options: sshOptionsOf(flags, context.cwd),
         readHost: async () =>
           await readHostFacts({ exec, folders: { ...foldersOf(context.env) }, signal: context.signal }),
         signal: context.signal,
       });
       await context.stdout(flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : renderDoctor(report));
-      const asked = report.drivers.find((driver) => driver.name === flags.driver);
+      const asked = report.drivers.find(({ name }) => name === driver);
       if (asked?.usable === false) {
         throw new MkCiError('DRV_UNUSABLE', {
           message: `${asked.name}: ${asked.problems.map((problem) => problem.message).join('; ')}`,
@@ -43,8 +52,13 @@ export function build(context: CliContext): Command {
     });
 }
 
+interface DoctorFlags extends SshFlags {
+  readonly driver?: string;
+  readonly json: boolean;
+}
+
 function allDrivers(context: Pick<CliContext, 'env'>): readonly Driver[] {
-  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
+  const registry = createDriverRegistry({ exec, folders: foldersOf(context.env), hostUse: NODE_USE });
   return registry.names.map((name) => registry.get(name));
 }
 
@@ -65,6 +79,8 @@ export interface DoctorReport {
 
 export interface ExamineOptions {
   readonly drivers: readonly Driver[];
+  /** For drivers that know options. @default none */
+  readonly options?: DriverOptions;
   readonly readHost: () => Promise<HostFacts>;
   readonly signal: AbortSignal;
   /** Longest time for one driver's check. @default 20000 */
@@ -74,6 +90,7 @@ export interface ExamineOptions {
 /** Asks all drivers at once. One that fails or hangs is reported as not usable. */
 export async function examine({
   drivers,
+  options = {},
   readHost,
   signal,
   checkTimeoutMs = 20_000,
@@ -82,13 +99,24 @@ export async function examine({
     readHost(),
     ...drivers.map(async (driver): Promise<DriverReport> => {
       const { name, summary, experimental, containerRuntimes } = driver.info;
-      return { name, summary, experimental, containerRuntimes, ...(await checkDriver(driver, signal, checkTimeoutMs)) };
+      return {
+        name,
+        summary,
+        experimental,
+        containerRuntimes,
+        ...(await checkDriver(driver, options, signal, checkTimeoutMs)),
+      };
     }),
   ]);
   return { version: VERSION, host, problems: judgeHost(host), drivers: reports };
 }
 
-async function checkDriver(driver: Driver, signal: AbortSignal, timeoutMs: number): Promise<DriverHealth> {
+async function checkDriver(
+  driver: Driver,
+  options: DriverOptions,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<DriverHealth> {
   const deadline = AbortSignal.timeout(timeoutMs);
   const late = new Promise<never>((_resolve, reject) => {
     deadline.addEventListener('abort', () => {
@@ -96,9 +124,10 @@ async function checkDriver(driver: Driver, signal: AbortSignal, timeoutMs: numbe
     });
   });
   try {
-    return await Promise.race([driver.check(AbortSignal.any([signal, deadline])), late]);
+    return await Promise.race([driver.check(AbortSignal.any([signal, deadline]), options), late]);
   } catch (error) {
     signal.throwIfAborted();
+    if (isMkCiError(error, 'CFG_INVALID')) throw error; // what was asked for makes no sense
     const message = `its check failed: ${messageOf(error)}`;
     const fix = `Run mk-ci doctor --driver ${driver.info.name} --verbose and report what it prints.`;
     return { usable: false, problems: [{ reason: 'DRV_CHECK_FAILED', message, fix }], facts: {} };

@@ -9,6 +9,7 @@ import { DOCKER, PODMAN, createContainerDriver } from './container/index.js';
 import { elsewhere } from './elsewhere.js';
 import { createExistingDriver } from './existing/existing-driver.js';
 import { createExperimentalDriver } from './experimental/index.js';
+import type { HostUse } from './given/index.js';
 import { createKvm2Driver } from './kvm2/index.js';
 import { createLocalDriver } from './local/local-driver.js';
 import { createNoneDriver } from './none/index.js';
@@ -24,6 +25,8 @@ export interface DriverDependencies {
   readonly platform?: NodeJS.Platform;
   /** Whether somebody agreed that this host is changed. @default false */
   readonly isConfirmed?: boolean;
+  /** What clusters need of a host that is given, for checks. @default nothing */
+  readonly hostUse?: HostUse;
 }
 
 /** Machines of a driver, and images, which all drivers of virtual machines share. */
@@ -49,15 +52,16 @@ export const DRIVER_FACTORIES = {
   hyperkit: (host) => createExperimentalDriver('hyperkit', { ...host, ...vmFolders('hyperkit', host) }),
   parallels: (host) => createExperimentalDriver('parallels', { ...host, ...vmFolders('parallels', host) }),
   vmware: (host) => createExperimentalDriver('vmware', { ...host, ...vmFolders('vmware', host) }),
-  ssh: ({ folders = foldersOf(process.env) }) =>
+  ssh: ({ folders = foldersOf(process.env), hostUse }) =>
     createSshDriver({
       machinesFolder: join(folders.state, 'machines', 'ssh'),
       knownHostsFile: join(folders.state, 'ssh', 'known_hosts'),
       home: homedir(),
       agentSocket: process.env['SSH_AUTH_SOCK'],
       passphrase: process.env['MK_CI_SSH_PASSPHRASE'],
+      use: hostUse,
     }),
-  none: ({ exec, isConfirmed = false }) => createNoneDriver({ exec, isConfirmed }),
+  none: ({ exec, isConfirmed = false, hostUse }) => createNoneDriver({ exec, isConfirmed, use: hostUse }),
   existing: () => createExistingDriver(),
 } as const satisfies Record<string, (dependencies: DriverDependencies) => Driver>;
 

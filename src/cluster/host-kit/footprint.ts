@@ -1,5 +1,10 @@
-import type { Footprint } from '../../drivers/given/index.js';
-import { API_PORT, CONTROL_PLANE_ADDRESS } from '../bootstrap/kubeadm/settings.js';
+import type { Footprint, HostUse } from '../../drivers/given/index.js';
+import {
+  API_PORT,
+  CONTROL_PLANE_ADDRESS,
+  DEFAULT_POD_SUBNET,
+  DEFAULT_SERVICE_SUBNET,
+} from '../bootstrap/kubeadm/settings.js';
 
 /** What a node of kubeadm with containerd changes on the host that it is on. */
 export const NODE_FOOTPRINT: Footprint = {
@@ -43,3 +48,6 @@ export const NODE_FOOTPRINT: Footprint = {
     paths: ['/etc/kubernetes/admin.conf', '/etc/kubernetes/kubelet.conf', '/var/lib/kubelet/config.yaml'],
   },
 };
+
+/** What a cluster with the default subnets needs of a host. */
+export const NODE_USE: HostUse = { ...NODE_FOOTPRINT, subnets: [DEFAULT_POD_SUBNET, DEFAULT_SERVICE_SUBNET] };

@@ -1,3 +1,3 @@
 export { createContainerDriver, type ContainerDriverOptions } from './container-driver.js';
 export { DOCKER, PODMAN, type EngineTraits } from './engines.js';
-export { candidateSubnets } from './subnets.js';
+export { candidateSubnets, cidrsOverlap } from './subnets.js';

@@ -5,7 +5,7 @@ import type { ExecResult } from '../../exec.js';
 import type { Machine, MachineOperations, MachineSpec, MachineState, MachineSummary } from '../driver.js';
 import { throwProblems } from '../health.js';
 import type { Claim } from './claim.js';
-import { PAYLOAD_FOLDER, pathsOf, readKit, type Kit } from './footprint.js';
+import { PAYLOAD_FOLDER, pathsOf, readKit, type Footprint, type Kit } from './footprint.js';
 import { judgeHost, parseFacts, renderFactsScript, type GivenHostFacts } from './host-facts.js';
 import {
   TAKEN,
@@ -51,7 +51,12 @@ const CHANGE_MS = 180_000;
 /** Putting back what a failed `create` did has its own limit. */
 const UNDO_MS = 240_000;
 
-const NO_CONFLICTS = { conflicts: { units: [], paths: [] }, ports: [] };
+/** What a cluster needs of a host, for a check that is made without a kit. */
+export interface HostUse extends Pick<Footprint, 'conflicts' | 'ports'> {
+  readonly subnets?: readonly string[];
+}
+
+export const NO_CONFLICTS: HostUse = { conflicts: { units: [], paths: [] }, ports: [] };
 
 /**
  * Machines that exist: a host is claimed, gets what a kit brings, and is put back as it was when the machine is removed. What was
@@ -150,7 +155,7 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
       facts = await askHost(host, kit.footprint, signal);
     }
     if (facts.isClaimed) throw takenBy(host, facts.claim);
-    throwProblems(judgeHost(facts, host.where, kit.arch), driver);
+    throwProblems(judgeHost(facts, host.where, kit.arch, spec.subnets), driver);
     options.confirm(kit, host.where);
     const claim: Claim = {
       version: 1,

@@ -188,6 +188,21 @@ describe('facts of a host', () => {
     expect(judge(line)).toMatchObject({ usable: false, problems: [{ reason }] });
   });
 
+  it('stand in the way where the host has ways into subnets of the cluster, and limit it where it has swap', () => {
+    const facts = parseFacts([...good, 'route 10.96.3.0/24', 'route 10.244.7.1', 'swap 2097152 kB'].join('\n'));
+    const { usable, problems } = judgeHost(facts, 'a', 'amd64', ['10.244.0.0/16', '10.96.0.0/16']);
+    expect(usable).toBe(false);
+    expect(problems.map(({ reason }) => reason)).toEqual(['DRV_HOST_IN_USE', 'DRV_HOST_IN_USE', 'DRV_HOST_SWAP']);
+    expect(problems[0]?.message).toContain('10.244.7.1/32, which overlaps with 10.244.0.0/16');
+    expect(judgeHost(facts, 'a', 'amd64', ['10.128.0.0/16']).usable).toBe(true);
+  });
+
+  it('are asked of this host as a plain shell answers', () => {
+    const { stdout } = spawnSync('sh', [], { input: renderFactsScript(NODE_FOOTPRINT), encoding: 'utf8' });
+    for (const route of parseFacts(stdout).routes) expect(route).toMatch(/^[\d.]+\/\d+$/);
+    expect(parseFacts(stdout).memoryMiB).toBeGreaterThan(0);
+  });
+
   it('tell of another architecture, no systemd, and a full disk', () => {
     const facts = parseFacts('arch riscv64\ncgroups tmpfs\nfree 1024\n');
     expect(judgeHost(facts, 'a', 'amd64').problems.map(({ reason }) => reason)).toEqual([

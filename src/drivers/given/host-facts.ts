@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net';
 
+import { cidrsOverlap } from '../container/index.js';
 import type { Architecture, DriverHealth, DriverProblem } from '../driver.js';
 import type { Footprint } from './footprint.js';
 import { HOST_FOLDER } from './footprint.js';
@@ -16,6 +17,9 @@ export interface GivenHostFacts {
   readonly address: string;
   readonly freeMiB: number;
   readonly memoryMiB: number;
+  readonly swapMiB: number;
+  /** Subnets that it has a way to, the default one left out. */
+  readonly routes: readonly string[];
   readonly missingTools: readonly string[];
   /** Signs that somebody else uses it. */
   readonly uses: readonly string[];
@@ -48,6 +52,8 @@ export function renderFactsScript({ conflicts, ports }: Pick<Footprint, 'conflic
     'echo "anyaddress $(ip -4 -o address show scope global 2>/dev/null | sed -n "s#.* inet \\([0-9.]*\\)/.*#\\1#p" | head -1)"',
     'echo "free $(df -Pk /var/lib | awk "NR==2 { print \\$4 }")"',
     'echo "memory $(sed -n "s/^MemTotal: *//p" /proc/meminfo)"',
+    'echo "swap $(sed -n "s/^SwapTotal: *//p" /proc/meminfo)"',
+    `ip -4 route show 2>/dev/null | awk '{ r = $1 ~ /^[0-9]/ ? $1 : $2 } r ~ /^[0-9.]+(\\/[0-9]+)?$/ { print "route", r }'`,
     `if [ -e ${HOST_FOLDER} ]; then echo "claimed yes"; echo "claim $(base64 <${CLAIM_FILE} 2>/dev/null | tr -d "\\n")"; fi`,
     `for u in ${conflicts.units.join(' ')}; do systemctl is-active --quiet $u 2>/dev/null && echo "use $u runs"; done`,
     `for p in ${conflicts.paths.join(' ')}; do [ -e $p ] && echo "use $p is there"; done`,
@@ -74,6 +80,8 @@ export function parseFacts(text: string): GivenHostFacts {
     address: [one('address'), one('anyaddress')].find((address) => isIPv4(address)) ?? '',
     freeMiB: Math.floor(Number(one('free')) / 1024) || 0,
     memoryMiB: Math.floor(Number.parseInt(one('memory'), 10) / 1024) || 0,
+    swapMiB: Math.floor(Number.parseInt(one('swap'), 10) / 1024) || 0,
+    routes: all('route').map((route) => (route.includes('/') ? route : `${route}/32`)),
     missingTools: all('missing'),
     uses: all('use'),
     isClaimed: one('claimed') === 'yes',
@@ -92,8 +100,14 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
  * Can a node be set up there? One that is taken by mk-ci is judged when it is asked for by name: it may be the same.
  *
  * @param where name of the host, for people
+ * @param subnets that the machine will use itself
  */
-export function judgeHost(facts: GivenHostFacts, where: string, wanted: Architecture): DriverHealth {
+export function judgeHost(
+  facts: GivenHostFacts,
+  where: string,
+  wanted: Architecture,
+  subnets: readonly string[] = [],
+): DriverHealth {
   const stops: DriverProblem[] = [];
   const limits: DriverProblem[] = [];
   const stop = (reason: string, message: string, fix: string): void => {
@@ -128,6 +142,15 @@ export function judgeHost(facts: GivenHostFacts, where: string, wanted: Architec
         'Stop what runs there, or take another host: a node brings a container runtime and a kubelet of its own.',
       );
     }
+    for (const subnet of subnets) {
+      const taken = facts.routes.filter((route) => cidrsOverlap(route, subnet));
+      if (taken.length === 0) continue;
+      stop(
+        'DRV_HOST_IN_USE',
+        `${where} has a way to ${taken.join(', ')}, which overlaps with ${subnet} of the cluster`,
+        'Give other subnets in options.podSubnet and options.serviceSubnet.',
+      );
+    }
     if (facts.freeMiB < FREE_MIB) {
       stop(
         'HOST_DISK_FULL',
@@ -141,6 +164,13 @@ export function judgeHost(facts: GivenHostFacts, where: string, wanted: Architec
       reason: 'DRV_HOST_MEMORY',
       message: `${where} has ${facts.memoryMiB} MiB of memory`,
       fix: `Use a host with at least ${MEMORY_MIB} MiB.`,
+    });
+  }
+  if (facts.swapMiB > 0) {
+    limits.push({
+      reason: 'DRV_HOST_SWAP',
+      message: `${where} has ${facts.swapMiB} MiB of swap, which makes times of tests vary`,
+      fix: 'Turn it off with swapoff -a where that matters; the kubelet runs with it.',
     });
   }
   return {

@@ -11,10 +11,12 @@ export {
   type Kit,
 } from './footprint.js';
 export {
+  NO_CONFLICTS,
   askHost,
   createGivenMachines,
   type GivenHost,
   type GivenHosts,
   type GivenMachinesOptions,
+  type HostUse,
 } from './given-machines.js';
 export { judgeHost } from './host-facts.js';

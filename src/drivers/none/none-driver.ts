@@ -6,12 +6,14 @@ import type { Architecture, Driver, DriverHealth } from '../driver.js';
 import {
   CLAIM_FILE,
   KIT_IMAGES,
+  NO_CONFLICTS,
   askHost,
   createGivenMachines,
   describeChanges,
   judgeHost,
   parseClaim,
   type GivenHost,
+  type HostUse,
 } from '../given/index.js';
 
 export interface NoneDriverOptions {
@@ -24,6 +26,8 @@ export interface NoneDriverOptions {
   readonly platform?: NodeJS.Platform;
   /** As Node names it. @default process.arch */
   readonly architecture?: string;
+  /** What a check asks for beside what every host must have. @default nothing */
+  readonly use?: HostUse | undefined;
   readonly now?: () => Date;
 }
 
@@ -57,8 +61,8 @@ export function createNoneDriver(options: NoneDriverOptions): Driver {
       );
     }
     if (!isRoot) return no('DRV_NONE_ROOT', 'this user is not root', 'Run mk-ci as root, such as with sudo.');
-    const facts = await askHost(host, { conflicts: { units: [], paths: [] }, ports: [] }, signal);
-    return judgeHost(facts, WHERE, architecture);
+    const { use = NO_CONFLICTS } = options;
+    return judgeHost(await askHost(host, use, signal), WHERE, architecture, use.subnets);
   };
 
   return {

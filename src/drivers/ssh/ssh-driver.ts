@@ -8,11 +8,13 @@ import { makeFolder, writeFileAtomically } from '../../files.js';
 import type { Architecture, Driver, DriverHealth, DriverOptions, MachineSpec } from '../driver.js';
 import {
   KIT_IMAGES,
+  NO_CONFLICTS,
   askHost,
   createGivenMachines,
   judgeHost,
   type GivenHost,
   type GivenHosts,
+  type HostUse,
 } from '../given/index.js';
 import { createKnownHosts } from './known-hosts.js';
 import { connectTo, createSshHost, type SshHostRecord, type SshUser } from './ssh-host.js';
@@ -25,6 +27,8 @@ export interface SshDriverOptions extends SshUser {
   readonly knownHostsFile: string;
   /** As Node names it. @default process.arch */
   readonly architecture?: string;
+  /** What a check asks for beside what every host must have. @default nothing */
+  readonly use?: HostUse | undefined;
   readonly now?: () => Date;
 }
 
@@ -121,8 +125,8 @@ export function createSshDriver(options: SshDriverOptions): Driver {
     }
     try {
       const host = await hostOf(await resolve(wanted, signal));
-      const facts = await askHost(host, { conflicts: { units: [], paths: [] }, ports: [] }, signal);
-      return judgeHost(facts, host.where, architecture);
+      const { use = NO_CONFLICTS } = options;
+      return judgeHost(await askHost(host, use, signal), host.where, architecture, use.subnets);
     } catch (error) {
       signal.throwIfAborted();
       if (!isMkCiError(error) || error.code === 'CFG_INVALID') throw error;

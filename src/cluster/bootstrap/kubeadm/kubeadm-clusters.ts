@@ -167,6 +167,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
                 ...size,
                 ...driverOptionsOf(spec, drivers.get(spec.driver)),
                 ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
+                ...(drivers.get(spec.driver).info.machines === 'given'
+                  ? { subnets: [settings.podSubnet, settings.serviceSubnet] }
+                  : {}),
               },
               signal,
             ),

@@ -6,6 +6,8 @@ import type { ClusterSpec } from '../../cluster.js';
  * in all clusters, so certificates do not depend on the network and a copied node needs no new ones. */
 export const CONTROL_PLANE_ADDRESS = '10.99.0.1';
 export const API_PORT = 6443;
+export const DEFAULT_POD_SUBNET = '10.244.0.0/16';
+export const DEFAULT_SERVICE_SUBNET = '10.96.0.0/16';
 
 /** Names of the nodes in Kubernetes, the same in all clusters. */
 export const CONTROL_PLANE_NODE = 'control-plane';
@@ -72,8 +74,8 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   const known = driverOptions === undefined ? Object.keys(options) : [...KNOWN_OPTIONS, ...driverOptions];
   for (const key of Object.keys(options))
     if (!known.includes(key)) bad(key, `not known; there are ${known.join(', ')}`);
-  const podSubnet = cidr('podSubnet', '10.244.0.0/16');
-  const serviceSubnet = cidr('serviceSubnet', '10.96.0.0/16');
+  const podSubnet = cidr('podSubnet', DEFAULT_POD_SUBNET);
+  const serviceSubnet = cidr('serviceSubnet', DEFAULT_SERVICE_SUBNET);
   if (cidrsOverlap(podSubnet, serviceSubnet)) bad('podSubnet', `overlaps with serviceSubnet ${serviceSubnet}`);
   for (const [key, value] of Object.entries({ podSubnet, serviceSubnet })) {
     if (cidrsOverlap(value, `${CONTROL_PLANE_ADDRESS}/32`))
