@@ -1,1 +1,2 @@
-export { createKubeadmClusters, type KubeadmClustersOptions, type NodeImageProvider } from './kubeadm-clusters.js';
+export type { KubeadmClustersOptions, NodeImageProvider } from './context.js';
+export { createKubeadmClusters } from './kubeadm-clusters.js';

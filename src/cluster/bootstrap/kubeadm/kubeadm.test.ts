@@ -7,7 +7,7 @@ import { exec } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
 
 import { podSubnetsOf, readyDnsPods, silentNodes } from './kubeadm-readiness.js';
-import { judgeMachines, planMachines } from './kubeadm-clusters.js';
+import { judgeMachines, planMachines } from './cluster-machines.js';
 import { podComponents } from './kubeadm-status.js';
 import { planWorkers } from './node-changes.js';
 import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './node-scripts.js';

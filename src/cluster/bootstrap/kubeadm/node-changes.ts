@@ -6,6 +6,7 @@ import type { Journal } from '../../journal.js';
 import type { ClusterCall } from '../../manager.js';
 import { ownershipLabels, type Ownership } from '../../ownership.js';
 import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
+import { allOf } from './all-of.js';
 import {
   connectNode,
   fetchCredentials,
@@ -180,13 +181,4 @@ async function connectAll(
     record: machines.find(({ name }) => name === record.name) ?? record,
   }));
   await allOf(known.map((node) => connectNode(node, peersOf(known), work)));
-}
-
-/** Waits for all of them to end, also when one fails. */
-async function allOf<T>(tasks: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(tasks);
-  return results.map((result) => {
-    if (result.status === 'rejected') throw result.reason;
-    return result.value;
-  });
 }

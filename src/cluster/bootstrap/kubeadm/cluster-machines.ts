@@ -1,0 +1,109 @@
+import type { Driver, DriverRegistry, MachineOperations, MachineSpec, MachineSummary } from '../../../drivers/index.js';
+import { MkCiError } from '../../../errors.js';
+import { identifySelf } from '../../../process.js';
+import type { ClusterOwner, ClusterSpec, ClusterState } from '../../cluster.js';
+import type { ClusterFolder, ClusterRecord, MachineRecord } from '../../folder.js';
+import type { Journal } from '../../journal.js';
+import type { Ownership } from '../../ownership.js';
+import { allOf } from './all-of.js';
+import type { ClusterNode } from './cluster-nodes.js';
+import { CONTROL_PLANE_NODE } from './settings.js';
+
+/** The machines of one cluster as a whole, whichever driver makes them. */
+export interface ClusterMachines {
+  operationsOf(spec: Pick<ClusterSpec, 'driver'>): MachineOperations;
+  list(spec: ClusterSpec, paths: ClusterFolder, signal: AbortSignal): Promise<readonly MachineSummary[]>;
+  stateOf(record: ClusterRecord, paths: ClusterFolder, signal: AbortSignal): Promise<ClusterState>;
+  /** Removes machines by record and by label: what a killed start made is in only one of them. */
+  remove(record: Pick<ClusterRecord, 'spec' | 'machines'>, paths: ClusterFolder, signal: AbortSignal): Promise<void>;
+  /** All of them, the control plane first. @throws {MkCiError} when one does not run */
+  attach(record: ClusterRecord, signal: AbortSignal): Promise<readonly ClusterNode[]>;
+}
+
+export function createClusterMachines({
+  drivers,
+  journal,
+}: {
+  readonly drivers: DriverRegistry;
+  readonly journal: Journal;
+}): ClusterMachines {
+  const machinesOf = (driver: Driver): MachineOperations => {
+    if (driver.machines === undefined)
+      throw new MkCiError('DRV_UNSUPPORTED', { message: `machines with driver ${driver.info.name}` });
+    return driver.machines;
+  };
+  const operationsOf: ClusterMachines['operationsOf'] = ({ driver }) => machinesOf(drivers.get(driver));
+  const list: ClusterMachines['list'] = async (spec, paths, signal) =>
+    await operationsOf(spec).list({ cluster: spec.name, folder: paths.folder }, signal);
+  return {
+    operationsOf,
+    list,
+    stateOf: async (record, paths, signal) => judgeMachines(record, await list(record.spec, paths, signal)),
+    remove: async (record, paths, signal) => {
+      const found = await list(record.spec, paths, signal);
+      await allOf(found.map(({ name }) => operationsOf(record.spec).remove(name, signal)));
+      await allOf(
+        (record.machines ?? []).map(async ({ journalId }) => {
+          if (journalId !== undefined) await journal.done(journalId);
+        }),
+      );
+    },
+    attach: async (record, signal) =>
+      await allOf(
+        (record.machines ?? []).map(async (entry) => ({
+          machine: await operationsOf(record.spec).attach(entry.name, signal),
+          record: entry,
+        })),
+      ),
+  };
+}
+
+/** State from what was asked for and what the machines do. */
+export function judgeMachines(
+  record: Pick<ClusterRecord, 'wanted' | 'machines'>,
+  found: readonly MachineSummary[],
+): ClusterState {
+  const wanted = record.machines ?? [];
+  const states = wanted.map(({ name }) => found.find((machine) => machine.name === name)?.state ?? 'broken');
+  if (record.wanted === 'starting') return 'broken'; // a living starter holds the lock; without one it was interrupted
+  if (states.length === 0 || states.includes('broken')) return 'broken';
+  if (states.every((state) => state === 'running')) return 'running';
+  if (states.every((state) => state === 'stopped')) return 'stopped';
+  if (states.every((state) => state === 'paused')) return 'paused';
+  return record.wanted === 'paused' && !states.includes('stopped') ? 'paused' : 'broken';
+}
+
+/** The control plane and its workers. Machines carry the name of the cluster, nodes do not: they are the same in all clusters. */
+export function planMachines({ name, nodes }: Pick<ClusterSpec, 'name' | 'nodes'>): MachineRecord[] {
+  const names = [
+    CONTROL_PLANE_NODE,
+    ...Array.from({ length: Math.max(0, nodes - 1) }, (_, index) => `worker-${index + 1}`),
+  ];
+  return names.map((node, index) => ({ name: `${name}-${node}`, node, isControlPlane: index === 0 }));
+}
+
+export function ownershipOf(record: ClusterRecord, paths: ClusterFolder): Ownership {
+  return {
+    cluster: record.spec.name,
+    folder: paths.folder,
+    ...(record.runId === undefined ? {} : { runId: record.runId }),
+  };
+}
+
+export function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; readonly memoryMiB?: number } {
+  const number = (key: 'cpus' | 'memoryMiB'): object =>
+    typeof options?.[key] === 'number' ? { [key]: options[key] } : {};
+  return { ...number('cpus'), ...number('memoryMiB') };
+}
+
+/** What of the options of a spec is the driver's. */
+export function driverOptionsOf({ options = {} }: ClusterSpec, { info }: Driver): Pick<MachineSpec, 'options'> {
+  const own = Object.entries(options).filter(([key]) => info.options?.includes(key) === true);
+  return own.length === 0 ? {} : { options: Object.fromEntries(own) };
+}
+
+/** The same cluster with another owner, or none: one that a run keeps belongs to nobody. */
+export function ownedBy(record: ClusterRecord, owner: ClusterOwner | undefined): ClusterRecord {
+  const { owner: _owner, runId: _runId, ...rest } = record;
+  return { ...rest, ...(owner === undefined ? {} : { runId: owner.runId, owner: identifySelf() }) };
+}

@@ -1,0 +1,27 @@
+import type { DriverRegistry } from '../../../drivers/index.js';
+import type { Logger } from '../../../log.js';
+import type { BundleStore } from '../../bundle/bundle.js';
+import type { Journal } from '../../journal.js';
+import type { ClusterMachines } from './cluster-machines.js';
+
+export interface KubeadmClustersOptions {
+  readonly stateFolder: string;
+  readonly drivers: DriverRegistry;
+  readonly bundles: BundleStore;
+  readonly journal: Journal;
+  readonly log: Logger;
+  readonly now: () => Date;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly nodeImage?: NodeImageProvider;
+}
+
+/** Gives a driver the node image of a version, made when it is not there. @returns the name by which the driver knows it */
+export type NodeImageProvider = (
+  request: { readonly kubernetesVersion: string; readonly driver: string },
+  signal: AbortSignal,
+) => Promise<string>;
+
+/** What the parts of this folder are given. */
+export interface KubeadmContext extends KubeadmClustersOptions {
+  readonly machines: ClusterMachines;
+}

@@ -1,0 +1,98 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { MkCiError, isMkCiError, messageOf } from '../../../errors.js';
+import { lastLines } from '../../../exec.js';
+import { keepFailedStart, withLogs } from '../../failed-starts.js';
+import type { ClusterFolder, ClusterRecord } from '../../folder.js';
+import { saveClusterLogs } from '../../logs.js';
+import type { ClusterCall } from '../../manager.js';
+import { recogniseFailure } from '../known-failures.js';
+import { allOf } from './all-of.js';
+import { kubeadmClient } from './cluster-nodes.js';
+import type { KubeadmContext } from './context.js';
+import { parseNodeFacts } from './node-facts.js';
+import { saveNodeLogs } from './node-logs.js';
+import { readNodeFailure, renderFailureScript } from './node-scripts.js';
+import { planRuntime } from './render-runtimes.js';
+import { readSettings } from './settings.js';
+
+const DIAGNOSE_MS = 20_000;
+
+/** The error of a start in the words of the component that is to blame, with its logs kept. */
+export async function explain(
+  context: KubeadmContext,
+  error: unknown,
+  record: ClusterRecord,
+  call: ClusterCall,
+): Promise<unknown> {
+  const { log, machines, now, stateFolder } = context;
+  if (call.signal.aborted) return error;
+  const isOfNodes = isMkCiError(error) && ['K8S_', 'HOST_COMMAND_'].some((prefix) => error.code.startsWith(prefix));
+  if (!isOfNodes) return error;
+  const limit = AbortSignal.timeout(DIAGNOSE_MS);
+  let result: unknown = error;
+  try {
+    const nodes = await machines.attach(record, limit);
+    const { units } = planRuntime(readSettings(record.spec), parseNodeFacts(''));
+    for (const { machine, record: entry } of nodes) {
+      const asked = await machine.exec(['sh'], { input: renderFailureScript(units), signal: limit });
+      const { component, lines } = readNodeFailure(asked.stdout);
+      const said = typeof error.details['output'] === 'string' ? lastLines(error.details['output'], 4) : [];
+      const known = recogniseFailure(lines);
+      const isTimeout = error.code === 'K8S_START_TIMEOUT' || error.code === 'HOST_COMMAND_TIMEOUT';
+      result = new MkCiError(isTimeout ? 'K8S_START_TIMEOUT' : 'K8S_COMPONENT_FAILED', {
+        message: `${component} on ${entry.node}: ${whatFailed(isTimeout ? error.message : (said.at(-1) ?? error.message), lines)}`,
+        ...(known === undefined ? {} : { advice: known.advice }),
+        cause: error,
+        details: { component, node: entry.node, known: known?.kind, output: lines.join('\n') },
+      });
+      break; // workers only wait for the control plane, except when they are the ones that fail
+    }
+  } catch (second) {
+    log.warn('the nodes of a cluster that did not start could not be asked why', { error: messageOf(second) });
+  }
+  const kept = await keepFailedStart({ stateFolder, name: record.spec.name, now: now() }, async (target) => {
+    await saveAll(context, record, call.paths, target, AbortSignal.timeout(60_000));
+  });
+  return withLogs(result, kept);
+}
+
+/** Logs of the cluster and of all its nodes, as far as they can be had. */
+export async function saveAll(
+  context: KubeadmContext,
+  record: ClusterRecord,
+  paths: ClusterFolder,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { machines } = context;
+  const operations = machines.operationsOf(record.spec);
+  const state = await machines.stateOf(record, paths, signal).catch(() => 'broken' as const);
+  using client = state !== 'running' || record.server === '' ? undefined : await kubeadmClient(paths, record.server);
+  await allOf([
+    saveClusterLogs({
+      name: record.spec.name,
+      paths,
+      record,
+      target,
+      signal,
+      ...(client === undefined ? {} : { client }),
+    }),
+    ...(record.machines ?? []).map(async ({ name }) => {
+      const folder = join(target, name);
+      try {
+        await saveNodeLogs(await operations.attach(name, signal), folder, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        await mkdir(folder, { recursive: true });
+        await writeFile(join(folder, 'missing.txt'), `${messageOf(error)}\n`);
+      }
+    }),
+  ]);
+}
+
+/** What stopped the start, and the last words of the component that is to blame. */
+function whatFailed(stopped: string, lines: readonly string[]): string {
+  return [stopped, ...lines.slice(-1)].map((text) => text.trim().slice(0, 300)).join('; its last words: ');
+}

@@ -1,0 +1,186 @@
+import { mkdir } from 'node:fs/promises';
+
+import { MkCiError, messageOf } from '../../../errors.js';
+import { identifySelf } from '../../../process.js';
+import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
+import type { ClusterCall } from '../../manager.js';
+import { ownershipLabels } from '../../ownership.js';
+import { waitForDefaults, waitForNodes, type ReadinessOptions } from '../../readiness.js';
+import { allOf } from './all-of.js';
+import { driverOptionsOf, ownedBy, ownershipOf, sizeOf } from './cluster-machines.js';
+import {
+  connectNode,
+  fetchCredentials,
+  initControlPlane,
+  joinWorker,
+  kubeadmClient,
+  newToken,
+  peersOf,
+  prepareNode,
+  runScript,
+  writeKubeconfig,
+  type ClusterNode,
+  type NodeWork,
+} from './cluster-nodes.js';
+import type { KubeadmContext } from './context.js';
+import { explain } from './failed-start.js';
+import { removeFolder } from './folders.js';
+import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
+import { API_PORT, readSettings } from './settings.js';
+import { createDefaultStorageClass } from './storage.js';
+
+/** Removing what a failed or interrupted start made has its own limit. */
+const REMOVE_MS = 90_000;
+
+/** From nothing to pods that run. The record is there; the caller removes everything when this fails. */
+async function setUp(
+  context: KubeadmContext,
+  record: ClusterRecord,
+  image: string,
+  call: ClusterCall,
+): Promise<ClusterRecord> {
+  const { drivers, machines } = context;
+  const { paths, phases, signal, deadline } = call;
+  const { spec } = record;
+  const settings = readSettings(spec);
+  const work: NodeWork = { settings, signal, deadline };
+  const operations = machines.operationsOf(spec);
+  const labels = ownershipLabels({ ...ownershipOf(record, paths), role: 'node' });
+  const size = sizeOf(spec);
+  const made = await phases.run(
+    'machines',
+    async () =>
+      await allOf(
+        (record.machines ?? []).map(async (entry): Promise<ClusterNode> => ({
+          record: entry,
+          machine: await operations.create(
+            {
+              name: entry.name,
+              labels,
+              network: spec.name,
+              image,
+              ...size,
+              ...driverOptionsOf(spec, drivers.get(spec.driver)),
+              ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
+              ...(drivers.get(spec.driver).info.machines === 'given'
+                ? { subnets: [settings.podSubnet, settings.serviceSubnet] }
+                : {}),
+            },
+            signal,
+          ),
+        })),
+      ),
+  );
+  const peers = peersOf(made);
+  const [first, ...others] = made;
+  if (first === undefined) throw new MkCiError('CLI_USAGE', { message: 'a cluster of no nodes' });
+  // Workers get ready for joining while the control plane starts.
+  const token = newToken();
+  const waiting = allOf(others.map((node) => prepareNode(node, peers, work)));
+  waiting.catch(() => undefined); // looked at below; it must not end the process before that
+  const controlPlane = await phases.run('runtime', async () => await prepareNode(first, peers, work));
+  await phases.run('kubeadm-init', async () => {
+    await initControlPlane(controlPlane, { clusterName: spec.name, token }, work);
+  });
+  const caHash = await fetchCredentials(first.machine, paths, work);
+  const server = await writeKubeconfig(spec.name, first.machine, paths);
+  using client = await kubeadmClient(paths, server);
+  const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
+  const workers = await waiting;
+  const nodes = (record.machines ?? []).map(({ node }) => node);
+  let entries: readonly MachineRecord[] = record.machines ?? [];
+  if (workers.length > 0) {
+    await phases.run('kubeadm-join', async () => {
+      await allOf(workers.map((node) => joinWorker(node, { token, caHash }, work)));
+    });
+  }
+  await phases.run('network', async () => {
+    const subnets = await waitForPodSubnets(client, nodes, ready());
+    entries = entries.map((entry) => ({ ...entry, ...podSubnetOf(subnets, entry) }));
+    if (settings.cni === 'own') {
+      const known = made.map(({ machine }, index) => ({ machine, record: entries[index] ?? first.record }));
+      await allOf(known.map((node) => connectNode(node, peersOf(known), work)));
+    } else if (settings.cni !== 'none') {
+      const apply = 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f /etc/mk-ci/cni.yaml';
+      const text = Buffer.from(settings.cni.manifest).toString('base64');
+      await runScript(first.machine, `echo ${text} | base64 -d >/etc/mk-ci/cni.yaml && ${apply}\n`, work);
+    }
+  });
+  await allOf([
+    phases.run('default-serviceaccount', async () => {
+      if (settings.hasDefaultStorage) await createDefaultStorageClass(client, signal);
+      await waitForDefaults(client, ready());
+    }),
+    ...(settings.cni === 'none'
+      ? []
+      : [
+          phases.run('nodes', async () => {
+            await waitForNodes(client, nodes, ready());
+          }),
+          phases.run('dns', async () => {
+            await waitForDns(client, ready());
+          }),
+        ]),
+  ]);
+  const settled = record.runId === undefined ? ownedBy(record, undefined) : record;
+  const running: ClusterRecord = { ...settled, machines: entries, server, wanted: 'running' };
+  await writeClusterRecord(paths, running);
+  return running;
+}
+
+export async function startNew(
+  context: KubeadmContext,
+  record: ClusterRecord,
+  image: string,
+  call: ClusterCall,
+): Promise<ClusterRecord> {
+  const { journal, machines } = context;
+  const { paths } = call;
+  const ownership = ownershipOf(record, paths);
+  const self = identifySelf();
+  // Until it is up, all of it belongs to the process that starts it, whoever has it later.
+  const folder = await journal.intend({ kind: 'cluster-folder', path: paths.folder }, { ...ownership, owner: self });
+  const entries = await allOf(
+    (record.machines ?? []).map(async (machine) => {
+      const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
+      return await journal.intend(thing, { ...ownership, owner: self });
+    }),
+  );
+  const noted: ClusterRecord = {
+    ...record,
+    journalId: folder.id,
+    machines: (record.machines ?? []).map((machine, index) => ({ ...machine, ...journalIdOf(entries[index]) })),
+  };
+  try {
+    for (const path of [paths.folder, paths.pki, paths.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
+    await writeClusterRecord(paths, noted);
+    const running = await setUp(context, noted, image, call);
+    if (ownership.owner === undefined) {
+      for (const entry of [folder, ...entries]) await journal.update(entry, { ownership: { owner: undefined } });
+    }
+    return running;
+  } catch (error) {
+    const explained = await explain(context, error, noted, call);
+    try {
+      await machines.remove(noted, paths, AbortSignal.timeout(REMOVE_MS));
+      await removeFolder(paths.folder);
+      await journal.done(folder.id);
+    } catch (second) {
+      throw new MkCiError('DRV_FAILED', {
+        message: `${messageOf(explained)}; and what was made of it could not be removed: ${messageOf(second)}`,
+        advice: 'Run mk-ci gc --yes.',
+        cause: new AggregateError([explained, second]),
+      });
+    }
+    throw explained;
+  }
+}
+
+function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {
+  const podSubnet = subnets.get(node);
+  return podSubnet === undefined ? {} : { podSubnet };
+}
+
+function journalIdOf(entry: { readonly id: string } | undefined): Pick<MachineRecord, 'journalId'> {
+  return entry === undefined ? {} : { journalId: entry.id };
+}
