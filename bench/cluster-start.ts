@@ -106,7 +106,6 @@ async function main(): Promise<void> {
   const openSource = (pool: { readonly min: number; readonly max: number }) =>
     createClusterSource({
       manager,
-      stateFolder,
       templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
       owner: { runId: `bench${pool.max}` },
       bundleDigest: async () => (await bundles.ensure(VERSION, { parts: ['control-plane'], signal })).digest,

@@ -57,7 +57,6 @@ describe('with real control planes', () => {
   const openSource = (runId: string, pool: { readonly min: number; readonly max: number }): ClusterSource =>
     createClusterSource({
       manager,
-      stateFolder,
       templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
       owner: { runId },
       bundleDigest: async () => 'digest',

@@ -15,9 +15,8 @@ import { clusterFolder } from '../cluster/folder.js';
 import {
   createClusterManager,
   createFolderBundle,
-  type ClusterNodesManager,
+  type FullClusterManager,
   type NodeImageProvider,
-  type SeedableClusterManager,
 } from '../cluster/index.js';
 import { createClusterSource, waitUntilSettled } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
@@ -55,10 +54,7 @@ export interface OpenClustersOptions {
   readonly isConfirmed?: boolean;
 }
 
-export function openClusters(
-  context: CliContext,
-  options: OpenClustersOptions = {},
-): SeedableClusterManager & ClusterNodesManager {
+export function openClusters(context: CliContext, options: OpenClustersOptions = {}): FullClusterManager {
   return createClusterManager({
     stateFolder: foldersOf(context.env).state,
     bundles: options.programs ?? openPrograms(context),
@@ -135,7 +131,6 @@ export async function openRunClusters(
   }
   return createClusterSource({
     manager: openClusters(context, { programs, nodeImage, isConfirmed }),
-    stateFolder: state,
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },
     // Only a cluster whose data lies in a folder of this host can begin with a copy of another one's.

@@ -1,7 +1,7 @@
 import type { ClusterCall } from './manager.js';
 import type { ClusterOwner, ClusterSpec, ClusterStatus } from './cluster.js';
-import type { ClusterSeed } from './bootstrap/processes.js';
 import type { ClusterFolder, ClusterRecord } from './folder.js';
+import type { ClusterSeed, StateAccess } from './state-access.js';
 
 /**
  * One way of having a cluster: as processes, as nodes with a kubelet, or only attached to. The manager picks it by the
@@ -33,6 +33,8 @@ export interface ClusterBackend {
     signal: AbortSignal,
   ): Promise<ClusterStatus>;
   saveLogs(request: SaveLogsRequest): Promise<void>;
+  /** Absent where the state of a cluster can not be had. */
+  readonly state?: StateAccess;
   /** Absent where the nodes of a cluster can not change. */
   readonly nodes?: NodeChanges;
   /**

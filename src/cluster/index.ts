@@ -8,6 +8,8 @@ export {
   createClusterManager,
   type ClusterManagerOptions,
   type ClusterNodesManager,
+  type ClusterStateManager,
+  type FullClusterManager,
   type SeedableClusterManager,
   type StartOptions,
 } from './manager.js';

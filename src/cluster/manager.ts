@@ -10,7 +10,6 @@ import type { ClusterBackend } from './backend.js';
 import { createAttachBackend } from './bootstrap/attach-backend.js';
 import { createKubeadmClusters, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
 import { createProcessBackend } from './bootstrap/process-backend.js';
-import type { ClusterSeed } from './bootstrap/processes.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
 import type { BundleStore } from './bundle/bundle.js';
 import type {
@@ -34,6 +33,7 @@ import {
 import { createJournal } from './journal.js';
 import { acquireLock } from './lock.js';
 import { createDeadline, createPhases, type Deadline, type Phases } from './phases.js';
+import type { ClusterSeed, StateAccess, StateParts } from './state-access.js';
 
 export interface ClusterManagerOptions {
   /** Made when absent. */
@@ -59,10 +59,18 @@ export interface StartOptions extends ClusterCallOptions {
 }
 
 /** What this manager can do beyond the contract: begin with the data of another cluster, save logs of a broken one. */
-export interface SeedableClusterManager extends ClusterManager {
+export interface SeedableClusterManager extends ClusterManager, ClusterStateManager {
   start(spec: ClusterSpec, options: StartOptions): Promise<RunningCluster>;
   /** The logs of a cluster in any state, see `RunningCluster.saveLogs`. Nothing but a note for one that is not there. */
   saveLogs(name: string, folder: string, signal: AbortSignal): Promise<void>;
+}
+
+/** What snapshots and templates are made of, see {@link StateAccess}. The cluster is locked meanwhile. */
+export interface ClusterStateManager {
+  /** @throws {MkCiError} `K8S_CLUSTER_NOT_FOUND`, `DRV_UNSUPPORTED`, `K8S_NOT_RUNNING` */
+  readState<T>(name: string, options: ClusterCallOptions, act: (parts: StateParts) => Promise<T>): Promise<T>;
+  /** @throws {MkCiError} `K8S_CLUSTER_NOT_FOUND`, `DRV_UNSUPPORTED` */
+  replaceState(name: string, options: ClusterCallOptions, fill: (parts: StateParts) => Promise<void>): Promise<void>;
 }
 
 /** What can be done with the nodes of clusters that have real ones. */
@@ -75,9 +83,14 @@ export interface ClusterNodesManager {
   loadImages(name: string, archive: string, options: ClusterCallOptions): Promise<readonly string[]>;
 }
 
+/** Everything that the manager of this host can do. */
+export interface FullClusterManager extends SeedableClusterManager, ClusterNodesManager {}
+
 const OTHER_MS = 60_000;
 /** Deadline for changes of nodes. */
 const NODES_MS = 180_000;
+/** Deadline for a cluster that starts with another state. */
+const STATE_MS = 240_000;
 
 /** What the two ways of having a cluster are handed for one call. */
 export interface ClusterCall {
@@ -92,7 +105,7 @@ export interface ClusterCall {
  * Clusters by name, below one state folder. Everything that changes a cluster holds its lock, so two processes that start
  * or delete one name come one after the other; looking needs no lock.
  */
-export function createClusterManager(options: ClusterManagerOptions): SeedableClusterManager & ClusterNodesManager {
+export function createClusterManager(options: ClusterManagerOptions): FullClusterManager {
   const { bundles, drivers, exec, log, env, now = () => new Date() } = options;
   const stateFolder = resolve(options.stateFolder);
   const journal = createJournal({ folder: join(stateFolder, 'journal'), now });
@@ -167,6 +180,12 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     return await backendOf(record).status(name, paths, record, signal);
   };
 
+  const stateOf = (record: ClusterRecord): StateAccess => {
+    const { state } = backendOf(record);
+    if (state === undefined) throw unsupported('snapshots', record);
+    return state;
+  };
+
   return {
     start: async (spec, startOptions) => {
       const { info } = drivers.get(spec.driver);
@@ -232,6 +251,18 @@ export function createClusterManager(options: ClusterManagerOptions): SeedableCl
     },
     check: async (driver, signal, driverOptions) => await drivers.get(driver).check(signal, driverOptions),
     saveLogs,
+    readState: async (name, callOptions, act) => {
+      const call = begin(name, callOptions, NODES_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      return await stateOf(record).read(record, call, act);
+    },
+    replaceState: async (name, callOptions, fill) => {
+      const call = begin(name, callOptions, STATE_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      await stateOf(record).replace(record, call, fill);
+    },
     addNodes: async (name, count, callOptions) => {
       const call = begin(name, callOptions, NODES_MS);
       await using _lock = await lock(call);

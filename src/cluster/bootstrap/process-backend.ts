@@ -1,6 +1,7 @@
 import type { ClusterBackend } from '../backend.js';
 import { saveClusterLogs } from '../logs.js';
 import { stateOf, statusOf } from '../status.js';
+import { createProcessState } from './process-state.js';
 import { createProcessClusters, type ProcessClustersOptions } from './process-clusters.js';
 import { adminClient } from './processes.js';
 
@@ -9,6 +10,7 @@ export function createProcessBackend(options: ProcessClustersOptions): ClusterBa
   const processes = createProcessClusters(options);
   return {
     startMs: 120_000,
+    state: createProcessState(processes),
     start: async (spec, call, have, startOptions) => await processes.start(spec, call, have, startOptions),
     stop: async (record, call) => {
       await processes.stop(record, call);

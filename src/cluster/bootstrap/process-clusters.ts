@@ -20,6 +20,7 @@ import type { ClusterCall } from '../manager.js';
 import type { Ownership } from '../ownership.js';
 import { leasePorts, listPortLeases, type PortLease } from '../ports.js';
 import { waitForReadyz } from '../readiness.js';
+import type { ClusterSeed } from '../state-access.js';
 import { stateOf, type ClusterFacts } from '../status.js';
 import {
   adminClient,
@@ -28,7 +29,6 @@ import {
   prepareClusterFolder,
   serverOf,
   startComponents,
-  type ClusterSeed,
   type ControlPlaneOptions,
 } from './processes.js';
 import { endSupervised, pauseComponents, readSupervisorState, unpauseComponents } from './supervisor-control.js';

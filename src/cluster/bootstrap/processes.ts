@@ -13,6 +13,7 @@ import { ownershipLabels, type Ownership } from '../ownership.js';
 import type { Deadline, Phases } from '../phases.js';
 import { clusterPkiFiles, createClusterPki, type CertificateFiles } from '../pki.js';
 import { waitForDefaults, waitForNodes, waitForReadyz, type ReadinessOptions } from '../readiness.js';
+import type { ClusterSeed } from '../state-access.js';
 import type { SupervisorPlan } from '../supervisor/plan.js';
 import type { SupervisorState } from '../supervisor/state.js';
 import {
@@ -27,15 +28,6 @@ import { DISK_FULL_FAILURE, codeOfFailure, recogniseFailure, type KnownFailure }
 import { renderKwokStages } from './kwok-stages.js';
 import { fakeNode } from './nodes.js';
 import { launchSupervisor, readLogTail, readSupervisorState } from './supervisor-control.js';
-
-/** Data of another cluster to begin with. */
-export interface ClusterSeed {
-  /**
-   * Fills the folders of a new cluster with the data of an etcd that did not run and the certificates that belong to it:
-   * tokens in the data are signed with them. What it leaves empty is made anew.
-   */
-  copyTo(target: Pick<ClusterFolder, 'etcd' | 'pki'>): Promise<void>;
-}
 
 export interface ControlPlaneOptions {
   readonly name: string;
@@ -70,7 +62,7 @@ export function serverOf(ports: ClusterPorts): string {
 export async function prepareClusterFolder(paths: ClusterFolder, now: Date, seed?: ClusterSeed): Promise<void> {
   try {
     for (const folder of [paths.folder, paths.logs, paths.run]) await makeFolder(folder, { mode: 0o700 });
-    await seed?.copyTo(paths);
+    await seed?.copyTo({ etcd: paths.etcd, pki: paths.pki });
     await readFile(clusterPkiFiles(paths.pki).ca.certificate).catch(async (error: unknown) => {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       await createClusterPki({

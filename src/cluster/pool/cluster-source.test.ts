@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -21,7 +21,7 @@ function fakeManager(stateFolder: string) {
   const failing = new Set<string>();
   const check = (call: string): void => {
     calls.push(call);
-    if (failing.has(call.split(' ')[0]!)) throw new MkCiError('DRV_FAILED', { message: call });
+    if (failing.has(call) || failing.has(call.split(' ')[0]!)) throw new MkCiError('DRV_FAILED', { message: call });
   };
   const running = (spec: ClusterSpec): RunningCluster => ({
     name: spec.name,
@@ -45,8 +45,7 @@ function fakeManager(stateFolder: string) {
     start: async (spec, { seed, owner }) => {
       const paths = clusterFolder(stateFolder, spec.name);
       const { etcd, pki } = paths;
-      await seed?.copyTo(paths);
-      const isSeeded = (await readdir(etcd).catch(() => [])).length > 0;
+      const isSeeded = (await seed?.copyTo({ etcd, pki })) ?? false;
       check(`start ${spec.name} ${owner === undefined ? 'kept' : isSeeded ? 'seeded' : 'cold'}`);
       await mkdir(etcd, { recursive: true });
       await mkdir(pki, { recursive: true });
@@ -73,6 +72,11 @@ function fakeManager(stateFolder: string) {
     list: unused,
     check: unused,
     saveLogs: unused,
+    readState: async (name, _options, act) => {
+      const { etcd, pki } = clusterFolder(stateFolder, name);
+      return await act({ etcd, pki });
+    },
+    replaceState: unused,
   };
   return { manager, calls, failing };
 }
@@ -82,10 +86,8 @@ describe('createClusterSource', () => {
   let fake: ReturnType<typeof fakeManager>;
   let source: ClusterSource;
   const open = (some: Partial<ClusterSourceOptions> = {}): ClusterSource => {
-    const stateFolder = join(temporary.path, 'state');
     return createClusterSource({
       manager: fake.manager,
-      stateFolder,
       templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
       owner: { runId: '20260824-abc123' },
       bundleDigest: async () => 'digest',
@@ -135,6 +137,20 @@ describe('createClusterSource', () => {
       'delete local-0824abc123-2',
       'start local-0824abc123-3 seeded',
       'delete local-0824abc123-3',
+    ]);
+  });
+
+  it('starts without the template, and makes it again, when no cluster starts from it', async () => {
+    await (await source.acquire(SPEC, 'fresh', { signal }))[Symbol.asyncDispose]();
+    fake.failing.add('start local-0824abc123-2 seeded');
+    for (let round = 0; round < 2; round += 1) {
+      await (await source.acquire(SPEC, 'fresh', { signal }))[Symbol.asyncDispose]();
+    }
+    expect(fake.calls.filter((call) => call.startsWith('start'))).toEqual([
+      'start local-0824abc123-1 cold',
+      'start local-0824abc123-2 seeded',
+      'start local-0824abc123-2 cold',
+      'start local-0824abc123-3 seeded',
     ]);
   });
 

@@ -3,9 +3,8 @@ import { freemem, loadavg, availableParallelism } from 'node:os';
 import { messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import type { ClusterLease, ClusterOwner, ClusterSource, ClusterSpec, RunningCluster } from '../cluster.js';
-import type { ClusterSeed } from '../bootstrap/processes.js';
-import { clusterFolder } from '../folder.js';
 import type { SeedableClusterManager } from '../manager.js';
+import type { ClusterSeed } from '../state-access.js';
 import { templateKey, type Templates } from '../templates/index.js';
 import { createPool, type Pool, type PoolSize } from './pool.js';
 
@@ -15,7 +14,6 @@ type AcquireOptions = Parameters<ClusterSource['acquire']>[2];
 
 export interface ClusterSourceOptions {
   readonly manager: SeedableClusterManager;
-  readonly stateFolder: string;
   readonly templates: Templates;
   /** The run that the clusters belong to. */
   readonly owner: ClusterOwner;
@@ -65,12 +63,8 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     try {
       const digest = await options.bundleDigest(spec, call.signal);
       const key = digest === undefined ? undefined : templateKey(digest, spec);
-      const seeded = { fully: false };
-      const copyTo: ClusterSeed['copyTo'] = async (target) => {
-        seeded.fully = key !== undefined && (await templates.copy(key, target, call.signal));
-      };
-      const cluster = await manager.start({ ...spec, name }, { ...call, owner, seed: { copyTo } });
-      if (wantsTemplate && key !== undefined && !seeded.fully) await makeTemplate(key, cluster, call.signal);
+      const { cluster, isSeeded } = await startFrom(key, { ...spec, name }, call);
+      if (wantsTemplate && key !== undefined && !isSeeded) await makeTemplate(key, cluster, call.signal);
       return cluster;
     } catch (error) {
       await call.onStartFailed?.({
@@ -84,13 +78,34 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     }
   };
 
+  /** From the template where there is one. With one from which no cluster starts, nobody tries a second time. */
+  const startFrom = async (
+    key: string | undefined,
+    spec: ClusterSpec,
+    call: AcquireOptions,
+  ): Promise<{ readonly cluster: RunningCluster; readonly isSeeded: boolean }> => {
+    if (key === undefined) return { cluster: await manager.start(spec, { ...call, owner }), isSeeded: false };
+    const seeded = { fully: false };
+    const copyTo: ClusterSeed['copyTo'] = async (parts) =>
+      (seeded.fully = await templates.copy(key, parts, call.signal));
+    try {
+      return { cluster: await manager.start(spec, { ...call, owner, seed: { copyTo } }), isSeeded: seeded.fully };
+    } catch (error) {
+      if (!seeded.fully || call.signal.aborted) throw error;
+      log.warn('no cluster started from a template: it is made again', { name: spec.name, error: messageOf(error) });
+      await templates.discard(key);
+      return { cluster: await manager.start(spec, { ...call, owner }), isSeeded: false };
+    }
+  };
+
   const makeTemplate = async (key: string, cluster: RunningCluster, signal: AbortSignal): Promise<void> => {
     if (makingTemplate.has(key)) return;
     makingTemplate.add(key);
     try {
       await options.settle(cluster, signal);
-      const paths = clusterFolder(options.stateFolder, cluster.name);
-      await templates.make(key, paths, await manager.status(cluster.name, signal), signal);
+      await manager.readState(cluster.name, { signal }, async (parts) => {
+        await templates.make(key, parts, cluster.spec, signal);
+      });
       await templates.prune();
     } catch (error) {
       signal.throwIfAborted();

@@ -1,21 +1,20 @@
-import { access, readdir, rename, rm } from 'node:fs/promises';
+import { access, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { MkCiError, hostErrorOf, isMkCiError, systemErrorCode } from '../../errors.js';
-import { identifyProcess, identifySelf, signalProcess, type ProcessIdentity } from '../../process.js';
-import type { ClusterCallOptions, ClusterManager, ClusterStatus } from '../cluster.js';
-import { clusterFolder, readClusterRecord, type ClusterFolder } from '../folder.js';
+import { identifySelf } from '../../process.js';
+import type { ClusterCallOptions, ClusterManager } from '../cluster.js';
+import { clusterFolder, type ClusterFolder } from '../folder.js';
 import { acquireLock } from '../lock.js';
+import type { ClusterStateManager } from '../manager.js';
 import { readManifest, readSnapshot, writeSnapshot } from './manifest.js';
 
 /**
- * Snapshots of clusters whose control plane runs as processes of this host: copies of etcd's data, kept in the cluster's
- * folder, gone with the cluster. Everything the API knows is in it; what pods wrote to their own disks is not, for
- * simulated nodes have none.
+ * Snapshots of clusters: copies of their state, kept in the cluster's folder, gone with the cluster. What the state is
+ * depends on how the cluster is made, see `StateAccess`.
  */
 export interface Snapshots {
-  /** Of a running, paused or stopped cluster. A running one waits for some tenths of a second at most. */
+  /** A running cluster waits for some tenths of a second at most. */
   save(cluster: string, snapshot: string, options: ClusterCallOptions): Promise<SnapshotInfo>;
   /**
    * Puts the data back. A running cluster is stopped and started again; a stopped one stays stopped. When it does not
@@ -40,7 +39,7 @@ export interface SnapshotInfo {
 
 export interface SnapshotsOptions {
   readonly stateFolder: string;
-  readonly manager: Pick<ClusterManager, 'status' | 'start' | 'stop'>;
+  readonly manager: Pick<ClusterManager, 'status'> & ClusterStateManager;
   readonly now: () => Date;
 }
 
@@ -59,16 +58,16 @@ export function createSnapshots({ stateFolder, manager, now }: SnapshotsOptions)
     return join(snapshotsFolder(paths), snapshot);
   };
   return {
-    save: async (cluster, snapshot, { signal }) => {
+    save: async (cluster, snapshot, options) => {
+      const { signal } = options;
       const paths = clusterFolder(stateFolder, cluster);
       const folder = pathOf(paths, snapshot);
-      const status = await manager.status(cluster, signal);
-      await checkHasData(paths, status);
+      const { kubernetesVersion } = await manager.status(cluster, signal);
       await using _lock = await lock(cluster, signal);
-      const about = { createdAt: now().toISOString(), kubernetesVersion: status.kubernetesVersion, of: cluster };
-      const made = await whileFrozen(etcdProcesses(status), signal, () =>
-        writeSnapshot({ folder, parts: { etcd: paths.etcd }, about, signal }),
-      );
+      const about = { createdAt: now().toISOString(), kubernetesVersion, of: cluster };
+      const made =
+        !(await isThere(folder)) &&
+        (await manager.readState(cluster, options, (parts) => writeSnapshot({ folder, parts, about, signal })));
       if (!made) {
         throw new MkCiError('K8S_CLUSTER_EXISTS', {
           message: `cluster ${cluster} has a snapshot ${snapshot}`,
@@ -82,34 +81,15 @@ export function createSnapshots({ stateFolder, manager, now }: SnapshotsOptions)
       const paths = clusterFolder(stateFolder, cluster);
       const folder = pathOf(paths, snapshot);
       const status = await manager.status(cluster, signal);
-      await checkHasData(paths, status);
-      const record = await readClusterRecord(paths);
-      if (record === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: cluster });
       await using _lock = await lock(cluster, signal);
-      const staged = `${paths.etcd}.restoring`;
-      const before = `${paths.etcd}.before`;
-      await Promise.all([staged, before].map((path) => rm(path, { recursive: true, force: true })));
-      const manifest = await readSnapshot(folder, { etcd: staged }, signal);
-      if (manifest.kubernetesVersion !== status.kubernetesVersion) {
-        await rm(staged, { recursive: true, force: true });
+      await manager.replaceState(cluster, options, async (parts) => {
+        const manifest = await readSnapshot(folder, parts, signal);
+        if (manifest.kubernetesVersion === status.kubernetesVersion) return;
         throw new MkCiError('DRV_UNSUPPORTED', {
           message: `the snapshot is of ${manifest.kubernetesVersion}, the cluster runs ${status.kubernetesVersion}`,
           advice: 'Start another cluster of the version of the snapshot.',
         });
-      }
-      const wasRunning = status.state !== 'stopped';
-      if (wasRunning) await manager.stop(cluster, options);
-      await rename(paths.etcd, before);
-      await rename(staged, paths.etcd);
-      try {
-        if (wasRunning) await manager.start(record.spec, options);
-      } catch (error) {
-        await manager.stop(cluster, { signal: AbortSignal.timeout(30_000) });
-        await rm(paths.etcd, { recursive: true, force: true });
-        await rename(before, paths.etcd);
-        throw error;
-      }
-      await rm(before, { recursive: true, force: true });
+      });
     },
     list: async (cluster, signal) => {
       const paths = clusterFolder(stateFolder, cluster);
@@ -131,33 +111,6 @@ export function createSnapshots({ stateFolder, manager, now }: SnapshotsOptions)
   };
 }
 
-/**
- * Stops processes by SIGSTOP for as long as `act` takes. What they wrote so far is in the files, as after a crash, and etcd
- * recovers from a crash at any moment: its log is written before its database, and the database replaces no page in use.
- */
-export async function whileFrozen<T>(
-  processes: readonly ProcessIdentity[],
-  signal: AbortSignal,
-  act: () => Promise<T>,
-): Promise<T> {
-  const stopped = processes.filter((process) => signalProcess(process, 'SIGSTOP'));
-  try {
-    // The signal is delivered when it returns from what it does in the kernel, a write for example.
-    if (stopped.length > 0) await delay(5, undefined, { signal });
-    return await act();
-  } finally {
-    for (const process of stopped) signalProcess(process, 'SIGCONT');
-  }
-}
-
-/** etcd of a running cluster; none when it is stopped, or frozen as a whole and to stay so. */
-export function etcdProcesses(status: Pick<ClusterStatus, 'state' | 'components'>): ProcessIdentity[] {
-  if (status.state === 'paused') return [];
-  return status.components.flatMap(({ name, pid }) =>
-    name === 'etcd' && pid !== undefined ? (identifyProcess(pid) ?? []) : [],
-  );
-}
-
 function snapshotsFolder(paths: ClusterFolder): string {
   return join(paths.folder, 'snapshots');
 }
@@ -171,15 +124,11 @@ export function checkSnapshotName(name: string): void {
   });
 }
 
-async function checkHasData(paths: ClusterFolder, status: ClusterStatus): Promise<void> {
-  try {
-    await access(paths.etcd);
-  } catch (cause) {
-    throw new MkCiError('DRV_UNSUPPORTED', {
-      message: `driver ${status.driver} has no snapshots of ${status.name}`,
-      cause,
-    });
-  }
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function describe(name: string, folder: string): Promise<SnapshotInfo> {

@@ -4,25 +4,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
-import type { ClusterStatus } from '../cluster.js';
-import { choosePrunable, createTemplates, templateKey, type TemplateParts, type Templates } from './templates.js';
+import { choosePrunable, createTemplates, templateKey, type Templates } from './templates.js';
 
 const { signal } = new AbortController();
-const STOPPED: ClusterStatus = {
-  name: 'a',
-  driver: 'local',
-  kubernetesVersion: 'v1.36.3',
-  state: 'stopped',
-  kubeconfig: '',
-  nodes: 0,
-  createdAt: '',
-  components: [],
-};
+const ABOUT = { kubernetesVersion: 'v1.36.3' };
 
 describe('createTemplates', () => {
   let temporary: TemporaryFolder;
   let templates: Templates;
-  const parts = (name: string): TemplateParts => ({
+  const parts = (name: string): { readonly etcd: string; readonly pki: string } => ({
     etcd: join(temporary.path, name, 'etcd'),
     pki: join(temporary.path, name, 'pki'),
   });
@@ -44,7 +34,7 @@ describe('createTemplates', () => {
 
   it('gives copies of what it was made from', async () => {
     expect(await templates.copy('k', parts('early'), signal)).toBe(false);
-    await templates.make('k', parts('source'), STOPPED, signal);
+    await templates.make('k', parts('source'), ABOUT, signal);
     expect(await templates.copy('k', parts('clone'), signal)).toBe(true);
     expect(await readFile(join(parts('clone').etcd, 'member', 'db'), 'utf8')).toBe('data');
     expect(await readFile(join(parts('clone').pki, 'ca.key'), 'utf8')).toBe('key');
@@ -56,7 +46,7 @@ describe('createTemplates', () => {
   });
 
   it('keeps the first of two that are made at the same time', async () => {
-    await Promise.all([1, 2, 3].map(() => templates.make('k', parts('source'), STOPPED, signal)));
+    await Promise.all([1, 2, 3].map(() => templates.make('k', parts('source'), ABOUT, signal)));
     expect(await readdir(join(temporary.path, 'templates'))).toEqual(['k']);
     expect(await templates.has('k')).toBe(true);
   });
@@ -72,7 +62,7 @@ describe('createTemplates', () => {
       () => writeFile(join(data, '..', 'manifest.json'), '{"version":1'),
     ];
     for (const damage of damages) {
-      await templates.make('k', parts('source'), STOPPED, signal);
+      await templates.make('k', parts('source'), ABOUT, signal);
       await damage();
       expect(await templates.copy('k', parts('clone'), signal)).toBe(false);
       expect(await readdir(join(temporary.path, 'clone')).catch(() => [])).toEqual([]);
@@ -80,9 +70,17 @@ describe('createTemplates', () => {
     }
   });
 
+  it('forgets one that is discarded', async () => {
+    await templates.discard('k');
+    await templates.make('k', parts('source'), ABOUT, signal);
+    await templates.discard('k');
+    expect(await templates.copy('k', parts('clone'), signal)).toBe(false);
+    expect(await readdir(join(temporary.path, 'templates'))).toEqual([]);
+  });
+
   it('does not use one that was interrupted', async () => {
     const aborted = AbortSignal.abort(new Error('killed'));
-    await expect(templates.make('k', parts('source'), STOPPED, aborted)).rejects.toThrow('killed');
+    await expect(templates.make('k', parts('source'), ABOUT, aborted)).rejects.toThrow('killed');
     expect(await templates.has('k')).toBe(false);
     expect(await readdir(join(temporary.path, 'templates'))).toEqual([]);
   });

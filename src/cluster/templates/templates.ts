@@ -3,12 +3,12 @@ import { readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { isMkCiError, systemErrorCode } from '../../errors.js';
-import type { ClusterSpec, ClusterStatus } from '../cluster.js';
+import type { ClusterSpec } from '../cluster.js';
 import { readManifest, readSnapshot, writeSnapshot } from '../snapshots/manifest.js';
-import { etcdProcesses, whileFrozen } from '../snapshots/snapshots.js';
+import type { StateParts } from '../state-access.js';
 
 /**
- * Templates: the data of an initialised, settled cluster of one configuration, in the cache. A cluster that starts from a
+ * Templates: the state of an initialised, settled cluster of one configuration, in the cache. A cluster that starts from a
  * copy of it is fresh, and nothing that a suite did to another copy is in it.
  *
  * A template appears whole or not at all, and every byte is checked while it is copied. A damaged one is removed, and the
@@ -20,17 +20,19 @@ export interface Templates {
    *
    * @returns false when there is none that can be used; then nothing was copied
    */
-  copy(key: string, target: TemplateParts, signal: AbortSignal): Promise<boolean>;
-  /** Makes the template from a running cluster that nobody has used yet. Does nothing when there is one. */
-  make(key: string, source: TemplateParts, status: ClusterStatus, signal: AbortSignal): Promise<void>;
+  copy(key: string, target: StateParts, signal: AbortSignal): Promise<boolean>;
+  /** Makes the template from the state of a cluster that nobody has used yet. Does nothing when there is one. */
+  make(
+    key: string,
+    source: StateParts,
+    about: { readonly kubernetesVersion: string },
+    signal: AbortSignal,
+  ): Promise<void>;
   has(key: string): Promise<boolean>;
+  /** Removes one with which clusters do not start. Succeeds when there is none. */
+  discard(key: string): Promise<void>;
   /** Removes what was not used for `maxAgeMs`, then the longest unused until the rest takes no more than `maxBytes`. */
   prune(): Promise<readonly string[]>;
-}
-
-export interface TemplateParts {
-  readonly etcd: string;
-  readonly pki: string;
 }
 
 export interface TemplatesOptions {
@@ -67,7 +69,7 @@ export function createTemplates(options: TemplatesOptions): Templates {
     copy: async (key, target, signal) => {
       const path = join(folder, key);
       try {
-        await readSnapshot(path, { etcd: target.etcd, pki: target.pki }, signal);
+        await readSnapshot(path, target, signal);
         await utimes(path, now(), now()).catch(() => undefined); // a read-only cache is still of use
         return true;
       } catch (error) {
@@ -77,12 +79,12 @@ export function createTemplates(options: TemplatesOptions): Templates {
         return false;
       }
     },
-    make: async (key, source, status, signal) => {
-      const about = { createdAt: now().toISOString(), kubernetesVersion: status.kubernetesVersion, of: key };
-      const parts = { etcd: source.etcd, pki: source.pki };
-      await whileFrozen(etcdProcesses(status), signal, () =>
-        writeSnapshot({ folder: join(folder, key), parts, about, signal }),
-      );
+    make: async (key, parts, { kubernetesVersion }, signal) => {
+      const about = { createdAt: now().toISOString(), kubernetesVersion, of: key };
+      await writeSnapshot({ folder: join(folder, key), parts, about, signal });
+    },
+    discard: async (key) => {
+      await remove(join(folder, key));
     },
     has: async (key) => {
       try {
