@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
 import {
@@ -15,12 +16,13 @@ import { clusterFolder } from '../cluster/folder.js';
 import {
   createClusterManager,
   createFolderBundle,
+  recipeDigest,
   type FullClusterManager,
   type NodeImageProvider,
 } from '../cluster/index.js';
-import { createClusterSource, waitUntilSettled } from '../cluster/pool/index.js';
+import { createClusterSource, waitUntilSettled, type SpecWithoutName } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
-import { chooseDriver, createDriverRegistry } from '../drivers/index.js';
+import { chooseDriver, createDriverRegistry, type DriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
@@ -133,8 +135,8 @@ export async function openRunClusters(
     manager: openClusters(context, { programs, nodeImage, isConfirmed }),
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },
-    // Only a cluster whose data lies in a folder of this host can begin with a copy of another one's.
-    bundleDigest: async (spec, signal) => (await programsFor(spec, signal))?.digest,
+    bundleDigest: async (spec, signal) =>
+      (await programsFor(spec, signal))?.digest ?? (await nodesDigest(drivers, nodeImage, spec, context, signal)),
     settle: async ({ name, server }, signal) => {
       using client = await adminClient(clusterFolder(state, name), server);
       await waitUntilSettled(client, SETTLE_LIMIT_MS, signal);
@@ -142,6 +144,33 @@ export async function openRunClusters(
     log: context.log,
     removeTimeoutMs: REMOVE_LIMIT_MS,
   });
+}
+
+/**
+ * Identity of what the nodes of a cluster are made of: their image, what is written into them, and the host, on which that
+ * depends. `undefined` where nodes are not made from images, or are kept as a whole by their driver.
+ */
+async function nodesDigest(
+  drivers: DriverRegistry,
+  nodeImage: NodeImageProvider,
+  spec: SpecWithoutName,
+  { env }: Pick<CliContext, 'env'>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const driver = drivers.get(spec.driver);
+  if (driver.images === undefined || driver.snapshots !== undefined) return undefined;
+  const wished = spec.options?.['nodeImage'] ?? env['MK_CI_NODE_IMAGE'];
+  const { kubernetesVersion } = spec;
+  const reference =
+    typeof wished === 'string' && wished !== ''
+      ? wished
+      : await nodeImage({ kubernetesVersion, driver: driver.info.name }, signal);
+  const image = await driver.images.identify(reference, signal);
+  if (image === undefined) return undefined;
+  const { facts } = await driver.check(signal);
+  return createHash('sha256')
+    .update(JSON.stringify([image, recipeDigest(spec), facts]))
+    .digest('hex');
 }
 
 /** A busy engine takes its time for the containers of several nodes. */

@@ -1,6 +1,6 @@
 export type { ApiAnswer, ApiClient } from './api-client.js';
 export { connectToCluster, type ClusterConnection } from './bootstrap/attach.js';
-export type { NodeImageProvider } from './bootstrap/kubeadm/index.js';
+export { recipeDigest, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
 export { createFolderBundle } from './bundle/folder-bundle.js';
 export { renderTokenKubeconfig } from './kubeconfig.js';
 export {

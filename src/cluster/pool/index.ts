@@ -1,2 +1,2 @@
-export { createClusterSource, type ClusterSourceOptions } from './cluster-source.js';
+export { createClusterSource, type ClusterSourceOptions, type SpecWithoutName } from './cluster-source.js';
 export { waitUntilSettled } from './settle.js';

@@ -14,7 +14,7 @@ import { readManifest, readSnapshot, writeSnapshot } from './manifest.js';
  * depends on how the cluster is made, see `StateAccess`.
  */
 export interface Snapshots {
-  /** A running cluster waits for some tenths of a second at most. */
+  /** A running cluster waits for some tenths of a second at most. One whose nodes are containers has to run. */
   save(cluster: string, snapshot: string, options: ClusterCallOptions): Promise<SnapshotInfo>;
   /**
    * Puts the data back. A running cluster is stopped and started again; a stopped one stays stopped. When it does not

@@ -13,6 +13,7 @@ import type { ClusterFolder, MachineRecord } from '../../folder.js';
 import { renderKubeconfig } from '../../kubeconfig.js';
 import type { Deadline } from '../../phases.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
+import { MARK_NEW_NODE } from './node-marker.js';
 import {
   START_KUBELET,
   WAIT_FOR_SYSTEMD,
@@ -75,7 +76,7 @@ export async function prepareNode(
   work: NodeWork,
 ): Promise<PreparedNode> {
   const { settings } = work;
-  const asked = await runScript(node.machine, NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
+  const asked = await runScript(node.machine, MARK_NEW_NODE + NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
   const facts = parseNodeFacts(asked.stdout);
   const runtime = planRuntime(settings, facts);
   const missing = ['kubeadm', 'kubelet', ...runtime.needs].filter((program) => facts.programs[program] === undefined);

@@ -17,6 +17,7 @@ import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
 import { explain, saveAll } from './failed-start.js';
 import { findImage } from './find-image.js';
 import { removeFolder } from './folders.js';
+import { createKubeadmState } from './kubeadm-state.js';
 import { kubeadmStatus } from './kubeadm-status.js';
 import { startNew } from './new-cluster.js';
 import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
@@ -48,7 +49,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   return {
     startMs: 300_000,
 
-    start: async (spec, call, have, { owner }) => {
+    start: async (spec, call, have, { owner, seed }) => {
       const { paths, phases, signal } = call;
       readSettings(spec, drivers.get(spec.driver).info.options ?? []);
       if (have !== undefined && have.wanted !== 'starting') {
@@ -86,7 +87,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       await machines.remove({ spec, machines: have?.machines ?? [] }, paths, signal);
       if (have?.journalId !== undefined) await journal.done(have.journalId);
       await removeFolder(paths.folder);
-      return await startNew(context, record, image, call);
+      return await startNew(context, record, image, call, seed);
     },
 
     stop: async (record, { paths, phases, signal, deadline }) => {
@@ -126,6 +127,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       await removeFolder(paths.folder);
       if (record?.journalId !== undefined) await journal.done(record.journalId);
     },
+
+    state: createKubeadmState(context),
 
     nodes: {
       add: async (record, call, count) => {

@@ -4,10 +4,11 @@ import { MkCiError, messageOf } from '../../../errors.js';
 import { identifySelf } from '../../../process.js';
 import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
-import { ownershipLabels } from '../../ownership.js';
 import { waitForDefaults, waitForNodes, type ReadinessOptions } from '../../readiness.js';
+import type { ClusterSeed } from '../../state-access.js';
 import { allOf } from './all-of.js';
-import { driverOptionsOf, ownedBy, ownershipOf, sizeOf } from './cluster-machines.js';
+import { bringUp, createMachines, statePartsIn } from './clone.js';
+import { ownedBy, ownershipOf } from './cluster-machines.js';
 import {
   connectNode,
   fetchCredentials,
@@ -19,58 +20,30 @@ import {
   prepareNode,
   runScript,
   writeKubeconfig,
-  type ClusterNode,
   type NodeWork,
 } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { explain } from './failed-start.js';
 import { removeFolder } from './folders.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
-import { API_PORT, readSettings } from './settings.js';
+import { readSettings } from './settings.js';
 import { createDefaultStorageClass } from './storage.js';
 
 /** Removing what a failed or interrupted start made has its own limit. */
 const REMOVE_MS = 90_000;
 
-/** From nothing to pods that run. The record is there; the caller removes everything when this fails. */
+/** From nothing to pods that run. The record is there; the caller removes everything when this fails, and writes it when not. */
 async function setUp(
   context: KubeadmContext,
   record: ClusterRecord,
   image: string,
   call: ClusterCall,
 ): Promise<ClusterRecord> {
-  const { drivers, machines } = context;
   const { paths, phases, signal, deadline } = call;
   const { spec } = record;
   const settings = readSettings(spec);
   const work: NodeWork = { settings, signal, deadline };
-  const operations = machines.operationsOf(spec);
-  const labels = ownershipLabels({ ...ownershipOf(record, paths), role: 'node' });
-  const size = sizeOf(spec);
-  const made = await phases.run(
-    'machines',
-    async () =>
-      await allOf(
-        (record.machines ?? []).map(async (entry): Promise<ClusterNode> => ({
-          record: entry,
-          machine: await operations.create(
-            {
-              name: entry.name,
-              labels,
-              network: spec.name,
-              image,
-              ...size,
-              ...driverOptionsOf(spec, drivers.get(spec.driver)),
-              ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
-              ...(drivers.get(spec.driver).info.machines === 'given'
-                ? { subnets: [settings.podSubnet, settings.serviceSubnet] }
-                : {}),
-            },
-            signal,
-          ),
-        })),
-      ),
-  );
+  const made = await createMachines(context, record, image, call);
   const peers = peersOf(made);
   const [first, ...others] = made;
   if (first === undefined) throw new MkCiError('CLI_USAGE', { message: 'a cluster of no nodes' });
@@ -122,10 +95,7 @@ async function setUp(
           }),
         ]),
   ]);
-  const settled = record.runId === undefined ? ownedBy(record, undefined) : record;
-  const running: ClusterRecord = { ...settled, machines: entries, server, wanted: 'running' };
-  await writeClusterRecord(paths, running);
-  return running;
+  return { ...record, machines: entries, server, wanted: 'running' };
 }
 
 export async function startNew(
@@ -133,6 +103,7 @@ export async function startNew(
   record: ClusterRecord,
   image: string,
   call: ClusterCall,
+  seed: ClusterSeed | undefined,
 ): Promise<ClusterRecord> {
   const { journal, machines } = context;
   const { paths } = call;
@@ -152,9 +123,16 @@ export async function startNew(
     machines: (record.machines ?? []).map((machine, index) => ({ ...machine, ...journalIdOf(entries[index]) })),
   };
   try {
-    for (const path of [paths.folder, paths.pki, paths.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const path of [paths.folder, paths.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
     await writeClusterRecord(paths, noted);
-    const running = await setUp(context, noted, image, call);
+    const parts = statePartsIn(paths.folder);
+    const isSeeded = seed !== undefined && (await call.phases.run('template', () => seed.copyTo(parts)));
+    if (!isSeeded) await mkdir(paths.pki, { recursive: true, mode: 0o700 });
+    const up = isSeeded
+      ? await bringUp(context, noted, { image, nodes: parts.nodes }, call)
+      : await setUp(context, noted, image, call);
+    const running = record.runId === undefined ? ownedBy(up, undefined) : up;
+    await writeClusterRecord(paths, running);
     if (ownership.owner === undefined) {
       for (const entry of [folder, ...entries]) await journal.update(entry, { ownership: { owner: undefined } });
     }

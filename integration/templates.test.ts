@@ -1,0 +1,190 @@
+/**
+ * Snapshots and templates of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
+ * one), and a node image in the cache or what is needed to make one; else skipped with a word. About five minutes, and 4 GB
+ * of memory.
+ */
+import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { ExecResult } from '../src/exec.js';
+import { exec } from '../src/exec.js';
+import { createTemporaryFolder, foldersOf, type TemporaryFolder } from '../src/files.js';
+import { findNodeImage, listThings } from './engines.js';
+import { mkCi, startMkCi } from './mk-ci.js';
+
+const ENGINE = 'docker';
+const MINUTE = 60_000;
+const found = await findNodeImage(ENGINE);
+
+/** Leaves something of every kind in a node. */
+const LEAVE_DIRT = `
+touch /etc/dirt /usr/local/dirt /var/dirt /var/lib/kubelet/dirt
+ctr -n k8s.io images tag registry.k8s.io/pause:3.10.2 dirt.example/dirt:1 >/dev/null
+iptables -N DIRT
+ip link add dirt type veth peer name dirt-peer
+(exec -a dirt sleep 100000) >/dev/null 2>&1 &
+`;
+/** Prints what is there of it, one word a kind. */
+const FIND_DIRT = `
+ls /etc/dirt /usr/local/dirt /var/dirt /var/lib/kubelet/dirt 2>/dev/null
+ctr -n k8s.io images list -q | grep dirt
+iptables -n -L DIRT >/dev/null 2>&1 && echo rule
+ip link show dirt >/dev/null 2>&1 && echo link
+pgrep -f '^dirt' >/dev/null && echo process
+true
+`;
+
+/** A pod of an image that every node has: it runs when runtime, network, scheduler and kubelet work. */
+const RUN_POD = `
+kubectl run probe --image=registry.k8s.io/pause:3.10.2 --restart=Never >/dev/null
+kubectl wait pod/probe --for=condition=Ready --timeout=60s >/dev/null
+`;
+
+const SUITE = `#!/bin/sh
+node="$MK_CI_CLUSTER-control-plane"
+echo 1..2
+left="$(docker exec -i "$node" bash <"$1/find.sh"; kubectl get namespace,configmap -A -o name | grep dirt)"
+[ -z "$left" ] || echo "# $left" | tr '\\n' ' '
+[ -z "$left" ] && echo 'ok 1 - nothing is left of another suite' || echo 'not ok 1 - nothing is left of another suite'
+${RUN_POD.trim()} && echo 'ok 2 - a pod runs' || echo 'not ok 2 - a pod runs'
+docker exec -i "$node" bash <"$1/leave.sh"
+kubectl create namespace dirt >/dev/null
+kubectl -n dirt create configmap dirt >/dev/null
+`;
+
+if ('missing' in found) {
+  describe('templates of clusters in containers', () => {
+    it.skip(found.missing);
+  });
+} else {
+  describe('templates of clusters in containers', () => {
+    let temporary: TemporaryFolder;
+    let templates: string;
+    let env: NodeJS.ProcessEnv;
+
+    beforeAll(async () => {
+      temporary = await createTemporaryFolder('mk-ci-templates-');
+      const home = join(temporary.path, 'home');
+      const { cache } = foldersOf(process.env);
+      // Bundles and node images of this user, templates of this test.
+      await mkdir(join(home, 'cache'), { recursive: true });
+      for (const name of ['bundles', 'node-images']) {
+        await mkdir(join(cache, name), { recursive: true });
+        await symlink(join(cache, name), join(home, 'cache', name));
+      }
+      templates = join(home, 'cache', 'templates');
+      env = { ...process.env, MK_CI_HOME: home };
+      await writeFile(join(temporary.path, 'leave.sh'), LEAVE_DIRT);
+      await writeFile(join(temporary.path, 'find.sh'), FIND_DIRT);
+      await writeFile(join(temporary.path, 'suite.sh'), SUITE);
+      await chmod(join(temporary.path, 'suite.sh'), 0o755);
+      const suite = { command: [join(temporary.path, 'suite.sh'), temporary.path], format: 'tap', cluster: 'fresh' };
+      const config = {
+        version: 1,
+        environments: [{ driver: ENGINE }],
+        suites: [
+          { ...suite, name: 'first' },
+          { ...suite, name: 'second' },
+          { ...suite, name: 'third' },
+        ],
+      };
+      await writeFile(join(temporary.path, 'mk-ci.yaml'), JSON.stringify(config));
+    });
+    afterAll(async () => {
+      await run('gc', '--yes');
+      await temporary[Symbol.asyncDispose]();
+    });
+
+    const run = async (...args: string[]): Promise<ExecResult> =>
+      await mkCi(args, { cwd: temporary.path, env, timeoutMs: 9 * MINUTE });
+    const succeed = async (...args: string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await run(...args);
+      expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+      return stdout;
+    };
+    const expectNothingLeft = async (): Promise<void> => {
+      expect(await succeed('gc')).toContain('nothing to remove');
+      expect(await listThings(ENGINE)).toEqual([]);
+    };
+    const listTemplates = async (): Promise<string[]> => await readdir(templates).catch(() => []);
+    const whole = async (): Promise<string[]> => (await listTemplates()).filter((name) => !name.endsWith('.tmp'));
+    const runSuites = ['run', '--jobs', '1', '--out', 'runs'] as const;
+
+    it(
+      'are not used half: a run that is killed while it makes one, or while it makes a cluster of it, leaves nothing',
+      async () => {
+        const killed = startMkCi([...runSuites, 'first'], { cwd: temporary.path, env });
+        await expect.poll(listTemplates, { timeout: 4 * MINUTE, interval: 5 }).not.toEqual([]);
+        killed.signal('SIGKILL');
+        await killed.ended;
+        await succeed('gc', '--yes');
+        await expectNothingLeft();
+        // It may have been finished in the last moment; a half one is told by its name.
+        await succeed(...runSuites, 'first');
+        expect(await whole()).toHaveLength(1);
+
+        const cloning = startMkCi([...runSuites, 'first'], { cwd: temporary.path, env });
+        await expect.poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 }).not.toEqual([]);
+        cloning.signal('SIGKILL');
+        await cloning.ended;
+        await succeed('gc', '--yes');
+        await expectNothingLeft();
+        expect(await whole()).toHaveLength(1);
+      },
+      15 * MINUTE,
+    );
+
+    it(
+      'give each suite a cluster in which nothing of another is left and pods run',
+      async () => {
+        await succeed(...runSuites);
+        const summary: unknown = JSON.parse(
+          await readFile(join(temporary.path, 'runs', 'latest', 'summary.json'), 'utf8'),
+        );
+        expect(summary).toMatchObject({ NumberOfTests: 6, NumberOfPass: 6 });
+        expect(await whole()).toHaveLength(1);
+        await expectNothingLeft();
+      },
+      15 * MINUTE,
+    );
+
+    it(
+      'snapshots bring back what a cluster had, and a damaged one is refused without touching it',
+      async () => {
+        const kubectl = async (...args: string[]): Promise<string> =>
+          await succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
+        const names = async (): Promise<string> => await kubectl('get', 'configmap', '--output=name');
+        const inNode = async (script: string): Promise<string> => {
+          const node = (await listThings(ENGINE)).find((name) => name.startsWith('snap-control-plane')) ?? '';
+          return (await exec([ENGINE, 'exec', '--interactive', node, 'bash'], { input: script })).stdout;
+        };
+        await succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+        await kubectl('create', 'configmap', 'before');
+        await inNode('echo kept >/etc/kept; echo kept >/var/kept');
+        await succeed('cluster', 'snapshot', 'save', 'snap', 'one');
+        await succeed('cluster', 'snapshot', 'save', 'snap', 'two');
+        await kubectl('create', 'configmap', 'after');
+        await inNode(LEAVE_DIRT);
+
+        const folder = join(env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
+        await writeFile(join(folder, 'nodes', 'control-plane.tar'), 'x', { flag: 'r+' });
+        const refused = await run('cluster', 'snapshot', 'restore', 'snap', 'two');
+        expect(refused.stderr).toContain('K8S_SNAPSHOT_BROKEN');
+        expect(await names()).toContain('configmap/after');
+
+        await succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
+        expect(await names()).toContain('configmap/before');
+        expect(await names()).not.toContain('configmap/after');
+        expect(await inNode(FIND_DIRT)).toBe('');
+        expect(await inNode('cat /etc/kept /var/kept')).toBe('kept\nkept\n');
+        await kubectl('run', 'probe', '--image=registry.k8s.io/pause:3.10.2', '--restart=Never');
+        await kubectl('wait', 'pod/probe', '--for=condition=Ready', '--timeout=120s');
+        await succeed('cluster', 'delete', 'snap');
+        await expectNothingLeft();
+      },
+      15 * MINUTE,
+    );
+  });
+}

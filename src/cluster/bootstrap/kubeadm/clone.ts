@@ -1,0 +1,88 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { ownershipLabels } from '../../ownership.js';
+import type { ClusterRecord } from '../../folder.js';
+import type { ClusterCall } from '../../manager.js';
+import { allOf } from './all-of.js';
+import { driverOptionsOf, ownershipOf, sizeOf } from './cluster-machines.js';
+import { peersOf, restartNode, type ClusterNode, type NodeWork } from './cluster-nodes.js';
+import type { KubeadmContext } from './context.js';
+import { readNodeList } from './node-list.js';
+import { putNode } from './node-state.js';
+import { goOn } from './running-again.js';
+import { API_PORT, readSettings } from './settings.js';
+
+/** Where the parts of a cluster's state lie in a folder: archives of its nodes, and the administrator's certificates. */
+export function statePartsIn(folder: string): { readonly nodes: string; readonly pki: string } {
+  return { nodes: join(folder, 'nodes'), pki: join(folder, 'pki') };
+}
+
+/** Makes the machines of a record, all at once. */
+export async function createMachines(
+  { drivers, machines }: KubeadmContext,
+  record: ClusterRecord,
+  image: string,
+  { paths, phases, signal }: ClusterCall,
+): Promise<readonly ClusterNode[]> {
+  const { spec } = record;
+  const operations = machines.operationsOf(spec);
+  const labels = ownershipLabels({ ...ownershipOf(record, paths), role: 'node' });
+  const size = sizeOf(spec);
+  const driver = drivers.get(spec.driver);
+  const { podSubnet, serviceSubnet } = readSettings(spec);
+  return await phases.run(
+    'machines',
+    async () =>
+      await allOf(
+        (record.machines ?? []).map(async (entry): Promise<ClusterNode> => ({
+          record: entry,
+          machine: await operations.create(
+            {
+              name: entry.name,
+              labels,
+              network: spec.name,
+              image,
+              ...size,
+              ...driverOptionsOf(spec, driver),
+              ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
+              ...(driver.info.machines === 'given' ? { subnets: [podSubnet, serviceSubnet] } : {}),
+            },
+            signal,
+          ),
+        })),
+      ),
+  );
+}
+
+/**
+ * Makes new machines with the state of others, and waits until pods run. The certificates are where the cluster has
+ * them; the folder with the archives is removed.
+ *
+ * @returns the record as it is then, not written
+ */
+export async function bringUp(
+  context: KubeadmContext,
+  record: ClusterRecord,
+  { image, nodes: folder }: { readonly image: string; readonly nodes: string },
+  call: ClusterCall,
+): Promise<ClusterRecord> {
+  const { phases, signal, deadline } = call;
+  const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
+  const known = await readNodeList(folder);
+  const entries = (record.machines ?? []).map((entry) => {
+    const podSubnet = known.find(({ node }) => node === entry.node)?.podSubnet;
+    return podSubnet === undefined ? entry : { ...entry, podSubnet };
+  });
+  const made = await createMachines(context, { ...record, machines: entries }, image, call);
+  const peers = peersOf(made);
+  const since = context.now();
+  await phases.run('nodes-state', async () => {
+    await allOf(made.map((node) => putNode(node, folder, work)));
+  });
+  await rm(folder, { recursive: true, force: true });
+  await phases.run('kubelet', async () => {
+    await allOf(made.map((node) => restartNode(node, peers, work)));
+  });
+  return await goOn({ ...record, machines: entries }, made, since, call);
+}

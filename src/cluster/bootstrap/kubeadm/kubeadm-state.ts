@@ -1,0 +1,135 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { MkCiError } from '../../../errors.js';
+import { identifySelf } from '../../../process.js';
+import { writeClusterRecord, type ClusterFolder, type ClusterRecord, type MachineRecord } from '../../folder.js';
+import type { StateAccess } from '../../state-access.js';
+import { allOf } from './all-of.js';
+import { bringUp, statePartsIn } from './clone.js';
+import { ownershipOf } from './cluster-machines.js';
+import type { NodeWork } from './cluster-nodes.js';
+import type { KubeadmContext } from './context.js';
+import { findImage } from './find-image.js';
+import { readNodeList, writeNodeList, type SavedNode } from './node-list.js';
+import { saveNodes } from './node-state.js';
+import { readSettings } from './settings.js';
+
+/** Taking away what a restore made or replaced has its own limit. */
+const REMOVE_MS = 90_000;
+
+/** State of clusters whose nodes can be made anew from their image. */
+export function createKubeadmState(context: KubeadmContext): StateAccess {
+  const { machines, journal, drivers } = context;
+
+  /** @throws {MkCiError} `DRV_UNSUPPORTED` */
+  const checkDriver = ({ spec }: ClusterRecord): void => {
+    const { info, snapshots } = drivers.get(spec.driver);
+    // A driver that keeps whole machines has other means.
+    if (info.machines === 'created' && snapshots === undefined) return;
+    throw new MkCiError('DRV_UNSUPPORTED', { message: `snapshots of clusters with driver ${spec.driver}` });
+  };
+
+  return {
+    read: async (record, call, act) => {
+      checkDriver(record);
+      const { paths, signal, deadline, phases, name } = call;
+      const state = await machines.stateOf(record, paths, signal);
+      if (state !== 'running') throw new MkCiError('K8S_NOT_RUNNING', { message: `${name} is ${state}` });
+      const saved = statePartsIn(join(paths.folder, 'saving'));
+      const folder = join(paths.folder, 'saving');
+      try {
+        await rm(folder, { recursive: true, force: true });
+        await phases.run('nodes-state', async () => {
+          const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
+          await saveNodes(await machines.attach(record, signal), saved.nodes, work);
+          await writeNodeList(saved.nodes, record.machines ?? []);
+        });
+        return await act({ nodes: saved.nodes, pki: paths.pki });
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+
+    replace: async (record, call, fill) => {
+      checkDriver(record);
+      const { paths, signal, phases } = call;
+      const before = await machines.stateOf(record, paths, signal);
+      const folder = join(paths.folder, 'restoring');
+      await rm(folder, { recursive: true, force: true });
+      const parts = statePartsIn(folder);
+      try {
+        await fill(parts);
+        const image = await findImage(context, record.spec, signal);
+        const replaced: ClusterRecord = {
+          ...record,
+          machines: renewMachines(record.machines ?? [], await readNodeList(parts.nodes)),
+        };
+        const operations = machines.operationsOf(record.spec);
+        const removeAll = async (entries: readonly MachineRecord[]): Promise<void> => {
+          const limit = AbortSignal.timeout(REMOVE_MS);
+          await allOf(entries.map((entry) => operations.remove(entry.name, limit)));
+          await allOf(entries.flatMap(({ journalId }) => (journalId === undefined ? [] : [journal.done(journalId)])));
+        };
+        // Left by a restore that was killed.
+        await removeAll(replaced.machines ?? []);
+        const noted = await noteMachines(replaced, paths);
+        // Only frozen: until the new ones run, the old ones are the cluster.
+        if (before === 'running') {
+          await phases.run('pause', async () => {
+            await allOf((record.machines ?? []).map(({ name }) => operations.pause(name, signal)));
+          });
+        }
+        const oldPki = `${paths.pki}.before`;
+        await rm(oldPki, { recursive: true, force: true });
+        await rename(paths.pki, oldPki);
+        await rename(parts.pki, paths.pki);
+        try {
+          const running = await bringUp(context, noted, { image, nodes: parts.nodes }, call);
+          await writeClusterRecord(paths, running);
+        } catch (error) {
+          await removeAll(noted.machines ?? []);
+          await rm(paths.pki, { recursive: true, force: true });
+          await rename(oldPki, paths.pki);
+          const limit = AbortSignal.timeout(REMOVE_MS);
+          await allOf((record.machines ?? []).map(({ name }) => operations.stop(name, limit)));
+          await writeClusterRecord(paths, { ...record, wanted: 'stopped' });
+          throw error;
+        }
+        await rm(oldPki, { recursive: true, force: true });
+        await removeAll(record.machines ?? []);
+        if (before === 'stopped') {
+          await allOf((noted.machines ?? []).map(({ name }) => operations.stop(name, signal)));
+        }
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  };
+
+  async function noteMachines(record: ClusterRecord, paths: ClusterFolder): Promise<ClusterRecord> {
+    const ownership = { ...ownershipOf(record, paths), owner: identifySelf() };
+    const noted = await allOf(
+      (record.machines ?? []).map(async (machine): Promise<MachineRecord> => {
+        const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
+        const entry = await journal.intend(thing, ownership);
+        if (record.runId === undefined) await journal.update(entry, { ownership: { owner: undefined } });
+        return { ...machine, journalId: entry.id };
+      }),
+    );
+    return { ...record, machines: noted };
+  }
+}
+
+/**
+ * Machines for the nodes of a snapshot, with names that those of the cluster do not have: both are there for a moment. The
+ * names change between two forms with each restore.
+ */
+export function renewMachines(have: readonly MachineRecord[], nodes: readonly SavedNode[]): MachineRecord[] {
+  const [first] = have;
+  const isRenewed = first?.name.endsWith(RENEWED) === true;
+  const cluster = first?.name.replace(new RegExp(`-${first.node}(?:${RENEWED})?$`), '') ?? '';
+  return nodes.map((node) => ({ ...node, name: `${cluster}-${node.node}${isRenewed ? '' : RENEWED}` }));
+}
+
+const RENEWED = '-b';
