@@ -174,6 +174,18 @@ if ('missing' in found) {
         expect(refused.stderr).toContain('K8S_SNAPSHOT_BROKEN');
         expect(await names()).toContain('configmap/after');
 
+        const killed = startMkCi(['cluster', 'snapshot', 'restore', 'snap', 'one'], { cwd: temporary.path, env });
+        await expect
+          .poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 })
+          .toContain('snap-control-plane-b');
+        killed.signal('SIGKILL');
+        await killed.ended;
+        await succeed('gc', '--yes');
+        expect(await listThings(ENGINE)).not.toContain('snap-control-plane-b');
+        await succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+        expect(await names()).toContain('configmap/after');
+        expect(await inNode(FIND_DIRT)).toContain('process');
+
         await succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
         expect(await names()).toContain('configmap/before');
         expect(await names()).not.toContain('configmap/after');

@@ -49,8 +49,11 @@ function gcOptions({ env, signal, log }: CliContext): CollectOptions {
     readFolder: async (path) => {
       const record = await readClusterRecord(clusterFolderAt(path));
       if (record === undefined) return undefined;
-      const { runId, owner } = record;
-      return { ...(runId === undefined ? {} : { runId }), ...(owner === undefined ? {} : { owner }) };
+      const { runId, owner, machines } = record;
+      return {
+        ownership: { ...(runId === undefined ? {} : { runId }), ...(owner === undefined ? {} : { owner }) },
+        ...(machines === undefined ? {} : { machines: machines.map(({ name }) => name) }),
+      };
     },
     drivers: registry.names.map((name) => registry.get(name)),
     removers: {

@@ -77,6 +77,8 @@ export interface MachineRecord {
   readonly isControlPlane: boolean;
   /** Subnet of its pods; absent until it has one. */
   readonly podSubnet?: string;
+  /** Identity of the image that it was made from, where its driver has images. */
+  readonly image?: string;
   /** Entry of the journal that names the machine. */
   readonly journalId?: string;
 }

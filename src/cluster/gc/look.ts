@@ -6,7 +6,7 @@ import type { Driver } from '../../drivers/driver.js';
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
 import { isAlive, listLabelledProcesses } from '../../process.js';
 import { placeOfProcesses, type Journal } from '../journal.js';
-import { readOwnership, type Ownership } from '../ownership.js';
+import { readOwnership } from '../ownership.js';
 import { listPortLeases } from '../ports.js';
 import type { Seen, SeenFolder, SeenResource } from './plan.js';
 
@@ -16,7 +16,7 @@ export interface LookOptions {
   readonly clustersFolder: string;
   readonly portsFolder: string;
   /** What the files of a cluster folder say; `undefined` when they say nothing. */
-  readonly readFolder: (path: string) => Promise<Ownership | undefined>;
+  readonly readFolder: (path: string) => Promise<Omit<SeenFolder, 'path' | 'name'> | undefined>;
   readonly drivers: readonly Driver[];
   readonly signal: AbortSignal;
   /** @default () => new Date() */
@@ -70,8 +70,7 @@ async function readClusterFolders(folder: string, readFolder: LookOptions['readF
       .filter((entry) => entry.isDirectory())
       .map(async ({ name }) => {
         const path = join(folder, name);
-        const ownership = await readFolder(path);
-        return { path, name, ...(ownership === undefined ? {} : { ownership }) };
+        return { path, name, ...(await readFolder(path)) };
       }),
   );
 }

@@ -196,6 +196,36 @@ describe('planGc', () => {
     expect(removed(planGc(seen(of('/c/c1'))))).toEqual([]);
   });
 
+  it('removes machines that a cluster does not consist of, unless somebody alive is making them', () => {
+    const folder = '/c/c1';
+    const ownership = { cluster: 'c1', folder };
+    const machine = (name: string) => ({ driver: 'docker', type: 'machine', name, ownership });
+    const note = (name: string, owner?: ProcessIdentity, place?: string): JournalEntry =>
+      entry(
+        { kind: 'resource', driver: 'docker', type: 'machine', name },
+        { ...ownership, ...(owner === undefined ? {} : { owner }) },
+        place,
+      );
+    const plan = planGc(
+      seen({
+        clusterFolders: [{ path: folder, name: 'c1', ownership: {}, machines: ['n1', 'n2'] }],
+        resources: ['n1', 'n2', 'half', 'replaced', 'making', 'elsewhere'].map(machine),
+        entries: [
+          note('n1'),
+          note('n2', dead), // killed before it changed the note
+          note('half', dead),
+          note('replaced'),
+          note('making', alive),
+          note('elsewhere', dead, 'there'),
+        ],
+      }),
+    );
+    expect(plan.actions.map((action) => (action.kind === 'remove-resource' ? action.name : action.kind))).toEqual([
+      'half',
+      'replaced',
+    ]);
+  });
+
   it('removes resources that only the labels or only the journal know, and notes of both at once', () => {
     const thing = { kind: 'resource', driver: 'docker', type: 'volume', name: 'v' } as const;
     const both = { kind: 'resource', driver: 'docker', type: 'machine', name: 'm' } as const;

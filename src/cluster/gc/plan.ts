@@ -9,7 +9,9 @@ import type { PortLeaseFile } from '../ports.js';
  * A thing belongs to an owner process, or to nobody (a cluster started by hand). It is a leftover
  *
  * - when it has an owner and exactly that process, by number and start time, has ended;
- * - when it has no owner and its expiry has passed, or the folder of its cluster is gone, so that nobody can manage it.
+ * - when it has no owner and its expiry has passed, or the folder of its cluster is gone, so that nobody can manage it;
+ * - when it is a machine of a cluster whose record names other machines, and nobody alive has noted that he makes it: a
+ *   restore or a node that was not finished.
  *
  * Labels are inherited: a daemon that a suite started and left behind carries the labels of its run and can only have
  * them from a descendant of it. It is a leftover once the run has ended, like the rest of the run. What must live longer
@@ -46,6 +48,8 @@ export interface SeenFolder {
   readonly path: string;
   readonly name: string;
   readonly ownership?: Ownership;
+  /** Names of the machines that are the cluster; absent for one that has none. */
+  readonly machines?: readonly string[];
 }
 
 /** Container, volume, network or machine that a driver found by its labels. */
@@ -195,12 +199,24 @@ function planResources(seen: Seen, noted: Noted, add: Add): void {
   const found = new Set(seen.resources.map(keyOf));
   // Labels can not be changed, owners can: that of a cluster is in its folder.
   const owners = new Map(seen.clusterFolders.map(({ path, ownership }) => [path, ownership?.owner]));
-  const judgeResource = (ownership: Ownership): Verdict => {
+  const machines = new Map(seen.clusterFolders.map((folder) => [folder.path, folder.machines]));
+  const isBeingMade = (resource: SeenResource): boolean =>
+    seen.journal.entries.some(
+      ({ thing, ownership: { owner }, place }) =>
+        thing.kind === 'resource' &&
+        keyOf(thing) === keyOf(resource) &&
+        (place !== seen.place || (owner !== undefined && seen.isAlive(owner))),
+    );
+  const judgeResource = (resource: SeenResource): Verdict => {
+    const { name, ownership } = resource;
     const owner = ownership.owner ?? owners.get(ownership.folder ?? '');
-    return judge(owner === undefined ? ownership : { ...ownership, owner }, seen);
+    const verdict = judge(owner === undefined ? ownership : { ...ownership, owner }, seen);
+    const known = machines.get(ownership.folder ?? '');
+    if (verdict.isLeftover || known === undefined || known.includes(name) || isBeingMade(resource)) return verdict;
+    return leftover(`its cluster ${ownership.cluster ?? ''} consists of other machines`);
   };
   // Removing what is gone succeeds, so what only the journal knows is removed unseen.
-  const resources = seen.resources.map((resource) => ({ ...resource, verdict: judgeResource(resource.ownership) }));
+  const resources = seen.resources.map((resource) => ({ ...resource, verdict: judgeResource(resource) }));
   for (const { entry, verdict } of noted) {
     if (entry.thing.kind !== 'resource') continue;
     const key = keyOf(entry.thing);

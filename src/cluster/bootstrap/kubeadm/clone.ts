@@ -42,7 +42,7 @@ export async function createMachines(
               name: entry.name,
               labels,
               network: spec.name,
-              image,
+              image: entry.image ?? image,
               ...size,
               ...driverOptionsOf(spec, driver),
               ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),

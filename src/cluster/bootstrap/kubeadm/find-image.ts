@@ -1,6 +1,7 @@
 import { MkCiError } from '../../../errors.js';
 import type { ClusterSpec } from '../../cluster.js';
 import type { KubeadmContext } from './context.js';
+import type { SavedNode } from './node-list.js';
 
 /** The image of the nodes. @throws {MkCiError} `BND_NO_SOURCE` with the names that were tried */
 export async function findImage(
@@ -24,4 +25,28 @@ export async function findImage(
     message: `${driver.info.name} has no node image ${names.join(' or ')}`,
     advice: `Run mk-ci node-image build --kubernetes-version ${spec.kubernetesVersion} --driver ${driver.info.name}.`,
   });
+}
+
+/**
+ * The image from which nodes of a snapshot are made again: the one they were made from, or the usual one for nodes of which
+ * that is not known.
+ *
+ * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN` when the driver does not have it any more
+ */
+export async function findSavedImage(
+  context: Pick<KubeadmContext, 'drivers' | 'env' | 'nodeImage'>,
+  spec: Omit<ClusterSpec, 'name'>,
+  saved: readonly Pick<SavedNode, 'image'>[],
+  signal: AbortSignal,
+): Promise<string> {
+  const { images } = context.drivers.get(spec.driver);
+  const known = [...new Set(saved.flatMap(({ image }) => image ?? []))];
+  for (const image of known) {
+    if ((await images?.identify(image, signal)) !== undefined) continue;
+    throw new MkCiError('K8S_SNAPSHOT_BROKEN', {
+      message: `${spec.driver} no longer has the node image it was made with, ${image}`,
+      advice: 'Bring that image back, or delete the snapshot.',
+    });
+  }
+  return known[0] ?? (await findImage(context, spec, signal));
 }

@@ -1,7 +1,8 @@
 import { MkCiError } from '../../../errors.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
-import { readClusterRecord, writeClusterRecord, type ClusterRecord } from '../../folder.js';
+import type { ClusterSpec } from '../../cluster.js';
+import { readClusterRecord, writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { allOf } from './all-of.js';
 import {
@@ -25,6 +26,7 @@ import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js
 import { STOP_NODE } from './node-scripts.js';
 import { startAgain, unpause } from './running-again.js';
 import { readSettings } from './settings.js';
+import { settleRestore } from './settle-restore.js';
 
 /**
  * Clusters whose nodes are machines with a kubelet, set up by kubeadm. Nothing here knows which driver makes the machines.
@@ -46,6 +48,17 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     return { record, call, nodes, operations, journal, ownership: ownershipOf(record, call.paths) };
   };
 
+  /** A name may belong to another image tomorrow; what is saved of a node is of use only with the one it was made from. */
+  const withImage = async (
+    planned: readonly MachineRecord[],
+    { driver }: ClusterSpec,
+    reference: string,
+    signal: AbortSignal,
+  ): Promise<readonly MachineRecord[]> => {
+    const image = await drivers.get(driver).images?.identify(reference, signal);
+    return image === undefined ? planned : planned.map((machine) => ({ ...machine, image }));
+  };
+
   return {
     startMs: 300_000,
 
@@ -53,6 +66,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       const { paths, phases, signal } = call;
       readSettings(spec, drivers.get(spec.driver).info.options ?? []);
       if (have !== undefined && have.wanted !== 'starting') {
+        await settleRestore(context, have, call);
         const state = await machines.stateOf(have, paths, signal);
         if (state === 'running') return have;
         if (state === 'paused') return await unpause(context, have, call);
@@ -78,7 +92,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         wanted: 'starting',
         server: '',
         binaries: bundle.binaries,
-        machines: planMachines(spec),
+        machines: await withImage(planMachines(spec), spec, image, signal),
         // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
         owner: identifySelf(),
         ...(owner === undefined ? {} : { runId: owner.runId }),
@@ -120,7 +134,10 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       });
     },
 
-    unpause: async (record, call) => await unpause(context, record, call),
+    unpause: async (record, call) => {
+      await settleRestore(context, record, call);
+      return await unpause(context, record, call);
+    },
 
     remove: async (record, { paths, signal }) => {
       if (record !== undefined) await machines.remove(record, paths, signal);

@@ -10,10 +10,11 @@ import { bringUp, statePartsIn } from './clone.js';
 import { ownershipOf } from './cluster-machines.js';
 import type { NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
-import { findImage } from './find-image.js';
+import { findSavedImage } from './find-image.js';
 import { readNodeList, writeNodeList, type SavedNode } from './node-list.js';
 import { saveNodes } from './node-state.js';
 import { readSettings } from './settings.js';
+import { disown, pkiBefore, settleRestore } from './settle-restore.js';
 
 /** Taking away what a restore made or replaced has its own limit. */
 const REMOVE_MS = 90_000;
@@ -54,25 +55,22 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
     replace: async (record, call, fill) => {
       checkDriver(record);
       const { paths, signal, phases } = call;
+      await settleRestore(context, record, call);
       const before = await machines.stateOf(record, paths, signal);
       const folder = join(paths.folder, 'restoring');
       await rm(folder, { recursive: true, force: true });
       const parts = statePartsIn(folder);
       try {
         await fill(parts);
-        const image = await findImage(context, record.spec, signal);
-        const replaced: ClusterRecord = {
-          ...record,
-          machines: renewMachines(record.machines ?? [], await readNodeList(parts.nodes)),
-        };
+        const saved = await readNodeList(parts.nodes);
+        const image = await findSavedImage(context, record.spec, saved, signal);
+        const replaced: ClusterRecord = { ...record, machines: renewMachines(record.machines ?? [], saved) };
         const operations = machines.operationsOf(record.spec);
         const removeAll = async (entries: readonly MachineRecord[]): Promise<void> => {
           const limit = AbortSignal.timeout(REMOVE_MS);
           await allOf(entries.map((entry) => operations.remove(entry.name, limit)));
           await allOf(entries.flatMap(({ journalId }) => (journalId === undefined ? [] : [journal.done(journalId)])));
         };
-        // Left by a restore that was killed.
-        await removeAll(replaced.machines ?? []);
         const noted = await noteMachines(replaced, paths);
         // Only frozen: until the new ones run, the old ones are the cluster.
         if (before === 'running') {
@@ -80,13 +78,12 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
             await allOf((record.machines ?? []).map(({ name }) => operations.pause(name, signal)));
           });
         }
-        const oldPki = `${paths.pki}.before`;
-        await rm(oldPki, { recursive: true, force: true });
+        const oldPki = pkiBefore(paths, record);
         await rename(paths.pki, oldPki);
-        await rename(parts.pki, paths.pki);
         try {
-          const running = await bringUp(context, noted, { image, nodes: parts.nodes }, call);
-          await writeClusterRecord(paths, running);
+          await rename(parts.pki, paths.pki);
+          // Writes the record at its end: from then on the cluster consists of the new machines.
+          await bringUp(context, noted, { image, nodes: parts.nodes }, call);
         } catch (error) {
           await removeAll(noted.machines ?? []);
           await rm(paths.pki, { recursive: true, force: true });
@@ -96,8 +93,9 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
           await writeClusterRecord(paths, { ...record, wanted: 'stopped' });
           throw error;
         }
-        await rm(oldPki, { recursive: true, force: true });
+        await disown(journal, noted);
         await removeAll(record.machines ?? []);
+        await rm(oldPki, { recursive: true, force: true });
         if (before === 'stopped') {
           await allOf((noted.machines ?? []).map(({ name }) => operations.stop(name, signal)));
         }
@@ -113,7 +111,6 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
       (record.machines ?? []).map(async (machine): Promise<MachineRecord> => {
         const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
         const entry = await journal.intend(thing, ownership);
-        if (record.runId === undefined) await journal.update(entry, { ownership: { owner: undefined } });
         return { ...machine, journalId: entry.id };
       }),
     );
@@ -123,13 +120,16 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
 
 /**
  * Machines for the nodes of a snapshot, with names that those of the cluster do not have: both are there for a moment. The
- * names change between two forms with each restore.
+ * name of a node changes between two forms with each restore.
  */
 export function renewMachines(have: readonly MachineRecord[], nodes: readonly SavedNode[]): MachineRecord[] {
   const [first] = have;
-  const isRenewed = first?.name.endsWith(RENEWED) === true;
   const cluster = first?.name.replace(new RegExp(`-${first.node}(?:${RENEWED})?$`), '') ?? '';
-  return nodes.map((node) => ({ ...node, name: `${cluster}-${node.node}${isRenewed ? '' : RENEWED}` }));
+  const taken = new Set(have.map(({ name }) => name));
+  return nodes.map((node) => {
+    const name = `${cluster}-${node.node}`;
+    return { ...node, name: taken.has(name) ? `${name}${RENEWED}` : name };
+  });
 }
 
 const RENEWED = '-b';

@@ -9,7 +9,12 @@ import type { MachineRecord } from '../../folder.js';
 
 /** Which nodes a saved cluster has, beside their archives. */
 const LIST = z.array(
-  z.object({ node: z.string(), isControlPlane: z.boolean(), podSubnet: z.exactOptional(z.string()) }),
+  z.object({
+    node: z.string(),
+    isControlPlane: z.boolean(),
+    podSubnet: z.exactOptional(z.string()),
+    image: z.exactOptional(z.string()),
+  }),
 );
 
 export type SavedNode = z.infer<typeof LIST>[number];
@@ -17,10 +22,11 @@ export type SavedNode = z.infer<typeof LIST>[number];
 const listIn = (folder: string): string => join(folder, 'nodes.json');
 
 export async function writeNodeList(folder: string, machines: readonly MachineRecord[]): Promise<void> {
-  const nodes: SavedNode[] = machines.map(({ node, isControlPlane, podSubnet }) => ({
+  const nodes: SavedNode[] = machines.map(({ node, isControlPlane, podSubnet, image }) => ({
     node,
     isControlPlane,
     ...(podSubnet === undefined ? {} : { podSubnet }),
+    ...(image === undefined ? {} : { image }),
   }));
   await writeFileAtomically(listIn(folder), JSON.stringify(nodes));
 }

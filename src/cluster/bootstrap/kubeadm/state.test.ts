@@ -20,6 +20,18 @@ describe('renewMachines', () => {
     expect(renewMachines(renewed, machines).map(({ name }) => name)).toEqual(machines.map(({ name }) => name));
   });
 
+  it('gives a free name to each node, also where an earlier restore changed those of others only', () => {
+    const mixed = [
+      ...renewMachines(machines, machines),
+      { name: 'my-cluster-worker-2', node: 'worker-2', isControlPlane: false },
+    ];
+    expect(renewMachines(mixed, mixed).map(({ name }) => name)).toEqual([
+      'my-cluster-control-plane',
+      'my-cluster-worker-1',
+      'my-cluster-worker-2-b',
+    ]);
+  });
+
   it('has the nodes of the snapshot, without the notes of the journal', () => {
     const noted = machines.map((machine) => ({ ...machine, journalId: 'j' }));
     const [renewed, ...others] = renewMachines(noted, [
