@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -76,6 +76,23 @@ describe('createTemplates', () => {
     await templates.discard('k');
     expect(await templates.copy('k', parts('clone'), signal)).toBe(false);
     expect(await readdir(join(temporary.path, 'templates'))).toEqual([]);
+  });
+
+  it('removes those that are old, then the longest unused of those that take too much, and what was left half made', async () => {
+    const now = new Date('2026-11-22T00:00:00Z');
+    const hoursAgo = (hours: number): Date => new Date(now.getTime() - hours * 3_600_000);
+    const folder = join(temporary.path, 'templates');
+    // Each holds ten bytes.
+    const few = createTemplates({ folder, now: () => now, maxAgeMs: 10 * 3_600_000, maxBytes: 25 });
+    for (const [name, hours] of Object.entries({ aged: 11, oldest: 9, older: 8, used: 7 })) {
+      await few.make(name, parts('source'), ABOUT, signal);
+      await utimes(join(folder, name), hoursAgo(hours), hoursAgo(hours));
+    }
+    await mkdir(join(folder, 'half.tmp', 'data'), { recursive: true });
+    await utimes(join(folder, 'half.tmp'), hoursAgo(2), hoursAgo(2));
+    expect(await few.copy('oldest', parts('clone'), signal)).toBe(true);
+    expect([...(await few.prune())].sort()).toEqual(['aged', 'half.tmp', 'older']);
+    expect((await readdir(folder)).sort()).toEqual(['oldest', 'used']);
   });
 
   it('does not use one that was interrupted', async () => {
