@@ -2,8 +2,13 @@
  * What the statistics say of histories whose truth is known, as a table; exit code 1 when a goal of issue 6 is missed, by a
  * single scenario (beyond two standard errors) or by all together.
  *
- *   npx tsx bench/simulate.ts [seed] [histories]     # default 1, 2000
+ *   npx tsx bench/simulate.ts [seed] [histories] [rates]     # default 1, 2000
+ *
+ * `rates` is a file with a measured failure rate (0…1) a line, of tests that somebody ran again thousands of times; they then stand
+ * for the flaky tenth of the tests too.
  */
+import { readFileSync } from 'node:fs';
+
 import {
   coverageOf,
   falseChanges,
@@ -15,6 +20,14 @@ import { createRandom } from '../src/flake/statistics/random.js';
 
 const seed = Number(process.argv[2] ?? 1);
 const histories = Number(process.argv[3] ?? 2000);
+const ratesFile = process.argv[4];
+const measured =
+  ratesFile === undefined
+    ? []
+    : readFileSync(ratesFile, 'utf8')
+        .split('\n')
+        .filter((text) => text.trim() !== '')
+        .map(Number);
 const random = createRandom(seed);
 let missed = 0;
 
@@ -38,6 +51,10 @@ const shapes: Scenario[] = [
   ...[0.02, 0.05, 0.1, 0.2, 0.5].map((rate) => ({ name: `rate ${rate}`, rate, ...month })),
   ...[0.02, 0.05, 0.1, 0.2].map((rate) => ({ name: `rate ${rate}, bursts`, rate, ...month, bursts: bursty })),
 ];
+// A rate below a failure or two a month says little of an interval whose counts are whole.
+for (const rate of new Set(measured.filter((one) => one >= 0.01))) {
+  shapes.push({ name: `rate ${rate} (measured)`, rate, ...month });
+}
 const all = { hits: 0, of: 0 };
 for (const scenario of shapes) {
   const { hits, of } = coverageOf(scenario, histories, random);
@@ -52,6 +69,9 @@ const clean = Array.from({ length: 90 }, () => 0);
 for (const [name, rates] of [
   ['1 in 10 tests flaky', [...clean, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5]],
   ['all tests flaky', [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]],
+  ...(measured.length === 0
+    ? []
+    : [['1 in 10 as measured', [...measured.flatMap(() => clean.slice(0, 9)), ...measured]] as const]),
 ] as const) {
   for (const reruns of [0, 1, 2]) {
     for (const bursts of [undefined, bursty]) {
