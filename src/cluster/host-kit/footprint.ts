@@ -50,4 +50,8 @@ export const NODE_FOOTPRINT: Footprint = {
 };
 
 /** What a cluster with the default subnets needs of a host. */
-export const NODE_USE: HostUse = { ...NODE_FOOTPRINT, subnets: [DEFAULT_POD_SUBNET, DEFAULT_SERVICE_SUBNET] };
+export const NODE_USE: HostUse = {
+  ...NODE_FOOTPRINT,
+  subnets: [DEFAULT_POD_SUBNET, DEFAULT_SERVICE_SUBNET],
+  reached: [API_PORT],
+};

@@ -54,6 +54,8 @@ const UNDO_MS = 240_000;
 /** What a cluster needs of a host, for a check that is made without a kit. */
 export interface HostUse extends Pick<Footprint, 'conflicts' | 'ports'> {
   readonly subnets?: readonly string[];
+  /** Ports on which it has to be reached from here. */
+  readonly reached?: readonly number[];
 }
 
 export const NO_CONFLICTS: HostUse = { conflicts: { units: [], paths: [] }, ports: [] };

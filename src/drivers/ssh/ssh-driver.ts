@@ -18,6 +18,7 @@ import {
 } from '../given/index.js';
 import { createKnownHosts } from './known-hosts.js';
 import { connectTo, createSshHost, type SshHostRecord, type SshUser } from './ssh-host.js';
+import { mustReach } from './reach.js';
 import { SSH_OPTIONS, readSshOptions } from './ssh-options.js';
 
 export interface SshDriverOptions extends SshUser {
@@ -101,6 +102,7 @@ export function createSshDriver(options: SshDriverOptions): Driver {
     },
     note: async (spec: MachineSpec, signal) => {
       const record = await resolve(spec.options ?? {}, signal);
+      await mustReach(record, spec.publishedPorts ?? [], signal);
       const have = await readRecord(spec.name);
       if (have !== undefined && (have.host !== record.host || have.port !== record.port)) {
         throw new MkCiError('DRV_MACHINE_EXISTS', {
@@ -124,8 +126,10 @@ export function createSshDriver(options: SshDriverOptions): Driver {
       return { usable: false, problems: [{ reason: 'DRV_SSH_NO_HOST', message: 'no host is named', fix }], facts: {} };
     }
     try {
-      const host = await hostOf(await resolve(wanted, signal));
+      const record = await resolve(wanted, signal);
+      const host = await hostOf(record);
       const { use = NO_CONFLICTS } = options;
+      await mustReach(record, use.reached ?? [], signal);
       return judgeHost(await askHost(host, use, signal), host.where, architecture, use.subnets);
     } catch (error) {
       signal.throwIfAborted();

@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { isMkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { findKnownKeys, fingerprintOf, generateKeyPair } from '../ssh-connection/index.js';
 import { startTestServer, type TestServer } from '../ssh-connection/testing/server.js';
+import { mustReach } from './reach.js';
 import { createSshDriver } from './ssh-driver.js';
 import type { SshUser } from './ssh-host.js';
 import { readSshOptions } from './ssh-options.js';
@@ -200,5 +202,23 @@ describe('a check', { timeout: 60_000 }, () => {
     answer = { ...answer, sudo: 'true' };
     expect(await check({ hostKey })).toBe('DRV_HOST_SYSTEMD');
     expect(server.commands.at(-1)).toMatch(/^exec sudo -n -- env PATH=\S+ MK_CI_CALL=[0-9a-f]+ sh$/);
+  });
+});
+
+describe('ports of a host', () => {
+  it('are reached when somebody listens or refuses, and named when there is no way', async () => {
+    const listener = createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    await mustReach({ host: '127.0.0.1' }, [port], signal);
+    listener.close();
+    await once(listener, 'close');
+    await mustReach({ host: '127.0.0.1' }, [port], signal);
+    // No host has this name.
+    const error = await mustReach({ host: 'host.invalid' }, [6443], signal, 300).catch((thrown: unknown) => thrown);
+    expect(isMkCiError(error, 'NET_UNREACHABLE')).toBe(true);
+    expect(String(error)).toContain('port 6443 of host.invalid');
+    const stop = AbortSignal.abort(new Error('enough'));
+    await expect(mustReach({ host: '127.0.0.1' }, [port], stop)).rejects.toThrow('enough');
   });
 });
