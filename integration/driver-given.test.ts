@@ -17,6 +17,7 @@ import { isMkCiError } from '../src/errors.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { findNodeImage } from './engines.js';
 import { makeTestHost, pictureOf } from './given-host.js';
+import { mkCi } from './mk-ci.js';
 
 const found = await findNodeImage('docker');
 const { signal } = new AbortController();
@@ -92,6 +93,24 @@ if ('missing' in found) {
       expect(problems[0]?.reason).toBe('DRV_SUDO');
       const other = await createDriver().check(signal, { ...options, host: `nobody@${host.address}` });
       expect(other.problems[0]?.reason).toBe('NET_SSH_AUTH');
+    });
+
+    it('is examined by doctor, which names what runs on its ports and in its subnets', async () => {
+      const flags = ['--ssh-host', options.host, '--ssh-key', host.key, '--ssh-host-key', host.hostKey];
+      const doctor = async (): Promise<string> => (await mkCi(['doctor', ...flags])).stdout;
+      expect(await doctor()).toContain('ssh         works');
+      const script = `systemd-run --quiet --unit=test-doctor socat TCP-LISTEN:10250,fork STDOUT; ip route add unreachable 10.96.5.0/24
+        for i in $(seq 100); do grep -q ":280A .* 0A" /proc/net/tcp && exit; sleep 0.1; done`;
+      await host.machine.exec(['sh', '-ec', script]);
+      try {
+        const said = await doctor();
+        expect(said).toContain('port 10250 is taken');
+        expect(said).toContain('10.96.5.0/24, which overlaps with 10.96.0.0/16');
+      } finally {
+        await host.machine.exec(['sh', '-c', 'systemctl stop test-doctor; ip route del unreachable 10.96.5.0/24']);
+      }
+      const refused = await mkCi(['doctor', '--ssh-host', '-oProxyCommand=x']);
+      expect(refused.stderr).toContain('CFG_INVALID');
     });
 
     it('is reached through another one', async () => {

@@ -61,27 +61,33 @@ export async function makeTestHost(name: string, image: string, folder: string):
   };
 }
 
-/** Files that other programs write while a test runs. */
+/** Files that other programs of a host write at any time. */
 const MOVING = ['/etc/ld.so.cache', '/etc/resolv.conf', '/etc/hostname', '/var/log/journal', '/var/lib/systemd'];
+/** Folders whose links and folders come and go with units and logins. */
+const MOVING_FOLDERS = ['/run/systemd', '/run/log', '/run/user', ...MOVING];
+const FOLDERS = '/etc /usr /opt /root /home /srv /var/lib /var/log /var/cache /var/spool';
 
-/** What a host is like: files with their sums, units, rules, mounts, interfaces, addresses, routes, settings, processes. */
+/**
+ * What a host is like: files with their sums, units, rules, mounts, interfaces, addresses, routes, settings, cgroups, processes.
+ * Left out: what is named above, what the picture itself starts, logins and the journal, and counters.
+ */
 export async function pictureOf({ exec: run }: Pick<Machine, 'exec'>): Promise<Record<string, string[]>> {
-  const folders = '/etc /usr /opt /root /home /srv /var/lib /var/log /var/cache /var/spool /run /tmp';
-  const skip = [...MOVING, '/run', '/tmp'].map((path) => `-path ${path} -prune -o`).join(' ');
+  const skip = (paths: readonly string[]): string => paths.map((path) => `-path ${path} -prune -o`).join(' ');
   const parts: Readonly<Record<string, string>> = {
-    files: `find ${folders.replace(' /run /tmp', '')} -xdev ${skip} -type f -print0 | xargs -0 -r sha256sum | cut -c1-16,65-; find ${folders.replace(' /run /tmp', '')} -xdev ${skip} -type f -printf '%p %m %u %g %s\\n'`,
-    others: `find ${folders} -xdev -path /run/systemd -prune -o -path /run/log -prune -o -path /var/log/journal -prune -o -path /var/lib/systemd -prune -o \\( -type d -o -type l \\) -printf '%p %y %m %u %g %l\\n'`,
-    units: `systemctl list-unit-files --no-legend --no-pager; systemctl list-units --all --no-legend --no-pager --plain --type=service,slice,socket | grep -vE '^(run-|user|session|systemd-)' | awk '{ print $1, $2, $3, $4 }'`,
+    files: `find ${FOLDERS} -xdev ${skip(MOVING)} -type f -print0 | xargs -0 -r sha256sum | cut -c1-16,65-; find ${FOLDERS} -xdev ${skip(MOVING)} -type f -printf '%p %m %u %g %s\\n'`,
+    others: `find ${FOLDERS} /run /tmp -xdev ${skip(MOVING_FOLDERS)} \\( -type d -o -type l \\) -printf '%p %y %m %u %g %l\\n'`,
+    units: `systemctl list-unit-files --no-legend --no-pager; systemctl list-units --all --no-legend --no-pager --plain --type=service,slice,socket,timer,target,path | grep -vE '^(run-|user|session|systemd-)' | awk '{ print $1, $2, $3, $4 }'`,
     rules: `for f in iptables-save ip6tables-save; do $f | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'; done; nft list tables`,
-    mounts: `awk '{ print $5 }' /proc/self/mountinfo`,
-    network: `ls /sys/class/net; ip -4 -o address show | awk '{ print $2, $4 }'; ip -4 route show`,
-    settings: `for s in ip_forward conf/all/rp_filter conf/default/rp_filter conf/all/route_localnet; do echo $s $(cat /proc/sys/net/ipv4/$s); done`,
-    cgroups: `find /sys/fs/cgroup -type d -name 'kubepods*'`,
-    processes: `for d in /proc/[0-9]*; do tr '\\0' ' ' <$d/cmdline 2>/dev/null; echo; done | grep -E 'kube|containerd|etcd|pause' || true`,
+    mounts: `awk '{ print $4, $5, $6, $9 }' /proc/self/mountinfo`,
+    network: `ip -o link show | sed 's/^[0-9]*: //; s/ qlen .*//'; ip -o address show | awk '{ print $2, $3, $4 }'; ip -4 route show table all; ip -6 route show; ip rule; ls /run/netns 2>/dev/null`,
+    // Settings of the kernel that belong to the host and not to what is around it, and those that nodes change.
+    settings: `find /proc/sys/net ${OUTER_SETTINGS} -type f -readable 2>/dev/null | grep -vE '(_count|_rand|generation|rehash_entries)$' | while read -r s; do echo "$s $(tr '\\n\\t' '  ' <$s 2>/dev/null)"; done`,
+    cgroups: `find /sys/fs/cgroup -type d | grep -vE '/(user|session|run)[^/]*\\.(slice|scope|service)'`,
+    processes: `all=$(for d in /proc/[0-9]*; do echo "$(tr '\\0' ' ' <$d/cmdline 2>/dev/null) $(readlink $d/exe)"; done); echo "$all" | grep -vE '^(sh|sshd: |sshd-session: |/usr/lib/systemd/systemd-|\\(sd-pam\\)| $| */usr/bin/dash$)'`,
   };
   const picture: Record<string, string[]> = {};
   for (const [name, script] of Object.entries(parts)) {
-    const { stdout } = await run(['sh'], { input: `${script}\n`, timeoutMs: 240_000 });
+    const { stdout } = await run(['sh'], { input: `${script}\ntrue\n`, timeoutMs: 240_000 });
     picture[name] = stdout
       .split('\n')
       .filter((line) => line.trim() !== '')
@@ -89,3 +95,6 @@ export async function pictureOf({ exec: run }: Pick<Machine, 'exec'>): Promise<R
   }
   return picture;
 }
+
+const OUTER_SETTINGS =
+  '/proc/sys/vm/overcommit_memory /proc/sys/vm/panic_on_oom /proc/sys/kernel/panic /proc/sys/kernel/panic_on_oops /proc/sys/kernel/keys';
