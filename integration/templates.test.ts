@@ -163,6 +163,8 @@ if ('missing' in found) {
         await succeed('cluster', 'start', 'snap', '--driver', ENGINE);
         await kubectl('create', 'configmap', 'before');
         await inNode('echo kept >/etc/kept; echo kept >/var/kept');
+        // As a pod with hostNetwork would.
+        expect(await inNode('exec 3<>/dev/tcp/10.96.0.1/443 && echo reached')).toBe('reached\n');
         await succeed('cluster', 'snapshot', 'save', 'snap', 'one');
         await succeed('cluster', 'snapshot', 'save', 'snap', 'two');
         await kubectl('create', 'configmap', 'after');

@@ -12,6 +12,7 @@ import { createCertificateClient, type ApiClient } from '../../api-client.js';
 import type { ClusterFolder, MachineRecord } from '../../folder.js';
 import { renderKubeconfig } from '../../kubeconfig.js';
 import type { Deadline } from '../../phases.js';
+import { planDnsPatch } from './dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
 import { MARK_NEW_NODE } from './node-marker.js';
 import {
@@ -95,6 +96,7 @@ export async function prepareNode(
     renderResolvConf(facts, hostResolvConf),
     { path: '/etc/crictl.yaml', content: renderCrictl(settings.runtime) },
   ];
+  if (node.record.isControlPlane) files.push(...planDnsPatch(settings).files);
   if (settings.cni === 'own' && node.record.isControlPlane) {
     files.push({ path: CNI_LIST, content: renderCniList(firstPodSubnet(settings.podSubnet)) });
   }

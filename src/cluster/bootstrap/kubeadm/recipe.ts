@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { ClusterSpec } from '../../cluster.js';
 import { firstPodSubnet } from './cluster-nodes.js';
+import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts } from './node-facts.js';
 import { kubeletUnit } from './node-scripts.js';
 import { renderInit } from './render-kubeadm.js';
@@ -21,7 +22,9 @@ export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
   const content = [
     renderInit({ settings, facts, clusterName: 'any', node: CONTROL_PLANE_NODE, token, timeoutSeconds: 1 }),
     renderCniList(firstPodSubnet(settings.podSubnet)),
-    ...[...files, ...kubeletUnit(facts, units)].map((file) => `${file.path}\n${file.content}`),
+    ...[...files, ...planDnsPatch(settings).files, ...kubeletUnit(facts, units)].map(
+      (file) => `${file.path}\n${file.content}`,
+    ),
   ];
   return createHash('sha256').update(content.join('\0')).digest('hex');
 }

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 
+import { planDnsPatch } from './dns-patch.js';
 import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_ADDRESS, minorOf, type KubeadmSettings } from './settings.js';
@@ -41,6 +42,7 @@ export function renderInit(input: InitInput): string {
     localAPIEndpoint: { advertiseAddress: CONTROL_PLANE_ADDRESS, bindPort: API_PORT },
     nodeRegistration: registration(input),
     ...pace.init,
+    ...planDnsPatch(settings).init,
     ...timeouts(settings, timeoutSeconds),
   };
   const cluster = {
@@ -144,7 +146,7 @@ function renderKubeProxy(settings: KubeadmSettings): object {
     // These belong to the host and can not be written from a container.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
     // By default the endpoints of a new Service wait a second for their rules, which spares work in clusters of thousands.
-    // Until then a connection fails (see the route in renderNetworkScript), and a suite is faster than that. Zero means the default.
+    // Until then a connection fails (see the rules in renderNetworkScript), and a suite is faster than that. Zero means the default.
     iptables: { minSyncPeriod: SERVICE_DELAY },
     nftables: { minSyncPeriod: SERVICE_DELAY },
     ...(Object.keys(settings.featureGates).length === 0 ? {} : { featureGates: settings.featureGates }),

@@ -39,9 +39,10 @@ export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
  * What the network of a node needs before the kubelet starts, after every start of the machine; running it twice changes
  * nothing.
  *
- * The route for Services makes connections to them fail at once for as long as kube-proxy has not written its rules.
- * Without it CoreDNS' first connection hangs for 30 seconds. Afterwards it does no harm: kube-proxy changes the destination
- * before routing.
+ * The rules for Services make connections to them fail at once for as long as kube-proxy has not written its own. Without
+ * them CoreDNS' first connection hangs for 30 seconds. Afterwards they do no harm: kube-proxy changes the destination
+ * before they are asked. An unreachable route would do the same for pods, but what is in the network of the node itself, as
+ * pods with `hostNetwork` are, is routed before its destination is changed: it would never reach a Service.
  */
 export function renderNetworkScript(settings: KubeadmSettings, self: string, peers: readonly PeerNode[]): string {
   const own = peers.find(({ node }) => node === self);
@@ -49,7 +50,12 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
   const lines = [
     'sysctl -qw net.ipv4.ip_forward=1 || true',
     'sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 || true',
-    `ip route replace unreachable ${settings.serviceSubnet}`,
+    ...['FORWARD', 'OUTPUT'].map((chain) => {
+      const rule = `${chain} -d ${settings.serviceSubnet} -m comment --comment mk-ci -j REJECT`;
+      return `iptables -w -C ${rule} 2>/dev/null || iptables -w -A ${rule}`;
+    }),
+    // Of versions that had a route in their place.
+    `ip route delete unreachable ${settings.serviceSubnet} 2>/dev/null || true`,
   ];
   if (own?.isControlPlane === true) lines.push(`ip address replace ${CONTROL_PLANE_ADDRESS}/32 dev lo`);
   else if (controlPlane !== undefined)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
+import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts, type NodeFacts } from './node-facts.js';
 import { firstPodSubnet } from './cluster-nodes.js';
 import { renderInit, renderJoin } from './render-kubeadm.js';
@@ -55,6 +56,18 @@ describe('kubeadm configuration', () => {
       apiServer: { extraArgs: [{ name: 'v', value: '4' }] },
       scheduler: { extraArgs: [{ name: 'leader-elect', value: 'false' }] },
     });
+  });
+
+  it('has CoreDNS asked every second whether it is ready, from 1.31 on', () => {
+    const { files, init: members } = planDnsPatch({ kubernetesVersion: 'v1.36.3' });
+    const folder = (members['patches'] as { directory: string }).directory;
+    expect(init()['InitConfiguration']?.['patches']).toEqual({ directory: folder });
+    expect(files.map(({ path }) => path)).toEqual([`${folder}/corednsdeployment+strategic.yaml`]);
+    expect(parse(files[0]?.content ?? '')).toEqual({
+      spec: { template: { spec: { containers: [{ name: 'coredns', readinessProbe: { periodSeconds: 1 } }] } } },
+    });
+    expect(planDnsPatch({ kubernetesVersion: 'v1.30.4' })).toEqual({ files: [], init: {} });
+    expect(init({}, restricted, 'v1.30.4')['InitConfiguration']).not.toHaveProperty('patches');
   });
 
   it('is v1beta3 with maps before 1.31', () => {
@@ -244,7 +257,10 @@ describe('network of nodes', () => {
     expect(control).not.toContain('10.244.0.0/24');
     const worker = renderNetworkScript(settings, 'worker-1', peers);
     expect(worker).toContain('ip route replace 10.99.0.1/32 via 172.20.0.2');
-    expect(worker).toContain('ip route replace unreachable 10.96.0.0/16');
+    for (const chain of ['FORWARD', 'OUTPUT']) {
+      expect(worker).toContain(`iptables -w -A ${chain} -d 10.96.0.0/16 -m comment --comment mk-ci -j REJECT`);
+    }
+    expect(worker).not.toContain('ip route replace unreachable');
   });
 
   it('leaves pods alone when another network plugin does them', () => {

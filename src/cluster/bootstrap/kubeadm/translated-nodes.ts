@@ -10,7 +10,8 @@ import type { NodeFile } from './render-runtimes.js';
  * API server comes first. Pure.
  */
 
-const PATCHES_FOLDER = '/etc/mk-ci/patches';
+/** Where kubeadm finds additions to what it writes, see its `patches`. */
+export const PATCHES_FOLDER = '/etc/mk-ci/patches';
 
 /** Memory for processor time: the garbage collector of Go runs a quarter as often. */
 const GO_ENVIRONMENT = { GOGC: '400', GODEBUG: 'tlsmlkem=0' } as const;
