@@ -7,7 +7,7 @@ import tseslint from 'typescript-eslint';
  * A folder may always import itself. `src/cli*` composes and may import everything.
  */
 // The ground floor, which anybody may stand on.
-const base = ['clock', 'errors', 'exec', 'files', 'log', 'process', 'version', 'wait'];
+const base = ['clock', 'errors', 'exec', 'files', 'foreground', 'log', 'process', 'version', 'wait'];
 const mayImport = {
   config: ['errors'],
   results: ['errors'],

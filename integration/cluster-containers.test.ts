@@ -85,6 +85,15 @@ if ('missing' in found) {
         expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
         expect(await succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
         expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\nnode/worker-1\n');
+        expect(await succeed('cluster', 'ssh', 'life', '--node', 'worker-1', '--', 'hostname')).toBe('life-worker-1\n');
+        expect((await run('cluster', 'ssh', 'life', '--', 'exit 7')).exitCode).toBe(7);
+        expect((await run('cluster', 'ssh', 'life', '--node', 'nobody')).stderr).toContain('K8S_NODE_NOT_FOUND');
+        const note = join(temporary.path, 'note');
+        await writeFile(note, 'from here');
+        await succeed('cluster', 'cp', 'life', note, ':/root/note');
+        await succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
+        await succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
+        expect(await readFile(join(temporary.path, 'srv', 'note'), 'utf8')).toBe('from here');
         await succeed('cluster', 'node', 'delete', 'life', 'worker-1');
         expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
         const folder = (await succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();

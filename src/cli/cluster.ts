@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
@@ -11,7 +10,8 @@ import { createSnapshots } from '../cluster/snapshots/index.js';
 import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
-import { exitCodeOfSignal } from '../process.js';
+import { runInForeground } from '../foreground.js';
+import { buildCopyCommand, buildSshCommand } from './cluster-files.js';
 import { buildImageCommand } from './cluster-image.js';
 import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
@@ -126,6 +126,8 @@ export function build(context: CliContext): Command {
     ),
   );
   const open = (): ClusterNodesManager & ClusterManager => openClusters(context);
+  command.addCommand(buildSshCommand(context, () => openClusters(context)));
+  command.addCommand(buildCopyCommand(context, () => openClusters(context)));
   command.addCommand(buildNodeCommand(context, open, (flags) => callOptions(flags, context)));
   command.addCommand(buildImageCommand(context, open, (flags) => callOptions(flags, context)));
   return command;
@@ -224,25 +226,15 @@ async function stateOrAbsent(manager: SeedableClusterManager, name: string, sign
 async function runInside(name: string, argv: readonly string[], context: CliContext): Promise<void> {
   const cluster = await openClusters(context).get(name, context.signal);
   const [program = '', ...args] = argv;
-  const child = spawn(program, args, {
+  const code = await runInForeground([program, ...args], {
     cwd: context.cwd,
-    stdio: 'inherit',
     env: clusterEnvironment(cluster, context.env),
+    signal: context.signal,
+    killSignal: () => {
+      const reason: unknown = context.signal.reason;
+      return reason instanceof Interrupt ? reason.signalName : 'SIGTERM';
+    },
   });
-  const passOn = (): void => {
-    const reason: unknown = context.signal.reason;
-    child.kill(reason instanceof Interrupt ? reason.signalName : 'SIGTERM');
-  };
-  context.signal.addEventListener('abort', passOn, { once: true });
-  const code = await new Promise<number>((resolve, reject) => {
-    child.once('error', (error) => {
-      reject(new MkCiError('HOST_MISSING_TOOL', { message: program, cause: error }));
-    });
-    child.once('close', (exitCode, signal) => {
-      resolve(signal === null ? (exitCode ?? 1) : exitCodeOfSignal(signal));
-    });
-  });
-  context.signal.removeEventListener('abort', passOn);
   context.exit(code);
 }
 

@@ -1,3 +1,4 @@
+import type { Machine } from '../drivers/driver.js';
 import type { ClusterCall } from './manager.js';
 import type { ClusterOwner, ClusterSpec, ClusterStatus } from './cluster.js';
 import type { ClusterFolder, ClusterRecord } from './folder.js';
@@ -35,6 +36,13 @@ export interface ClusterBackend {
   saveLogs(request: SaveLogsRequest): Promise<void>;
   /** Absent where the state of a cluster can not be had. */
   readonly state?: StateAccess;
+  /**
+   * The machine of a node, in whatever state the cluster is. Absent where nodes are no machines.
+   *
+   * @param node as Kubernetes names it; the control plane when absent
+   * @throws {MkCiError} `K8S_NODE_NOT_FOUND`; `K8S_NOT_RUNNING` when the machine does not run
+   */
+  readonly machine?: (record: ClusterRecord, node: string | undefined, signal: AbortSignal) => Promise<Machine>;
   /** Absent where the nodes of a cluster can not change. */
   readonly nodes?: NodeChanges;
   /**

@@ -6,6 +6,7 @@ export { renderTokenKubeconfig } from './kubeconfig.js';
 export {
   clusterEnvironment,
   createClusterManager,
+  type ClusterMachineManager,
   type ClusterManagerOptions,
   type ClusterNodesManager,
   type ClusterStateManager,

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 
-import { throwProblems, type Driver, type DriverRegistry } from '../drivers/index.js';
+import { throwProblems, type Driver, type DriverRegistry, type Machine } from '../drivers/index.js';
 import { MkCiError, hostErrorOf } from '../errors.js';
 import type { Argv, Exec, ExecOptions, ExecResult } from '../exec.js';
 import type { Logger } from '../log.js';
@@ -83,8 +83,17 @@ export interface ClusterNodesManager {
   loadImages(name: string, archive: string, options: ClusterCallOptions): Promise<readonly string[]>;
 }
 
+/** A way into the nodes of clusters that have real ones, also of those that are broken. */
+export interface ClusterMachineManager {
+  /**
+   * @param node as Kubernetes names it. @default the control plane
+   * @throws {MkCiError} `K8S_CLUSTER_NOT_FOUND`, `K8S_NODE_NOT_FOUND`, `K8S_NOT_RUNNING`, `DRV_UNSUPPORTED`
+   */
+  machineOf(name: string, node: string | undefined, signal: AbortSignal): Promise<Machine>;
+}
+
 /** Everything that the manager of this host can do. */
-export interface FullClusterManager extends SeedableClusterManager, ClusterNodesManager {}
+export interface FullClusterManager extends SeedableClusterManager, ClusterNodesManager, ClusterMachineManager {}
 
 const OTHER_MS = 60_000;
 /** Deadline for changes of nodes. */
@@ -280,6 +289,18 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       const { nodes } = backendOf(record);
       if (nodes === undefined) throw unsupported('nodes that are removed', record);
       await nodes.delete(record, call, node);
+    },
+    machineOf: async (name, node, signal) => {
+      checkClusterName(name);
+      const record = await need(clusterFolder(stateFolder, name), name);
+      const { machine } = backendOf(record);
+      if (machine === undefined) {
+        throw new MkCiError('DRV_UNSUPPORTED', {
+          message: `nodes of ${name} with driver ${record.spec.driver} are no machines`,
+          advice: `Use mk-ci cluster exec ${name}, which runs a command on this host with the kubeconfig of the cluster.`,
+        });
+      }
+      return await machine(record, node, signal);
     },
     loadImages: async (name, archive, callOptions) => {
       const call = begin(name, callOptions, NODES_MS);

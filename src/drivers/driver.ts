@@ -102,11 +102,24 @@ export interface MachineSummary {
   readonly labels: Labels;
 }
 
+export interface SessionOptions {
+  /** Kind of terminal that the command gets, such as `xterm`, when the standard streams of this process are one. @default none */
+  readonly terminalType?: string | undefined;
+  /** Ends the command. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A machine that was started. */
 export interface Machine {
   readonly name: string;
   /** Runs a command as root, or as the user mk-ci runs as where the machine is this host. Same errors as `Exec`. */
   exec(argv: Argv, options?: ExecOptions): Promise<ExecResult>;
+  /**
+   * Runs a command with the standard streams of this process, for somebody who sits before it. Absent where there is no way.
+   *
+   * @returns its exit code; 128 + n when signal n ended it
+   */
+  session?(argv: Argv, options?: SessionOptions): Promise<number>;
   /** Copies a file or folder onto the machine; parents are made, an existing file is replaced as a whole. */
   copyTo(localPath: string, remotePath: string, signal?: AbortSignal): Promise<void>;
   copyFrom(remotePath: string, localPath: string, signal?: AbortSignal): Promise<void>;

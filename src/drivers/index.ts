@@ -12,6 +12,7 @@ export type {
   MachineSpec,
   MachineState,
   MachineSummary,
+  SessionOptions,
 } from './driver.js';
 export { AUTO_DRIVER, chooseDriver } from './choose-driver.js';
 export {

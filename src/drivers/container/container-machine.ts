@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 
 import { MkCiError, hostErrorOf } from '../../errors.js';
 import type { Argv, Exec, ExecOptions } from '../../exec.js';
+import { runInForeground } from '../../foreground.js';
 import type { Machine } from '../driver.js';
 import type { Engine } from './engine.js';
 import type { ContainerFacts } from './inspect.js';
@@ -69,8 +70,22 @@ export function createContainerMachine({ engine, exec, container, network }: Con
     await exec(command, { signal, timeoutMs: COPY_MS });
   };
 
+  const session: Machine['session'] = async (argv, { terminalType, signal } = {}) => {
+    const call = randomBytes(8).toString('hex');
+    const terminal = terminalType === undefined ? [] : ['--tty', '--env', `TERM=${terminalType}`];
+    const variable = ['--env', `${CALL_VARIABLE}=${call}`];
+    try {
+      return await runInForeground([program, 'exec', '--interactive', ...terminal, ...variable, name, ...argv], {
+        signal,
+      });
+    } finally {
+      if (signal?.aborted === true) await endCall(call);
+    }
+  };
+
   return {
     name,
+    session,
     internalAddress: container.addresses[network] ?? Object.values(container.addresses)[0] ?? '',
     exec: inside,
     copyTo: async (localPath, remotePath, signal) => {

@@ -19,7 +19,7 @@ import {
 } from './render-claim.js';
 
 /** How commands and files get to a host, where commands run as root. Made for one call or many; holds nothing that has to be closed. */
-export interface GivenHost extends Pick<Machine, 'exec' | 'copyTo' | 'copyFrom'> {
+export interface GivenHost extends Pick<Machine, 'exec' | 'session' | 'copyTo' | 'copyFrom'> {
   /** For people, such as `root@192.0.2.7:22`. */
   readonly where: string;
   /** At which this host reaches its ports. */
@@ -98,6 +98,7 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
     name,
     internalAddress: address,
     exec: host.exec,
+    ...(host.session === undefined ? {} : { session: host.session }),
     copyTo: host.copyTo,
     copyFrom: host.copyFrom,
     endpoint: async (port) => ({ host: host.reachedAt, port }),

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 import { MkCiError, messageOf } from '../../errors.js';
 import type { Argv, Exec, ExecOptions } from '../../exec.js';
+import { runInForeground } from '../../foreground.js';
 import type { Architecture, Driver, DriverHealth } from '../driver.js';
 import {
   CLAIM_FILE,
@@ -113,5 +114,7 @@ function createThisHost(exec: Exec): GivenHost {
       message: `${to}: ${result.stderr.trim().split('\n').at(-1) ?? ''}`,
     });
   };
-  return { where: WHERE, reachedAt: '127.0.0.1', exec: run, copyTo: copy, copyFrom: copy };
+  const session: GivenHost['session'] = async (argv, { terminalType, signal } = {}) =>
+    await runInForeground(argv, { env: { ...ENVIRONMENT, TERM: terminalType }, signal });
+  return { where: WHERE, reachedAt: '127.0.0.1', exec: run, session, copyTo: copy, copyFrom: copy };
 }

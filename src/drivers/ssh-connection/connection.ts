@@ -65,6 +65,14 @@ interface WatchedChannel {
 /** A channel that is to be given back. */
 export interface OpenChannel extends WatchedChannel, Disposable {}
 
+/** What a command at the other end gets in place of plain streams. */
+export interface Terminal {
+  /** Such as `xterm`. */
+  readonly type: string;
+  readonly columns: number;
+  readonly rows: number;
+}
+
 /** A way to one host, made when it is needed and made again when it was lost. Calls share one connection. */
 export interface SshConnection {
   readonly target: SshTarget;
@@ -73,7 +81,7 @@ export interface SshConnection {
    *
    * @throws {MkCiError} `NET_UNREACHABLE`, `NET_SSH_AUTH`, `NET_SSH_HOST_KEY`; the signal's reason when aborted
    */
-  open(command: string, signal?: AbortSignal): Promise<OpenChannel>;
+  open(command: string, signal?: AbortSignal, terminal?: Terminal): Promise<OpenChannel>;
   /**
    * A line to a port that the host reaches: a way to hosts behind it.
    *
@@ -159,12 +167,12 @@ export function createSshConnection(options: SshConnectionOptions): SshConnectio
 
   return {
     target,
-    open: async (command, signal) => {
+    open: async (command, signal, terminal) => {
       signal?.throwIfAborted();
       const [held, attempt] = await join(signal);
       held.socket.ref();
       try {
-        const watched = await orAborted(openOn(held.client, command, target), signal, (late) => {
+        const watched = await orAborted(openOn(held.client, { command, terminal }, target), signal, (late) => {
           late.channel.close();
         });
         let isGivenBack = false;
@@ -328,14 +336,19 @@ function hostKeyAlgorithm(hostKey: string): ServerHostKeyAlgorithm {
   return type as ServerHostKeyAlgorithm;
 }
 
-async function openOn(client: Client, command: string, target: SshTarget): Promise<WatchedChannel> {
+async function openOn(
+  client: Client,
+  { command, terminal }: { readonly command: string; readonly terminal: Terminal | undefined },
+  target: SshTarget,
+): Promise<WatchedChannel> {
   return await new Promise((resolve, reject) => {
     const onClose = (): void => {
       reject(unreachable(target, 'the connection was lost'));
     };
     client.once('close', onClose);
     try {
-      client.exec(command, (error, channel) => {
+      const pty = terminal && { term: terminal.type, cols: terminal.columns, rows: terminal.rows };
+      client.exec(command, pty === undefined ? {} : { pty }, (error, channel) => {
         client.off('close', onClose);
         // Watched from here on: the end of a short command comes in the same packet as the channel.
         if (error === undefined) resolve(watch(channel));

@@ -9,6 +9,7 @@ import type { Machine } from '../driver.js';
 import type { SshConnection } from './connection.js';
 import { receiveCommand } from './remote-command.js';
 import { createRemoteExec, type RemoteExecOptions } from './remote-exec.js';
+import { createRemoteSession } from './remote-session.js';
 
 const COPY_MS = 600_000;
 
@@ -22,6 +23,8 @@ export interface SshMachineOptions {
   readonly remote?: RemoteExecOptions;
 }
 
+export type SshMachine = Machine & Required<Pick<Machine, 'session'>>;
+
 /** A machine that is reached by ssh and has a shell, `tar` and the usual tools. */
 export function createSshMachine({
   name,
@@ -29,12 +32,13 @@ export function createSshMachine({
   internalAddress,
   endpointOf,
   remote,
-}: SshMachineOptions): Machine {
+}: SshMachineOptions): SshMachine {
   const { exec, stream } = createRemoteExec(connection, remote);
   return {
     name,
     internalAddress,
     exec,
+    session: createRemoteSession(connection, remote),
     copyTo: async (localPath, remotePath, signal) => {
       const info = await stat(localPath).catch((error: unknown) => {
         throw hostErrorOf(error, localPath) ?? error;

@@ -10,8 +10,8 @@ import {
   describePrivateKey,
   type SshConnection,
   type SshLogin,
+  type SshMachine,
 } from '../ssh-connection/index.js';
-import type { Machine } from '../driver.js';
 import type { SshHostAddress } from './ssh-options.js';
 
 /** A host that is known by its key, as it is noted for a machine. */
@@ -58,9 +58,9 @@ export async function connectTo(record: SshHostRecord, user: SshUser): Promise<S
 export async function createSshHost(record: SshHostRecord, user: SshUser): Promise<GivenHost> {
   const connection = await connectTo(record, user);
   const where = `${record.user}@${record.host}:${record.port}`;
-  let made: Promise<Machine> | undefined;
+  let made: Promise<SshMachine> | undefined;
   /** Who we are there is asked once. */
-  const machine = async (signal: AbortSignal | undefined): Promise<Machine> => {
+  const machine = async (signal: AbortSignal | undefined): Promise<SshMachine> => {
     made ??= mustBecomeRoot(connection, where, signal).then((asRoot) =>
       createSshMachine({
         name: record.host,
@@ -77,6 +77,8 @@ export async function createSshHost(record: SshHostRecord, user: SshUser): Promi
     where,
     reachedAt: record.host,
     exec: async (argv, execOptions) => await (await machine(execOptions?.signal)).exec(argv, execOptions),
+    session: async (argv, sessionOptions) =>
+      await (await machine(sessionOptions?.signal)).session(argv, sessionOptions),
     copyTo: async (from, to, signal) => {
       await (await machine(signal)).copyTo(from, to, signal);
     },

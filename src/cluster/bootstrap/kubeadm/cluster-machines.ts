@@ -82,6 +82,19 @@ export function planMachines({ name, nodes }: Pick<ClusterSpec, 'name' | 'nodes'
   return names.map((node, index) => ({ name: `${name}-${node}`, node, isControlPlane: index === 0 }));
 }
 
+/** @param node as Kubernetes names it; the control plane when absent. @throws {MkCiError} `K8S_NODE_NOT_FOUND` */
+export function findNode(
+  { spec, machines = [] }: Pick<ClusterRecord, 'spec' | 'machines'>,
+  node: string | undefined,
+): MachineRecord {
+  const found = machines.find((entry) => (node === undefined ? entry.isControlPlane : entry.node === node));
+  if (found !== undefined) return found;
+  throw new MkCiError('K8S_NODE_NOT_FOUND', {
+    message: `${spec.name} has no node ${node ?? CONTROL_PLANE_NODE}`,
+    advice: `Nodes of ${spec.name}: ${machines.map((entry) => entry.node).join(', ') || 'none'}.`,
+  });
+}
+
 export function ownershipOf(record: ClusterRecord, paths: ClusterFolder): Ownership {
   return {
     cluster: record.spec.name,

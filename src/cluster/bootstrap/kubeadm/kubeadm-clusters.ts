@@ -7,6 +7,7 @@ import type { ClusterCall } from '../../manager.js';
 import { allOf } from './all-of.js';
 import {
   createClusterMachines,
+  findNode,
   judgeMachines,
   ownedBy,
   ownershipOf,
@@ -143,6 +144,18 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       if (record !== undefined) await machines.remove(record, paths, signal);
       await removeFolder(paths.folder);
       if (record?.journalId !== undefined) await journal.done(record.journalId);
+    },
+
+    machine: async (record, node, signal) => {
+      const operations = machines.operationsOf(record.spec);
+      const entry = findNode(record, node);
+      const labels = { cluster: record.spec.name };
+      const state = (await operations.list(labels, signal)).find(({ name }) => name === entry.name)?.state;
+      if (state === 'running') return await operations.attach(entry.name, signal);
+      throw new MkCiError('K8S_NOT_RUNNING', {
+        message: `${entry.node} of ${record.spec.name} is ${state ?? 'gone'}`,
+        advice: `Run mk-ci cluster ${state === 'paused' ? 'unpause' : 'start'} ${record.spec.name}.`,
+      });
     },
 
     state: createKubeadmState(context),

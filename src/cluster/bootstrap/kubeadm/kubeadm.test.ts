@@ -7,7 +7,7 @@ import { exec } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
 
 import { podSubnetsOf, readyDnsPods, silentNodes } from './kubeadm-readiness.js';
-import { judgeMachines, planMachines } from './cluster-machines.js';
+import { findNode, judgeMachines, planMachines } from './cluster-machines.js';
 import { podComponents } from './kubeadm-status.js';
 import { planWorkers } from './node-changes.js';
 import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './node-scripts.js';
@@ -49,6 +49,22 @@ describe('state of a cluster of machines', () => {
       'worker-1',
       'worker-2',
     ]);
+  });
+});
+
+describe('a node by its name', () => {
+  const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 2 };
+  const machines = planMachines(spec);
+
+  it('is the control plane without one', () => {
+    expect(findNode({ spec, machines }, undefined).name).toBe('c1-control-plane');
+    expect(findNode({ spec, machines }, 'worker-1').name).toBe('c1-worker-1');
+  });
+
+  it('is refused with those that there are', () => {
+    expect(() => findNode({ spec, machines }, 'worker-9')).toThrow(
+      expect.objectContaining({ code: 'K8S_NODE_NOT_FOUND', advice: 'Nodes of c1: control-plane, worker-1.' }),
+    );
   });
 });
 

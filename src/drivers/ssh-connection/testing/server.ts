@@ -13,6 +13,8 @@ export interface TestServer extends AsyncDisposable {
   /** Every command line so far. */
   readonly commands: string[];
   readonly connections: Connection[];
+  /** Terminals that were asked for. */
+  readonly terminals: { readonly term: string; readonly cols: number; readonly rows: number }[];
 }
 
 export interface TestServerOptions {
@@ -28,6 +30,7 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
   const { hostKeys, userKeys, replace = (command: string) => command, listen } = options;
   const commands: string[] = [];
   const connections: Connection[] = [];
+  const terminals: TestServer['terminals'] = [];
   const expected = wireFormOf(userKeys.publicKey);
   const server = new ssh2.Server({ hostKeys: [hostKeys.privateKey] }, (connection) => {
     connections.push(connection);
@@ -37,7 +40,14 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
       else context.reject(['publickey']);
     });
     connection.on('session', (acceptSession) => {
-      acceptSession().on('exec', (acceptExec, _reject, { command }) => {
+      const session = acceptSession();
+      session.on('pty', (accept, _reject, info) => {
+        // The types of ssh2 leave out the kind.
+        const { term } = info as typeof info & { readonly term: string };
+        terminals.push({ term, cols: info.cols, rows: info.rows });
+        accept();
+      });
+      session.on('exec', (acceptExec, _reject, { command }) => {
         commands.push(command);
         const channel = acceptExec();
         const child = spawn('sh', ['-c', replace(command)], { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -64,6 +74,7 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
     target: { host, port, user: 'root', privateKey: userKeys.privateKey, hostKey: hostKeys.publicKey },
     commands,
     connections,
+    terminals,
     [Symbol.asyncDispose]: async () => {
       for (const connection of connections) connection.end();
       await new Promise((resolve) => server.close(resolve));
