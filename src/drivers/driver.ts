@@ -137,6 +137,27 @@ export interface MachineSnapshots {
   delete(machine: string, snapshot: string, signal: AbortSignal): Promise<void>;
 }
 
+/**
+ * Keeps all of a running machine, memory included, as files of this host, and makes machines that go on where it was. They share
+ * keys and host name of the saved one.
+ */
+export interface MachineStates {
+  /**
+   * Writes the state of a machine into a folder, which is made. The machine stands still meanwhile, and goes on. Large files are
+   * read-only and may be hard links: whoever copies the folder may link them too.
+   *
+   * @throws {MkCiError} `HOST_DISK_FULL`; what is in the folder then is of no use
+   */
+  save(machine: string, folder: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Like `create` of machines, with the processors and the memory of the saved one; the folder is not needed any more when it
+   * returns.
+   *
+   * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN`, `DRV_UNSUPPORTED` for a state of another image
+   */
+  create(spec: MachineSpec, folder: string, signal: AbortSignal): Promise<Machine>;
+}
+
 /** Where the root file systems of machines come from. */
 export interface MachineImages {
   /** Identity of the content of an image; `undefined` when the driver does not have it. */
@@ -157,6 +178,8 @@ export interface Driver {
   readonly images?: MachineImages;
   /** Absent when machines can not be kept and brought back. */
   readonly snapshots?: MachineSnapshots;
+  /** Absent when a machine can not be kept as files. */
+  readonly states?: MachineStates;
 }
 
 export interface MachineOperations {

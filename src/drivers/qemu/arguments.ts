@@ -22,6 +22,8 @@ export interface MachinePlan {
   readonly forwardedPorts: readonly number[];
   /** Begin from this snapshot on the disk instead of booting. */
   readonly snapshot?: string;
+  /** Wait for the memory of another machine, which the monitor is told where to read. */
+  readonly isIncoming?: boolean;
 }
 
 export function programFor(architecture: Architecture): string {
@@ -54,6 +56,7 @@ export function machineArguments(plan: MachinePlan): readonly [string, ...string
     ...['-qmp', `unix:${value(plan.qmpSocket)},server=on,wait=off`],
     ...['-pidfile', plan.pidFile, '-daemonize'],
     ...(plan.snapshot === undefined ? [] : ['-loadvm', plan.snapshot]),
+    ...(plan.isIncoming === true ? ['-incoming', 'defer'] : []),
   ];
 }
 

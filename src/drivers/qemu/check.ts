@@ -1,3 +1,5 @@
+import { cpus } from 'node:os';
+
 import { isMkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { Architecture, DriverHealth, DriverProblem } from '../driver.js';
@@ -61,7 +63,11 @@ export async function checkQemu(options: CheckOptions): Promise<DriverHealth> {
   return {
     usable: accelerator !== undefined && memoryMiB >= MEMORY_MIB,
     problems,
-    facts: { version, accelerator: accelerator ?? 'none', architecture },
+    facts: {
+      ...{ version, accelerator: accelerator ?? 'none', architecture },
+      // Guests have the host's own processor then: their memory is of use on no other.
+      ...(accelerator === undefined || accelerator === 'tcg' ? {} : { processor: cpus()[0]?.model ?? 'unknown' }),
+    },
   };
 }
 

@@ -17,6 +17,7 @@ import { endMachine, launchMachine, readRunState } from './machine-process.js';
 import { parseForwards } from './qmp-messages.js';
 import { connectQmp } from './qmp.js';
 import { createQemuSnapshots } from './snapshots.js';
+import { createQemuStates } from './states.js';
 
 /** From the start to a login, and from the power button to the end. A translated guest on a busy host needs minutes. */
 export const QEMU_LIMITS = {
@@ -42,7 +43,11 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
     stateOf: async (paths, _identity, signal) => await readRunState(paths, signal),
   });
 
-  const launch = async ({ record, paths }: VmFiles, signal: AbortSignal, snapshot?: string): Promise<void> => {
+  const launch = async (
+    { record, paths }: VmFiles,
+    signal: AbortSignal,
+    begin: Pick<MachinePlan, 'snapshot' | 'isIncoming'> = {},
+  ): Promise<void> => {
     const { boot } = record;
     const code = boot.kind === 'firmware' && boot.code !== undefined ? { code: boot.code } : {};
     const plan: MachinePlan = {
@@ -58,7 +63,7 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
       pidFile: paths.pidFile,
       serialLog: paths.serialLog,
       forwardedPorts: record.forwardedPorts,
-      ...(snapshot === undefined ? {} : { snapshot }),
+      ...begin,
     };
     await launchMachine(plan, { exec, paths, machinesFolder: folder, labels: record.labels, signal });
   };
@@ -126,6 +131,12 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
       }
     },
     remove: async () => undefined,
+    states: createQemuStates({
+      exec,
+      launch: async (files, signal) => {
+        await launch(files, signal, { isIncoming: true });
+      },
+    }),
     snapshots: createQemuSnapshots({
       exec,
       folder,
@@ -134,7 +145,7 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
         const paths = machinePaths(folder, name);
         const record = await readMachineRecord(paths);
         if (record === undefined) throw new MkCiError('DRV_MACHINE_NOT_FOUND', { message: `${name} (qemu)` });
-        await launch({ record, paths }, signal, snapshot);
+        await launch({ record, paths }, signal, { snapshot });
       },
     }),
   };

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -140,6 +140,62 @@ describe('driver qemu', () => {
       true,
     );
     expect(isMkCiError(await failure(driver.snapshots!.save('one', 'a b; quit', signal)), 'CLI_USAGE')).toBe(true);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('makes machines that go on where another one was, as often as is asked', async () => {
+    await driver.machines!.create({ ...spec, network: 'n' }, signal);
+    const state = join(folder.path, `state${count}`);
+    const [one, two, three] = ['one', 'two', 'three'].map((name) => machinePaths(machinesFolder, name));
+    await driver.states!.save('one', state, signal);
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one', state: 'running' }]);
+    const machine = await driver.states!.create({ ...spec, name: 'two', network: 'n' }, state, signal);
+    expect((await machine.exec(['echo', 'up'])).stdout).toBe('up\n');
+    expect(fake.memories.at(-1)).toBe(`memory of ${one!.disk}`);
+    // Same keys, since the guest knows no others; the disk is a layer above that of the other one, which is only read.
+    expect(await readFile(two!.key, 'utf8')).toBe(await readFile(one!.key, 'utf8'));
+    expect(fake.calls.findLast((argv) => argv[1] === 'create')?.join(' ')).toContain('-F qcow2 -b layer-1.qcow2');
+    const layer = await stat(join(two!.folder, 'layer-1.qcow2'));
+    expect([layer.mode & 0o777, layer.nlink]).toEqual([0o400, 2]);
+    expect(await readFile(join(two!.folder, 'image'), 'utf8')).toBe('disk');
+    // The state may go; of a machine that began with one there can be another, with one more layer.
+    await rm(state, { recursive: true });
+    await driver.states!.save('two', state, signal);
+    await driver.states!.create({ ...spec, name: 'three', network: 'n' }, state, signal);
+    expect(await readdir(three!.folder)).toEqual(
+      expect.arrayContaining(['layer-1.qcow2', 'layer-2.qcow2', 'disk.qcow2']),
+    );
+    await driver.machines!.stop('three', signal);
+    await driver.machines!.start('three', signal);
+    for (const name of ['one', 'two', 'three']) await driver.machines!.remove(name, signal);
+    expect(await driver.machines!.list({}, signal)).toEqual([]);
+  });
+
+  it('lets a machine go on whose memory could not be written, and makes none from what is damaged', async () => {
+    await driver.machines!.create(spec, signal);
+    const state = join(folder.path, `state${count}`);
+    const codeOf = async (promise: Promise<unknown>): Promise<string> => {
+      const error = await failure(promise);
+      return isMkCiError(error) ? error.code : String(error);
+    };
+    const begin = (): Promise<unknown> => driver.states!.create({ ...spec, name: 'two' }, state, signal);
+    fake.migration = 'failed';
+    expect(await codeOf(driver.states!.save('one', state, signal))).toBe('DRV_FAILED');
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one', state: 'running' }]);
+    expect(await codeOf(begin())).toBe('K8S_SNAPSHOT_BROKEN'); // it was never finished
+    fake.migration = 'completed';
+    await driver.states!.save('one', state, signal);
+    fake.migration = 'failed';
+    expect(await codeOf(begin())).toBe('K8S_SNAPSHOT_BROKEN'); // QEMU does not take it
+    fake.migration = 'completed';
+    const other = await makeImage('v1.34.4-amd64-cccc', { key: '00000000000000aa' });
+    expect(await codeOf(driver.states!.create({ ...spec, name: 'two', image: other }, state, signal))).toBe(
+      'DRV_UNSUPPORTED',
+    );
+    await rm(join(state, 'memory'));
+    await writeFile(join(state, 'memory'), '');
+    expect(await codeOf(begin())).toBe('K8S_SNAPSHOT_BROKEN');
+    expect(await driver.machines!.list({}, signal)).toMatchObject([{ name: 'one' }]);
     await driver.machines!.remove('one', signal);
   });
 

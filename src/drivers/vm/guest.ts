@@ -5,11 +5,18 @@ import { lastLines } from '../../exec.js';
 import type { Machine } from '../driver.js';
 
 const CLOCK_MS = 60_000;
+const LONG_TRY_MS = 20_000;
 
 export interface GuestWait {
   /** Of its console, shown when the guest does not come. */
   readonly serialLog: string;
   readonly limitMs: number;
+  /**
+   * Whether the guest goes on where it was, so that the first try is answered: a handshake costs a translated one seconds.
+   *
+   * @default false
+   */
+  readonly goesOn?: boolean;
   /** Waits for the end of what runs the guest. @returns whether it came within the time */
   readonly hasEnded: (waitMs: number) => Promise<boolean>;
   readonly signal: AbortSignal;
@@ -21,11 +28,11 @@ export interface GuestWait {
  * @throws {MkCiError} `DRV_FAILED` with the last lines of its console; `NET_SSH_AUTH`, `NET_SSH_HOST_KEY` for another guest than ours
  */
 export async function waitForGuest(machine: Machine, wait: GuestWait): Promise<void> {
-  const { serialLog, limitMs, hasEnded, signal } = wait;
+  const { serialLog, limitMs, goesOn = false, hasEnded, signal } = wait;
   const startedAt = performance.now();
   let seen = 'nothing yet';
   // A connection that a forwarder takes while nobody listens in the guest may stay silent: short tries first, then longer ones.
-  for (let tryMs = 2000; ; tryMs = Math.min(tryMs * 1.4, 20_000)) {
+  for (let tryMs = goesOn ? LONG_TRY_MS : 2000; ; tryMs = Math.min(tryMs * 1.4, LONG_TRY_MS)) {
     const leftMs = limitMs - (performance.now() - startedAt);
     if (leftMs <= 0 || (await hasEnded(0))) {
       const log = lastLines((await readFile(serialLog, 'utf8').catch(() => '')).replaceAll('\0', ''), 15);

@@ -1,3 +1,4 @@
+import type { Exec } from '../../exec.js';
 import type { Labels } from '../../process.js';
 import type { DriverHealth, MachineSpec, MachineState } from '../driver.js';
 import type { SeedNetwork } from '../seed/index.js';
@@ -72,4 +73,18 @@ export interface Hypervisor {
     list(name: string, signal: AbortSignal): Promise<readonly string[]>;
     delete(name: string, snapshot: string, signal: AbortSignal): Promise<void>;
   };
+  /** Disk and memory of a machine as files, see `machine-state.ts`. */
+  readonly states?: {
+    readonly exec: Exec;
+    /** Writes the memory of a machine that runs into a file, and calls `act` while the machine stands still with nothing unwritten. */
+    save(machine: VmFiles, options: SaveMemoryOptions): Promise<void>;
+    /** Like `start`, with the memory of another machine; when this returns it has been read. */
+    start(machine: VmFiles, memory: string, signal: AbortSignal): Promise<void>;
+  };
+}
+
+export interface SaveMemoryOptions {
+  readonly memory: string;
+  readonly act: () => Promise<void>;
+  readonly signal: AbortSignal;
 }

@@ -15,6 +15,7 @@ import {
   type MachinePaths,
   type MachineRecord,
 } from './machine-folder.js';
+import type { PlacedState, SavedMachine } from './machine-state.js';
 import { findVmImage, type VmImage } from './vm-image.js';
 
 /** What is made for a virtual machine before it runs, whatever runs it: keys, seed, record. */
@@ -61,6 +62,11 @@ export interface MachineFilesOptions {
   readonly now: () => Date;
   /** Makes the disk, where it is a file of the machine's folder. */
   readonly makeDisk: (disk: string) => Promise<void>;
+  /** The state that it begins with, and how it is put into the folder in place of a disk. */
+  readonly saved?: {
+    readonly facts: SavedMachine['facts'];
+    readonly place: (paths: MachinePaths) => Promise<PlacedState>;
+  };
 }
 
 /**
@@ -70,9 +76,10 @@ export interface MachineFilesOptions {
  */
 export async function makeMachineFiles(
   spec: MachineSpec,
-  { machinesFolder, image, network, now, makeDisk }: MachineFilesOptions,
+  { machinesFolder, image, network, now, makeDisk, saved }: MachineFilesOptions,
 ): Promise<{ readonly record: MachineRecord; readonly paths: MachinePaths } | undefined> {
   const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
+  const { cpus = spec.cpus, memoryMiB = spec.memoryMiB, hostKey = hostKeys.publicKey, layers } = saved?.facts ?? {};
   const record: MachineRecord = {
     version: 1,
     name: spec.name,
@@ -82,14 +89,21 @@ export async function makeMachineFiles(
     imageKey: image.key,
     architecture: image.architecture,
     boot: image.boot,
-    cpus: Math.max(1, Math.round(spec.cpus ?? DEFAULT_CPUS)),
-    memoryMiB: spec.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    cpus: Math.max(1, Math.round(cpus ?? DEFAULT_CPUS)),
+    memoryMiB: memoryMiB ?? DEFAULT_MEMORY_MIB,
     forwardedPorts: [...new Set([SSH_PORT, ...(spec.publishedPorts ?? [])])],
-    hostKey: hostKeys.publicKey,
+    hostKey,
+    ...(layers === undefined ? {} : { layers }),
     createdAt: now().toISOString(),
   };
   await makeFolder(machinesFolder, { mode: 0o700 });
   const isOurs = await makeMachineFolder(machinesFolder, record, async (hidden) => {
+    if (saved !== undefined) {
+      const placed = await saved.place(hidden);
+      await writeFile(hidden.key, placed.privateKey, { mode: 0o600 });
+      await writeFile(hidden.seed, placed.seed, { mode: 0o600 });
+      return;
+    }
     await writeFile(hidden.key, userKeys.privateKey, { mode: 0o600 });
     const { publicKey: authorizedKey } = userKeys;
     const seed = renderSeed({ name: spec.name, authorizedKey, hostKey: hostKeys, network, createdAt: now() });

@@ -30,6 +30,8 @@ export const recordSchema = z.strictObject({
   /** Of the guest; ssh is always among them. */
   forwardedPorts: z.array(z.int()),
   hostKey: z.string(),
+  /** Layers between disk and image that another machine left, see `machine-state.ts`. */
+  layers: z.int().optional(),
   createdAt: z.iso.datetime(),
 });
 export type MachineRecord = z.infer<typeof recordSchema>;

@@ -10,6 +10,7 @@ import type {
   MachineSnapshots,
   MachineSpec,
   MachineState,
+  MachineStates,
   MachineSummary,
 } from '../driver.js';
 import { createSshConnection, createSshMachine } from '../ssh-connection/index.js';
@@ -22,12 +23,14 @@ import {
   readMachineRecord,
   removeMachineFolder,
   specDigest,
+  type MachinePaths,
 } from './machine-folder.js';
+import { beginState, copyDisk, finishState, memoryIn, placeState, readState } from './machine-state.js';
 import { checkSnapshotName } from './snapshot-name.js';
 import { findVmImage } from './vm-image.js';
 
 const RESIZE_MS = 60_000;
-const RESUME_MS = 60_000;
+const RESUMED = { limitMs: 60_000, goesOn: true };
 
 export interface VmDriverOptions extends HostOfMachines {
   readonly info: DriverInfo;
@@ -67,7 +70,11 @@ export function createVmDriver(options: VmDriverOptions): Driver {
   };
 
   /** Waits until the guest has an address, then until it takes commands there. */
-  const waitForMachine = async (files: VmFiles, limitMs: number, signal: AbortSignal): Promise<Machine> => {
+  const waitForMachine = async (
+    files: VmFiles,
+    { limitMs, goesOn }: { readonly limitMs: number; readonly goesOn: boolean },
+    signal: AbortSignal,
+  ): Promise<Machine> => {
     const { name } = files.record;
     const startedAt = performance.now();
     const placeOf = (reach: VmReach | undefined): string => `${reach?.ssh.host ?? ''}:${reach?.ssh.port ?? 0}`;
@@ -85,6 +92,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
           await waitForGuest(machine, {
             serialLog: files.paths.serialLog,
             limitMs: leftMs,
+            goesOn,
             hasEnded: async (waitMs) => {
               if (await hasEnded(waitMs)) return true;
               if (placeOf(await hypervisor.reach(files, signal)) !== placeOf(reach)) throw moved;
@@ -108,11 +116,19 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     }
   };
 
-  const launch = async (files: VmFiles, signal: AbortSignal): Promise<Machine> => {
+  const launch = async (
+    files: VmFiles,
+    signal: AbortSignal,
+    resume?: (files: VmFiles) => Promise<void>,
+  ): Promise<Machine> => {
     const { bootMs } = await hypervisor.limits(signal);
     try {
+      if (resume !== undefined) {
+        await resume(files);
+        return await waitForMachine(files, RESUMED, signal);
+      }
       await hypervisor.start(files, signal);
-      return await waitForMachine(files, bootMs, signal);
+      return await waitForMachine(files, { limitMs: bootMs, goesOn: false }, signal);
     } catch (error) {
       await hypervisor.kill(files.record.name);
       throw error;
@@ -127,7 +143,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
   };
 
   const running = async (files: VmFiles, signal: AbortSignal): Promise<Machine> =>
-    (await machineOf(files, signal)) ?? (await waitForMachine(files, RESUME_MS, signal));
+    (await machineOf(files, signal)) ?? (await waitForMachine(files, RESUMED, signal));
 
   const start = async (name: string, signal: AbortSignal): Promise<Machine> => {
     signal.throwIfAborted();
@@ -155,7 +171,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     return await start(spec.name, signal);
   };
 
-  const create = async (spec: MachineSpec, signal: AbortSignal): Promise<Machine> => {
+  const make = async (spec: MachineSpec, state: string | undefined, signal: AbortSignal): Promise<Machine> => {
     signal.throwIfAborted();
     const have = await readMachineRecord(machinePaths(machinesFolder, spec.name));
     if (have !== undefined) return await startSame(spec, signal);
@@ -163,6 +179,8 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     await removeAll(spec.name);
     const image = await imageFor(spec, options);
     hypervisor.accept?.(image);
+    const { states } = hypervisor;
+    const saved = state === undefined ? undefined : await readState(state, image);
     const undo = async (error: unknown): Promise<unknown> =>
       await withdraw(spec.name, error, async () => {
         await removeAll(spec.name);
@@ -170,18 +188,38 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     const makeDisk = async (disk: string): Promise<void> => {
       await hypervisor.makeDisk(disk, { image, spec, signal });
     };
+    const place =
+      saved === undefined || states === undefined
+        ? {}
+        : {
+            saved: {
+              facts: saved.facts,
+              place: async (paths: MachinePaths) =>
+                await placeState(saved, paths, { image, exec: states.exec, signal }),
+            },
+          };
     const files = await hypervisor
       .reserveAddress(spec, signal)
-      .then(async (network) => await makeMachineFiles(spec, { machinesFolder, image, network, now, makeDisk }))
+      .then(
+        async (network) => await makeMachineFiles(spec, { machinesFolder, image, network, now, makeDisk, ...place }),
+      )
       .catch(async (error: unknown) => {
         throw await undo(error);
       });
     if (files === undefined) return await startSame(spec, signal);
     try {
-      if (await hypervisor.isIsolated(signal)) {
+      // One that begins with a state may take the place of the machine that it is of, which is there until then.
+      if (saved === undefined && (await hypervisor.isIsolated(signal))) {
         await refuseSecondOf(files.record, { machinesFolder, driver: info.name });
       }
       await hypervisor.define(files, signal);
+      if (saved !== undefined) {
+        const machine = await launch(files, signal, async () => {
+          await states?.start(files, memoryIn(saved.folder), signal);
+        });
+        await setClock(machine, now(), signal);
+        return machine;
+      }
       const machine = await launch(files, signal);
       if (spec.diskMiB !== undefined && image.boot.kind === 'kernel') {
         await machine.exec(['resize2fs', '/dev/vda'], { timeoutMs: RESIZE_MS, signal });
@@ -231,13 +269,13 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       const files = await filesOf(name);
       if (isGone(await stateOf(name, signal))) throw new MkCiError('DRV_FAILED', { message: `${name} does not run` });
       await kept.save(name, snapshot, signal);
-      await setClock(await waitForMachine(files, RESUME_MS, signal), now(), signal);
+      await setClock(await waitForMachine(files, RESUMED, signal), now(), signal);
     },
     restore: async (name, snapshot, signal) => {
       checkSnapshotName(snapshot);
       const files = await filesOf(name);
       await kept.restore(name, snapshot, signal);
-      const machine = await waitForMachine(files, RESUME_MS, signal);
+      const machine = await waitForMachine(files, RESUMED, signal);
       await setClock(machine, now(), signal);
       return machine;
     },
@@ -250,6 +288,25 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       await filesOf(name);
       await kept.delete(name, snapshot, signal);
     },
+  };
+
+  const { states: kind } = hypervisor;
+  const states: MachineStates | undefined = kind && {
+    save: async (name, folder, signal) => {
+      const files = await filesOf(name);
+      if (isGone(await stateOf(name, signal))) throw new MkCiError('DRV_FAILED', { message: `${name} does not run` });
+      await beginState(folder);
+      await kind.save(files, {
+        memory: memoryIn(folder),
+        act: async () => {
+          await copyDisk(files, folder, { exec: kind.exec, signal });
+        },
+        signal,
+      });
+      await finishState(files, folder);
+      await setClock(await waitForMachine(files, RESUMED, signal), now(), signal);
+    },
+    create: async (spec, folder, signal) => await make(spec, folder, signal),
   };
 
   return {
@@ -265,7 +322,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       },
     },
     machines: {
-      create,
+      create: async (spec, signal) => await make(spec, undefined, signal),
       start,
       stop,
       unpause,
@@ -286,5 +343,6 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       },
     },
     ...(snapshots === undefined ? {} : { snapshots }),
+    ...(states === undefined ? {} : { states }),
   };
 }

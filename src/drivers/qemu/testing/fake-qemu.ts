@@ -19,8 +19,17 @@ export interface FakeQemu extends AsyncDisposable {
   readonly calls: readonly (readonly string[])[];
   /** What the guests were asked. */
   readonly guestCommands: () => readonly string[];
+  /** Memory that machines went on with. */
+  readonly memories: readonly string[];
   /** The guest does not act on the power button. */
   ignoresPowerButton: boolean;
+  /** What is said of memory that is written or read. @default 'completed' */
+  migration: string;
+}
+
+interface MonitorArguments {
+  readonly 'command-line'?: string;
+  readonly uri?: string;
 }
 
 interface Running {
@@ -35,6 +44,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
   const calls: string[][] = [];
   const machines = new Set<Running>();
   const servers: TestServer[] = [];
+  const memories: string[] = [];
   const result = (change: Partial<ExecResult>): ExecResult => ({
     ...{ argv: ['qemu'], stdout: '', stderr: '', exitCode: 0, signal: undefined, timedOut: false, aborted: false },
     ...{ leftChildren: false, durationMs: 1 },
@@ -73,14 +83,21 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       const cut = createLineCutter();
       socket.on('data', (piece) => {
         for (const line of cut(String(piece))) {
-          const request = JSON.parse(line) as { execute: string; id: number; arguments?: { 'command-line'?: string } };
-          void answer(request.execute, request.arguments?.['command-line'] ?? '').then((value) => {
+          const request = JSON.parse(line) as { execute: string; id: number; arguments?: MonitorArguments };
+          const { 'command-line': said, uri } = request.arguments ?? {};
+          void answer(request.execute, said ?? uri ?? '').then((value) => {
             socket.write(`${JSON.stringify({ return: value, id: request.id })}\r\n`);
           });
         }
       });
     });
-    const machine: Running = { status: 'running', child, ssh, monitor, sockets };
+    const machine: Running = {
+      status: argv.includes('-incoming') ? 'paused' : 'running',
+      child,
+      ssh,
+      monitor,
+      sockets,
+    };
     machines.add(machine);
     child.on('exit', () => void end(machine));
     const answer = async (command: string, line: string): Promise<unknown> => {
@@ -88,6 +105,10 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       if (command === 'stop') machine.status = 'paused';
       if (command === 'cont') machine.status = 'running';
       if (command === 'quit' || (command === 'system_powerdown' && !fake.ignoresPowerButton)) child.kill('SIGKILL');
+      if (command === 'query-migrate') return { status: fake.migration, 'error-desc': 'as the test wants it' };
+      const memory = /^exec:cat >?'(.*)'$/.exec(line)?.[1] ?? '';
+      if (command === 'migrate') await writeFile(memory, `memory of ${disk}`);
+      if (command === 'migrate-incoming') memories.push(await readFile(memory, 'utf8'));
       const [verb, snapshot = ''] = line.split(' ');
       if (verb === 'info') return `  TCP[HOST_FORWARD]  9  127.0.0.1 ${ssh.target.port}  10.0.2.15  22  0  0\r\n`;
       if (verb === 'savevm') await changeSnapshots(disk, (names) => [...names, snapshot]);
@@ -103,7 +124,9 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
 
   const fake: FakeQemu = {
     calls,
+    memories,
     ignoresPowerButton: false,
+    migration: 'completed',
     guestCommands: () => servers.flatMap(({ commands }) => commands),
     exec: async (argv, execOptions = {}) => {
       calls.push([...argv]);
@@ -111,9 +134,10 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       const [program] = argv;
       if (argv.includes('--version')) return result({ stdout: 'QEMU emulator version 7.2.22 (Debian)\n' });
       if (program === 'qemu-img' && argv[1] === 'create') {
-        await writeFile(argv.find((part) => part.endsWith('.qcow2')) ?? '', '{"snapshots": []}');
+        await writeFile(argv.findLast((part) => part.endsWith('.qcow2')) ?? '', '{"snapshots": []}');
         return result({});
       }
+      if (program === 'qemu-img' && argv[1] === 'rebase') return result({});
       if (program === 'qemu-img' && argv[1] === 'info')
         return result({ stdout: await readFile(argv.at(-1) ?? '', 'utf8') });
       if (argv.includes('help')) return result({ stdout: 'Accelerators supported in QEMU binary:\ntcg\nkvm\n' });
