@@ -141,6 +141,8 @@ export async function openRunClusters(
       using client = await adminClient(clusterFolder(state, name), server);
       await waitUntilSettled(client, SETTLE_LIMIT_MS, signal);
     },
+    // In a machine that is translated the start takes minutes, and its state is kept in seconds.
+    keepsShared: ({ driver }) => drivers.get(driver).states !== undefined,
     log: context.log,
     removeTimeoutMs: REMOVE_LIMIT_MS,
   });
@@ -148,7 +150,7 @@ export async function openRunClusters(
 
 /**
  * Identity of what the nodes of a cluster are made of: their image, what is written into them, and the host, on which that
- * depends. `undefined` where nodes are not made from images, or are kept as a whole by their driver.
+ * depends. `undefined` where nodes are not made from images, or their driver has only snapshots of its own.
  */
 async function nodesDigest(
   drivers: DriverRegistry,
@@ -158,7 +160,7 @@ async function nodesDigest(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const driver = drivers.get(spec.driver);
-  if (driver.images === undefined || driver.snapshots !== undefined) return undefined;
+  if (driver.images === undefined || (driver.snapshots !== undefined && driver.states === undefined)) return undefined;
   const wished = spec.options?.['nodeImage'] ?? env['MK_CI_NODE_IMAGE'];
   const { kubernetesVersion } = spec;
   const reference =

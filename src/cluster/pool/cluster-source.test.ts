@@ -117,6 +117,15 @@ describe('createClusterSource', () => {
     await temporary[Symbol.asyncDispose]();
   });
 
+  it('keeps the state of a shared cluster where starting cold takes long, for the next run', async () => {
+    for (const kind of ['cold', 'seeded']) {
+      await using one = open({ keepsShared: () => true });
+      const lease = await one.acquire(SPEC, 'shared', { signal });
+      expect(fake.calls.at(-1)).toMatch(new RegExp(`^start .* ${kind}$`));
+      await lease[Symbol.asyncDispose]();
+    }
+  });
+
   it('starts a shared cluster once and removes it at the end', async () => {
     const leases = await Promise.all([1, 2].map(() => source.acquire(SPEC, 'shared', { signal })));
     expect(leases[0]!.cluster).toBe(leases[1]!.cluster);

@@ -19,6 +19,8 @@ export interface ClusterSourceOptions {
   readonly owner: ClusterOwner;
   /** Digest of the programs that a cluster of this spec runs; `undefined` where its driver can not start from copied data. */
   readonly bundleDigest: (spec: SpecWithoutName, signal: AbortSignal) => Promise<string | undefined>;
+  /** Whether a template is made of a shared cluster too, for the next run. @default of fresh ones only */
+  readonly keepsShared?: (spec: SpecWithoutName) => boolean;
   /** Waits until nothing is written any more. */
   readonly settle: (cluster: RunningCluster, signal: AbortSignal) => Promise<void>;
   readonly log: Logger;
@@ -181,7 +183,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
       const key = specKey(spec);
       let entry = shared.get(key);
       if (entry === undefined) {
-        entry = { starting: start(spec, call, false), holders: 0 };
+        entry = { starting: start(spec, call, options.keepsShared?.(spec) ?? false), holders: 0 };
         shared.set(key, entry);
         entry.starting.catch(() => shared.delete(key));
       }

@@ -47,6 +47,18 @@ describe('copyTree', () => {
     expect(differencesOf(await copyTree(from, to, { signal }), await digestTree(to, signal))).toEqual([]);
   });
 
+  it('gives a file that nobody may write to a second name, and checks it like the others', async () => {
+    const db = join(from, 'member', 'db');
+    await chmod(db, 0o400);
+    const records = await copyTree(from, to, { signal });
+    expect((await stat(join(to, 'member', 'db'))).ino).toBe((await stat(db)).ino);
+    expect((await stat(join(to, 'empty'))).ino).not.toBe((await stat(join(from, 'empty'))).ino);
+    expect(differencesOf(records, await digestTree(to, signal))).toEqual([]);
+    await chmod(db, 0o600);
+    await writeFile(db, 'damaged');
+    expect(differencesOf(records, await digestTree(to, signal))).toEqual(['member/db does not match its checksum']);
+  });
+
   it('leaves out what it is told to, and links', async () => {
     await symlink('/etc/passwd', join(from, 'link'));
     const records = await copyTree(from, to, { signal, skip: (path) => path.endsWith('.wal') });

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open, readdir } from 'node:fs/promises';
+import { link, open, readdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 
+import { systemErrorCode } from '../../errors.js';
 import { makeFolder } from '../../files.js';
 
 /** One file of a copied tree. */
@@ -25,7 +26,8 @@ export interface CopyOptions {
  * Copies a folder file by file and tells what it copied, in one pass. Blocks of zeros become holes: etcd's write-ahead log
  * is a 64 MB file of which a fresh cluster has written about one.
  *
- * Only files and folders are copied; sockets, links and devices are left out. `to` and its parents are made.
+ * A file that nobody may write to becomes a second name of the same one where the file system can do that: nobody will change
+ * one of them. Only files and folders are copied; sockets, links and devices are left out. `to` and its parents are made.
  */
 export async function copyTree(from: string, to: string, options: CopyOptions): Promise<FileRecord[]> {
   const records: FileRecord[] = [];
@@ -84,7 +86,8 @@ async function copyFile(from: string, to: string | undefined, path: string): Pro
   try {
     const { mode } = await source.stat();
     if (to !== undefined) await makeFolder(dirname(to), { mode: 0o700 });
-    const target = to === undefined ? undefined : await open(to, 'wx', mode & 0o777);
+    const isLinked = to !== undefined && (mode & 0o222) === 0 && (await canLink(from, to));
+    const target = to === undefined || isLinked ? undefined : await open(to, 'wx', mode & 0o777);
     try {
       const buffer = Buffer.allocUnsafe(READ_BYTES);
       let bytes = 0;
@@ -106,5 +109,16 @@ async function copyFile(from: string, to: string | undefined, path: string): Pro
     }
   } finally {
     await source.close();
+  }
+}
+
+/** @returns false where the file system knows no second name of this file there */
+async function canLink(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (['EXDEV', 'EPERM', 'ENOTSUP', 'EMLINK'].includes(systemErrorCode(error) ?? '')) return false;
+    throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { Machine, MachineSpec } from '../../../drivers/driver.js';
 import { ownershipLabels } from '../../ownership.js';
 import type { ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
@@ -18,15 +19,21 @@ export function statePartsIn(folder: string): { readonly nodes: string; readonly
   return { nodes: join(folder, 'nodes'), pki: join(folder, 'pki') };
 }
 
-/** Makes the machines of a record, all at once. */
+/**
+ * Makes the machines of a record, all at once.
+ *
+ * @param create makes one. @default that of the driver
+ */
 export async function createMachines(
   { drivers, machines }: KubeadmContext,
   record: ClusterRecord,
   image: string,
   { paths, phases, signal }: ClusterCall,
+  create?: (spec: MachineSpec, node: string) => Promise<Machine>,
 ): Promise<readonly ClusterNode[]> {
   const { spec } = record;
   const operations = machines.operationsOf(spec);
+  const make = create ?? (async (wanted) => await operations.create(wanted, signal));
   const labels = ownershipLabels({ ...ownershipOf(record, paths), role: 'node' });
   const size = sizeOf(spec);
   const driver = drivers.get(spec.driver);
@@ -37,7 +44,7 @@ export async function createMachines(
       await allOf(
         (record.machines ?? []).map(async (entry): Promise<ClusterNode> => ({
           record: entry,
-          machine: await operations.create(
+          machine: await make(
             {
               name: entry.name,
               labels,
@@ -48,7 +55,7 @@ export async function createMachines(
               ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
               ...(driver.info.machines === 'given' ? { subnets: [podSubnet, serviceSubnet] } : {}),
             },
-            signal,
+            entry.node,
           ),
         })),
       ),
@@ -74,7 +81,17 @@ export async function bringUp(
     const podSubnet = known.find(({ node }) => node === entry.node)?.podSubnet;
     return podSubnet === undefined ? entry : { ...entry, podSubnet };
   });
-  const made = await createMachines(context, { ...record, machines: entries }, image, call);
+  const cloned: ClusterRecord = { ...record, machines: entries };
+  const { states } = context.drivers.get(record.spec.driver);
+  if (states !== undefined) {
+    // Everything runs in them already, and has not noticed that it stood still.
+    const made = await createMachines(context, cloned, image, call, async (spec, node) => {
+      return await states.create(spec, join(folder, node), signal);
+    });
+    await rm(folder, { recursive: true, force: true });
+    return await goOn(cloned, made, undefined, call);
+  }
+  const made = await createMachines(context, cloned, image, call);
   const peers = peersOf(made);
   const since = context.now();
   await phases.run('nodes-state', async () => {
@@ -84,5 +101,5 @@ export async function bringUp(
   await phases.run('kubelet', async () => {
     await allOf(made.map((node) => restartNode(node, peers, work)));
   });
-  return await goOn({ ...record, machines: entries }, made, since, call);
+  return await goOn(cloned, made, since, call);
 }

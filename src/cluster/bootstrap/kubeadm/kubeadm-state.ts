@@ -19,15 +19,15 @@ import { disown, pkiBefore, settleRestore } from './settle-restore.js';
 /** Taking away what a restore made or replaced has its own limit. */
 const REMOVE_MS = 90_000;
 
-/** State of clusters whose nodes can be made anew from their image. */
+/** State of clusters whose nodes can be made anew: from their image, or by a driver that keeps whole machines as files. */
 export function createKubeadmState(context: KubeadmContext): StateAccess {
   const { machines, journal, drivers } = context;
 
   /** @throws {MkCiError} `DRV_UNSUPPORTED` */
   const checkDriver = ({ spec }: ClusterRecord): void => {
-    const { info, snapshots } = drivers.get(spec.driver);
-    // A driver that keeps whole machines has other means.
-    if (info.machines === 'created' && snapshots === undefined) return;
+    const { info, snapshots, states } = drivers.get(spec.driver);
+    // Archives are for nodes that can be filled before anything runs in them, which those of other machines can not.
+    if (info.machines === 'created' && (states !== undefined || snapshots === undefined)) return;
     throw new MkCiError('DRV_UNSUPPORTED', { message: `snapshots of clusters with driver ${spec.driver}` });
   };
 
@@ -43,7 +43,13 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         await rm(folder, { recursive: true, force: true });
         await phases.run('nodes-state', async () => {
           const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
-          await saveNodes(await machines.attach(record, signal), saved.nodes, work);
+          const { states } = drivers.get(record.spec.driver);
+          if (states === undefined) {
+            await saveNodes(await machines.attach(record, signal), saved.nodes, work);
+          } else {
+            const entries = record.machines ?? [];
+            await allOf(entries.map((entry) => states.save(entry.name, join(saved.nodes, entry.node), signal)));
+          }
           await writeNodeList(saved.nodes, record.machines ?? []);
         });
         return await act({ nodes: saved.nodes, pki: paths.pki });
