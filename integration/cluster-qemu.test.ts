@@ -24,7 +24,7 @@ describe.skipIf(!health.usable || !isAsked)(
   `clusters in virtual machines (${isAsked ? missing || 'all is there' : 'skipped unless MK_CI_TEST_VM is set'})`,
   () => {
     it(
-      'run a suite on real pods with --driver=qemu, and leave nothing behind',
+      'run a suite on real pods with --driver=qemu, the second time from a template, and leave nothing behind',
       async () => {
         await using temporary = await createTemporaryFolder('mk-ci-vm-');
         const env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path) };
@@ -37,6 +37,12 @@ describe.skipIf(!health.usable || !isAsked)(
           process.stdout.write(ran.stderr);
           const summary: unknown = JSON.parse(await readFile(join(out, 'latest', 'summary.json'), 'utf8'));
           expect(summary).toMatchObject({ NumberOfPass: 6, NumberOfFail: 0 });
+          expect((await run('gc')).stdout).toContain('nothing to remove');
+          // The first run left a template: nobody waits for kubeadm any more.
+          const again = await run('run', '--driver=qemu', '--config', config, '--out', out);
+          expect(again.exitCode, `${again.stdout}\n${again.stderr}`).toBe(0);
+          process.stdout.write(again.stderr);
+          expect(again.stderr).not.toContain('kubeadm-init');
           expect((await run('gc')).stdout).toContain('nothing to remove');
         } finally {
           await run('gc', '--yes');

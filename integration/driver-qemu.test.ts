@@ -3,12 +3,15 @@
  * `vm-image.json`; `mk-ci cluster start --driver qemu` makes one in the cache). Without hardware virtualisation each boot
  * takes a minute or more: the whole of it some twenty.
  */
+import { readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
 import { createQemuDriver } from '../src/drivers/qemu/index.js';
+import { machinePaths } from '../src/drivers/vm/index.js';
+import { isMkCiError } from '../src/errors.js';
 import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 
@@ -49,4 +52,49 @@ describe.skipIf(image === undefined)('machines of QEMU (skipped unless MK_CI_VM_
     expect(log.stdout).toMatch(/Power down|reboot: |System Power Off|Reached target/i);
     await driver.machines!.remove('facts', signal);
   });
+
+  it(
+    'go on in other machines, start again when QEMU is killed, and say when a disk is damaged',
+    { timeout: 900_000 },
+    async () => {
+      const { signal } = new AbortController();
+      const driver = create();
+      const { machines, states } = driver;
+      const spec = { name: 'first', labels: { cluster: 'states' }, image: image ?? '', memoryMiB: 1024 };
+      const state = join(folder.path, 'state');
+      const first = await machines!.create(spec, signal);
+      await first.exec([
+        'sh',
+        '-c',
+        'echo kept >/root/file; echo memory >/dev/shm/file; nohup sleep 54321 >/dev/null 2>&1 &',
+      ]);
+      await states!.save('first', state, signal);
+      await first.exec(['sh', '-c', 'echo changed >/root/file']);
+      const second = await states!.create({ ...spec, name: 'second' }, state, signal);
+      const said = await second.exec([
+        'sh',
+        '-c',
+        'cat /root/file /dev/shm/file; pgrep -x sleep >/dev/null && date +%s',
+      ]);
+      expect(said.stdout).toMatch(/^kept\nmemory\n\d+\n$/);
+      expect(Math.abs(Number(said.stdout.split('\n')[2]) - Date.now() / 1000)).toBeLessThan(60);
+      expect((await first.exec(['cat', '/root/file'])).stdout).toBe('changed\n');
+      await machines!.remove('first', signal);
+      await rm(state, { recursive: true });
+
+      const paths = machinePaths(join(folder.path, 'm'), 'second');
+      process.kill(Number(await readFile(paths.pidFile, 'utf8')), 'SIGKILL');
+      const stateOf = async () => (await machines!.list({ cluster: 'states' }, signal)).map((machine) => machine.state);
+      await expect.poll(stateOf, { timeout: 60_000 }).toEqual(['stopped']);
+      const again = await machines!.start('second', signal);
+      expect((await again.exec(['cat', '/root/file'])).stdout).toBe('kept\n');
+      await machines!.stop('second', signal);
+
+      await truncate(paths.disk, 0);
+      const error = await machines!.start('second', signal).catch((thrown: unknown) => thrown);
+      expect(isMkCiError(error, 'DRV_FAILED') && error.advice).toContain('qemu-img check');
+      await machines!.remove('second', signal);
+      expect(await machines!.list({ cluster: 'states' }, signal)).toEqual([]);
+    },
+  );
 });

@@ -15,7 +15,7 @@ export interface RunClustersOptions {
   readonly onPhase: (environment: string, event: PhaseEvent) => void;
   /** Something about clusters that fails no cell, such as logs that could not be saved. */
   readonly onProblem: (environment: string, message: string) => void;
-  /** Time for the logs of one cluster. @default 60000 */
+  /** Time for the logs of one cluster. @default 300000 */
   readonly logsTimeoutMs?: number;
 }
 
@@ -41,6 +41,9 @@ export interface RunClusters {
   readonly kept: readonly RunningCluster[];
 }
 
+/** Nodes have limits of their own, which are shorter and leave a note of what is missing. */
+const LOGS_MS = 300_000;
+
 export function createRunClusters(options: RunClustersOptions): RunClusters {
   const { source, folder, signal, keep } = options;
   const shared = new Map<string, { lease: Promise<ClusterLease>; failed: boolean }>();
@@ -65,7 +68,7 @@ export function createRunClusters(options: RunClustersOptions): RunClusters {
     to: string,
   ): Promise<void> => {
     // Not the run's signal: the logs of an interrupted run are wanted most.
-    const limit = AbortSignal.timeout(options.logsTimeoutMs ?? 60_000);
+    const limit = AbortSignal.timeout(options.logsTimeoutMs ?? LOGS_MS);
     try {
       await cluster.saveLogs(to, limit);
     } catch (error) {

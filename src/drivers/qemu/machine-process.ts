@@ -48,10 +48,23 @@ export async function launchMachine(
   return identity;
 }
 
-function launchError(plan: MachinePlan, error: unknown): unknown {
+/** What QEMU says of a disk, or of what is below it, that is not as it was written. */
+const DAMAGED_DISK =
+  /not in qcow2 format|image is corrupt|corrupted|could not open backing file|(?:l1|l2|refcount|snapshot) table|unsupported qcow2 version/i;
+
+/** The error of a start that failed, from QEMU's words. Pure. */
+export function launchError(plan: Pick<MachinePlan, 'name' | 'disk'>, error: unknown): unknown {
   if (!isMkCiError(error, 'HOST_COMMAND_FAILED')) return error;
   const output = typeof error.details['output'] === 'string' ? error.details['output'] : '';
   const said = (lastLines(output, 1)[0] ?? error.message).replace(/^qemu-system-\S+: /, '');
+  if (DAMAGED_DISK.test(output)) {
+    return new MkCiError('DRV_FAILED', {
+      message: `the disk of ${plan.name} is damaged: ${said}`,
+      advice: `Look at it with qemu-img check ${plan.disk}; delete the cluster (mk-ci cluster delete) and start it again.`,
+      cause: error,
+      details: { output },
+    });
+  }
   const isMemory = /cannot (?:set up guest memory|allocate memory)/i.test(output);
   return new MkCiError(isMemory ? 'HOST_RESOURCES' : 'DRV_FAILED', {
     message: `QEMU does not start ${plan.name}: ${said}`,

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { isMkCiError } from '../../errors.js';
+import { MkCiError, isMkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { describeDriverContract } from '../driver-contract.js';
 import type { Driver, MachineSpec } from '../driver.js';
 import { machinePaths } from '../vm/index.js';
-import { stateOfRun } from './machine-process.js';
+import { launchError, stateOfRun } from './machine-process.js';
 import { createQemuDriver } from './qemu-driver.js';
 import { parseSnapshots, snapshotError } from './snapshots.js';
 import { createFakeQemu, type FakeQemu } from './testing/fake-qemu.js';
@@ -257,6 +257,27 @@ describe('what QEMU says', () => {
       'running',
       'running',
     ]);
+  });
+
+  it('of a start that failed, with the way out', () => {
+    const plan = { name: 'one', disk: '/m/one/disk.qcow2' };
+    const failed = (output: string): unknown =>
+      launchError(plan, new MkCiError('HOST_COMMAND_FAILED', { details: { output } }));
+    // Recorded with QEMU 7.2: a disk that was overwritten, one whose image is gone, more memory than there is.
+    const drive = 'qemu-system-x86_64: -drive file=/m/one/disk.qcow2,if=virtio,format=qcow2';
+    for (const said of [
+      `${drive}: Image is not in qcow2 format`,
+      `${drive}: Active L1 table offset invalid`,
+      `${drive}: Could not open backing file: Could not open '/images/disk.img': No such file or directory`,
+    ]) {
+      const error = failed(said);
+      expect(isMkCiError(error, 'DRV_FAILED') && error.advice).toContain('qemu-img check /m/one/disk.qcow2');
+    }
+    const full = failed("qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory");
+    expect(isMkCiError(full, 'HOST_RESOURCES')).toBe(true);
+    expect(isMkCiError(failed('qemu-system-x86_64: -foo: invalid option'), 'DRV_FAILED')).toBe(true);
+    const other = new Error('x');
+    expect(launchError(plan, other)).toBe(other);
   });
 
   it('of snapshots', () => {

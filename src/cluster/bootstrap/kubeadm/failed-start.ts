@@ -12,7 +12,7 @@ import { allOf } from './all-of.js';
 import { kubeadmClient } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { parseNodeFacts } from './node-facts.js';
-import { saveNodeLogs } from './node-logs.js';
+import { nodeLogsLimitMs, saveNodeLogs } from './node-logs.js';
 import { readNodeFailure, renderFailureScript } from './node-scripts.js';
 import { planRuntime } from './render-runtimes.js';
 import { readSettings } from './settings.js';
@@ -53,7 +53,8 @@ export async function explain(
     log.warn('the nodes of a cluster that did not start could not be asked why', { error: messageOf(second) });
   }
   const kept = await keepFailedStart({ stateFolder, name: record.spec.name, now: now() }, async (target) => {
-    await saveAll(context, record, call.paths, target, AbortSignal.timeout(60_000));
+    const limitMs = nodeLogsLimitMs(context.drivers.get(record.spec.driver).info);
+    await saveAll(context, record, call.paths, target, AbortSignal.timeout(limitMs + 5000));
   });
   return withLogs(result, kept);
 }
@@ -66,8 +67,9 @@ export async function saveAll(
   target: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { machines } = context;
+  const { machines, drivers } = context;
   const operations = machines.operationsOf(record.spec);
+  const limitMs = nodeLogsLimitMs(drivers.get(record.spec.driver).info);
   const state = await machines.stateOf(record, paths, signal).catch(() => 'broken' as const);
   using client = state !== 'running' || record.server === '' ? undefined : await kubeadmClient(paths, record.server);
   await allOf([
@@ -82,7 +84,7 @@ export async function saveAll(
     ...(record.machines ?? []).map(async ({ name }) => {
       const folder = join(target, name);
       try {
-        await saveNodeLogs(await operations.attach(name, signal), folder, signal);
+        await saveNodeLogs(await operations.attach(name, signal), folder, { limitMs, signal });
       } catch (error) {
         signal.throwIfAborted();
         await mkdir(folder, { recursive: true });
