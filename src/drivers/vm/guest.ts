@@ -4,8 +4,9 @@ import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
 import { lastLines } from '../../exec.js';
 import type { Machine } from '../driver.js';
 
-const CLOCK_MS = 60_000;
+const CLOCK_MS = 120_000;
 const LONG_TRY_MS = 20_000;
+const RESUMED_TRY_MS = 60_000;
 
 export interface GuestWait {
   /** Of its console, shown when the guest does not come. */
@@ -32,7 +33,7 @@ export async function waitForGuest(machine: Machine, wait: GuestWait): Promise<v
   const startedAt = performance.now();
   let seen = 'nothing yet';
   // A connection that a forwarder takes while nobody listens in the guest may stay silent: short tries first, then longer ones.
-  for (let tryMs = goesOn ? LONG_TRY_MS : 2000; ; tryMs = Math.min(tryMs * 1.4, LONG_TRY_MS)) {
+  for (let tryMs = goesOn ? RESUMED_TRY_MS : 2000; ; tryMs = goesOn ? tryMs : Math.min(tryMs * 1.4, LONG_TRY_MS)) {
     const leftMs = limitMs - (performance.now() - startedAt);
     if (leftMs <= 0 || (await hasEnded(0))) {
       const log = lastLines((await readFile(serialLog, 'utf8').catch(() => '')).replaceAll('\0', ''), 15);

@@ -30,7 +30,9 @@ import { checkSnapshotName } from './snapshot-name.js';
 import { findVmImage } from './vm-image.js';
 
 const RESIZE_MS = 60_000;
-const RESUMED = { limitMs: 60_000, goesOn: true };
+/** Of the time of a boot, and at least a minute: a translated guest on a busy host takes half a minute for a command. */
+const RESUME_SHARE = 1 / 3;
+const MIN_RESUME_MS = 60_000;
 
 export interface VmDriverOptions extends HostOfMachines {
   readonly info: DriverInfo;
@@ -116,6 +118,12 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     }
   };
 
+  const waitForResumed = async (files: VmFiles, signal: AbortSignal): Promise<Machine> => {
+    const { bootMs } = await hypervisor.limits(signal);
+    const limitMs = Math.max(MIN_RESUME_MS, bootMs * RESUME_SHARE);
+    return await waitForMachine(files, { limitMs, goesOn: true }, signal);
+  };
+
   const launch = async (
     files: VmFiles,
     signal: AbortSignal,
@@ -125,7 +133,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     try {
       if (resume !== undefined) {
         await resume(files);
-        return await waitForMachine(files, RESUMED, signal);
+        return await waitForResumed(files, signal);
       }
       await hypervisor.start(files, signal);
       return await waitForMachine(files, { limitMs: bootMs, goesOn: false }, signal);
@@ -143,7 +151,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
   };
 
   const running = async (files: VmFiles, signal: AbortSignal): Promise<Machine> =>
-    (await machineOf(files, signal)) ?? (await waitForMachine(files, RESUMED, signal));
+    (await machineOf(files, signal)) ?? (await waitForResumed(files, signal));
 
   const start = async (name: string, signal: AbortSignal): Promise<Machine> => {
     signal.throwIfAborted();
@@ -269,13 +277,13 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       const files = await filesOf(name);
       if (isGone(await stateOf(name, signal))) throw new MkCiError('DRV_FAILED', { message: `${name} does not run` });
       await kept.save(name, snapshot, signal);
-      await setClock(await waitForMachine(files, RESUMED, signal), now(), signal);
+      await setClock(await waitForResumed(files, signal), now(), signal);
     },
     restore: async (name, snapshot, signal) => {
       checkSnapshotName(snapshot);
       const files = await filesOf(name);
       await kept.restore(name, snapshot, signal);
-      const machine = await waitForMachine(files, RESUMED, signal);
+      const machine = await waitForResumed(files, signal);
       await setClock(machine, now(), signal);
       return machine;
     },
@@ -304,7 +312,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
         signal,
       });
       await finishState(files, folder);
-      await setClock(await waitForMachine(files, RESUMED, signal), now(), signal);
+      await setClock(await waitForResumed(files, signal), now(), signal);
     },
     create: async (spec, folder, signal) => await make(spec, folder, signal),
   };
