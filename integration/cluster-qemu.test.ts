@@ -3,7 +3,7 @@
  * and a node image in the cache or what is needed to make one; else skipped with a word. Without hardware virtualisation some ten
  * minutes of a host that does nothing else.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -38,8 +38,12 @@ describe.skipIf(!health.usable || !isAsked)(
           const summary: unknown = JSON.parse(await readFile(join(out, 'latest', 'summary.json'), 'utf8'));
           expect(summary).toMatchObject({ NumberOfPass: 6, NumberOfFail: 0 });
           expect((await run('gc')).stdout).toContain('nothing to remove');
-          // The first run left a template: nobody waits for kubeadm any more.
-          const again = await run('run', '--driver=qemu', '--config', config, '--out', out);
+          // The first run left a template: nobody waits for kubeadm any more. One test is enough to see that pods run.
+          const short = join(temporary.path, 'short.yaml');
+          const folder = `    workingDirectory: ${join(ROOT, 'examples', 'pods')}\n`;
+          const text = (await readFile(config, 'utf8')).replace("'^pods '", "'^pods run on nodes'");
+          await writeFile(short, `${text.trimEnd()}\n${folder}`);
+          const again = await run('run', '--driver=qemu', '--config', short, '--out', out);
           expect(again.exitCode, `${again.stdout}\n${again.stderr}`).toBe(0);
           process.stdout.write(again.stderr);
           expect(again.stderr).not.toContain('kubeadm-init');
