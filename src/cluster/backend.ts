@@ -25,6 +25,8 @@ export interface ClusterBackend {
   stop(record: ClusterRecord, call: ClusterCall): Promise<void>;
   pause(record: ClusterRecord, call: ClusterCall): Promise<void>;
   unpause(record: ClusterRecord, call: ClusterCall): Promise<ClusterRecord>;
+  /** Absent where nothing in a frozen cluster grows old. */
+  readonly refresh?: (record: ClusterRecord, call: ClusterCall) => Promise<void>;
   /** @param record absent when the folder holds none that can be read */
   remove(record: ClusterRecord | undefined, call: ClusterCall): Promise<void>;
   status(

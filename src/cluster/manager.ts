@@ -61,6 +61,11 @@ export interface StartOptions extends ClusterCallOptions {
 /** What this manager can do beyond the contract: begin with the data of another cluster, save logs of a broken one. */
 export interface SeedableClusterManager extends ClusterManager, ClusterStateManager {
   start(spec: ClusterSpec, options: StartOptions): Promise<RunningCluster>;
+  /**
+   * Lets a frozen cluster go on for an instant, so that its nodes are not taken for lost when it goes on for good. Does
+   * nothing for clusters that need no such thing, or that are not frozen.
+   */
+  refresh(name: string, options: ClusterCallOptions): Promise<void>;
   /** The logs of a cluster in any state, see `RunningCluster.saveLogs`. Nothing but a note for one that is not there. */
   saveLogs(name: string, folder: string, signal: AbortSignal): Promise<void>;
 }
@@ -230,6 +235,12 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       await using _lock = await lock(call);
       const record = await need(call.paths, name);
       return handle(call.paths, await backendOf(record).unpause(record, call));
+    },
+    refresh: async (name, callOptions) => {
+      const call = begin(name, callOptions, OTHER_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      await backendOf(record).refresh?.(record, call);
     },
     delete: async (name, callOptions) => {
       const call = begin(name, callOptions, OTHER_MS);

@@ -64,6 +64,9 @@ function fakeManager(stateFolder: string) {
       check(`unpause ${name}`);
       return running({ ...SPEC, name });
     },
+    refresh: async (name) => {
+      check(`refresh ${name}`);
+    },
     status: async (name) => status(name),
     stop: async (name) => {
       check(`stop ${name}`);

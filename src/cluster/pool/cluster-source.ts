@@ -135,9 +135,12 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
         }
       },
       discard: remove,
+      refresh: async (name, signal) => {
+        await manager.refresh(name, { signal });
+      },
       room,
       onFailure: (error) => {
-        log.warn('no cluster could be prepared', { driver: spec.driver, error: messageOf(error) });
+        log.warn('no cluster could be prepared, or kept ready', { driver: spec.driver, error: messageOf(error) });
       },
     });
     pools.set(key, pool);

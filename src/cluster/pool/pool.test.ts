@@ -89,6 +89,30 @@ describe('createPool', () => {
     expect(made()).toBe(3);
   });
 
+  it('refreshes those that wait, again and again, and hands none out meanwhile', async () => {
+    const refreshed: number[] = [];
+    let going = 0;
+    const { pool, failures } = rig({
+      size: { min: 2, max: 2 },
+      refreshMs: 1,
+      refresh: async (item) => {
+        going += 1;
+        refreshed.push(item);
+        await delay(2);
+        going -= 1;
+        if (item === 2) throw new Error('does not answer');
+      },
+    });
+    pool.fill();
+    await expect.poll(() => [1, 2].every((item) => refreshed.filter((other) => other === item).length > 2)).toBe(true);
+    expect([await pool.take(), await pool.take()]).toEqual([1, 2]);
+    expect(going).toBe(0);
+    const count = refreshed.length;
+    await delay(10);
+    expect(refreshed).toHaveLength(count);
+    expect(failures.length).toBeGreaterThan(2);
+  });
+
   it('names everything that could not be discarded', async () => {
     const { pool } = rig({
       discard: async (item) => {

@@ -89,7 +89,7 @@ export async function bringUp(
       return await states.create(spec, join(folder, node), signal);
     });
     await rm(folder, { recursive: true, force: true });
-    return await goOn(cloned, made, undefined, call);
+    return await goOn(context, cloned, made, undefined, call);
   }
   const made = await createMachines(context, cloned, image, call);
   const peers = peersOf(made);
@@ -101,5 +101,5 @@ export async function bringUp(
   await phases.run('kubelet', async () => {
     await allOf(made.map((node) => restartNode(node, peers, work)));
   });
-  return await goOn(cloned, made, since, call);
+  return await goOn(context, cloned, made, since, call);
 }

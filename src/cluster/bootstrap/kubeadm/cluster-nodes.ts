@@ -12,10 +12,12 @@ import { createCertificateClient, type ApiClient } from '../../api-client.js';
 import type { ClusterFolder, MachineRecord } from '../../folder.js';
 import { renderKubeconfig } from '../../kubeconfig.js';
 import type { Deadline } from '../../phases.js';
+import { allOf } from './all-of.js';
 import { planDnsPatch } from './dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
 import { MARK_NEW_NODE } from './node-marker.js';
 import {
+  RESTART_KUBELET,
   START_KUBELET,
   WAIT_FOR_SYSTEMD,
   kubeletUnit,
@@ -178,7 +180,10 @@ async function runKubeadm(
   await runScript(machine, script, work);
 }
 
-/** Starts what runs in a node, after its machine was started again with addresses that may be others. */
+/**
+ * Starts what runs in a node, after its machine was started again with addresses that may be others. The kubelet only of a
+ * control plane: those of workers have nothing to do before the API server answers, see {@link attachKubelets}.
+ */
 export async function restartNode(node: ClusterNode, peers: readonly PeerNode[], work: NodeWork): Promise<void> {
   const asked = await runScript(node.machine, NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
   const facts = parseNodeFacts(asked.stdout);
@@ -188,8 +193,17 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
     renderStorageScript(work.settings) +
     WAIT_FOR_SYSTEMD +
     renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
-    START_KUBELET;
+    (node.record.isControlPlane ? START_KUBELET : '');
   await runScript(node.machine, script, work);
+}
+
+/**
+ * Starts the kubelets again once the API server answers. Containers go on meanwhile. A kubelet that finds no API server asks
+ * for its node and its pods at ever longer intervals: it would start the pods that are not of the control plane up to ten
+ * seconds after the API server is there.
+ */
+export async function attachKubelets(nodes: readonly ClusterNode[], work: NodeWork): Promise<void> {
+  await allOf(nodes.map(({ machine }) => runScript(machine, RESTART_KUBELET, work)));
 }
 
 /** Routes to the pods of all nodes, and the network list of a worker once its subnet is known. */

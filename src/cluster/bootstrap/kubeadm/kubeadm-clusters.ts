@@ -25,7 +25,7 @@ import { startNew } from './new-cluster.js';
 import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
 import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { STOP_NODE } from './node-scripts.js';
-import { startAgain, unpause } from './running-again.js';
+import { refresh, startAgain, unpause } from './running-again.js';
 import { readSettings } from './settings.js';
 import { settleRestore } from './settle-restore.js';
 
@@ -138,6 +138,10 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     unpause: async (record, call) => {
       await settleRestore(context, record, call);
       return await unpause(context, record, call);
+    },
+
+    refresh: async (record, call) => {
+      await refresh(context, record, call);
     },
 
     remove: async (record, { paths, signal }) => {

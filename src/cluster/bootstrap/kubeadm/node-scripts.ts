@@ -76,6 +76,7 @@ export function kubeletUnit({ programs }: NodeFacts, runtimeUnits: readonly stri
 export const ADMIN_KUBECTL = 'kubectl --kubeconfig /etc/kubernetes/admin.conf';
 
 export const START_KUBELET = 'systemctl start kubelet.service\n';
+export const RESTART_KUBELET = 'systemctl restart kubelet.service\n';
 
 /** Orderly end before the machine stops: containers get a moment, and no unit is killed at the time limit of the engine. */
 export const STOP_NODE = 'systemctl stop kubelet.service; sync\n';

@@ -4,6 +4,7 @@ import type { ClusterCall } from '../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../readiness.js';
 import { allOf } from './all-of.js';
 import {
+  attachKubelets,
   kubeadmClient,
   peersOf,
   restartNode,
@@ -41,11 +42,12 @@ export async function startAgain(
   await phases.run('kubelet', async () => {
     await allOf(nodes.map((node) => restartNode(node, peers, work)));
   });
-  return await goOn({ ...record, wanted: 'running' }, nodes, since, call);
+  return await goOn(context, { ...record, wanted: 'running' }, nodes, since, call);
 }
 
 /** Waits for a cluster whose machines run again: its address may be another. */
 export async function goOn(
+  context: Pick<KubeadmContext, 'now'>,
   record: ClusterRecord,
   nodes: readonly ClusterNode[],
   since: Date | undefined,
@@ -61,10 +63,17 @@ export async function goOn(
   await phases.run('readyz', async () => {
     await waitForReadyz(client, ready());
   });
+  const settings = readSettings(record.spec);
+  const attachedAt = context.now();
+  if (since !== undefined) {
+    await phases.run('kubelet', async () => {
+      await attachKubelets(nodes, { settings, signal, deadline });
+    });
+  }
   // Without a network nodes do not get ready; somebody else brings it.
-  if (since !== undefined && readSettings(record.spec).cni !== 'none') {
+  if (since !== undefined && settings.cni !== 'none') {
     await phases.run('nodes', async () => {
-      await waitForHeartbeats(client, names, since, ready());
+      await waitForHeartbeats(client, names, attachedAt, ready());
       await waitForNodes(client, names, ready());
     });
     await phases.run('dns', async () => {
@@ -91,5 +100,55 @@ export async function unpause(
     // The control plane first: kubelets that find it report at once.
     for (const { name } of record.machines ?? []) await operations.unpause(name, signal);
   });
-  return await goOn(record, await machines.attach(record, signal), undefined, call);
+  const nodes = await machines.attach(record, signal);
+  const running = await goOn(context, record, nodes, undefined, call);
+  if (readSettings(record.spec).cni !== 'none') {
+    await phases.run('nodes', async () => {
+      await waitForLivingNodes(context, running, nodes, call);
+    });
+  }
+  return running;
+}
+
+/** Waits until the last signs of life of all kubelets are younger than what makes a node count as lost, and none does. */
+async function waitForLivingNodes(
+  { now }: Pick<KubeadmContext, 'now'>,
+  { server }: ClusterRecord,
+  nodes: readonly ClusterNode[],
+  { paths, signal, deadline }: ClusterCall,
+): Promise<void> {
+  using client = await kubeadmClient(paths, server);
+  const names = nodes.map(({ record: { node } }) => node);
+  const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
+  await waitForHeartbeats(client, names, new Date(now().getTime() - OLD_HEARTBEAT_MS), ready());
+  await waitForNodes(client, names, ready());
+}
+
+const OLD_HEARTBEAT_MS = 30_000;
+
+/** Longer than a kubelet waits between two signs of life, so that one that was frozen for longer gives one at once. */
+const REFRESH_MS = 12_000;
+
+/**
+ * Lets a frozen cluster go on until each kubelet has given a sign of life, and freezes it again. The controller manager
+ * takes a node for lost when it saw none for 40 s (50 s from Kubernetes 1.32 on) by its clock, which goes on while it is
+ * frozen. When a sign does not come in time, the cluster is frozen all the same.
+ */
+export async function refresh(context: KubeadmContext, record: ClusterRecord, call: ClusterCall): Promise<void> {
+  const { machines, now } = context;
+  const { paths, signal, deadline } = call;
+  if ((await machines.stateOf(record, paths, signal)) !== 'paused') return;
+  const operations = machines.operationsOf(record.spec);
+  const entries = record.machines ?? [];
+  using client = await kubeadmClient(paths, record.server);
+  const since = now();
+  try {
+    for (const { name } of entries) await operations.unpause(name, signal);
+    const nodes = entries.map(({ node }) => node);
+    const deadlineMs = Math.min(REFRESH_MS, deadline.leftMs());
+    await waitForHeartbeats(client, nodes, since, { signal, deadlineMs, check: async () => undefined });
+  } finally {
+    const limit = AbortSignal.timeout(REFRESH_MS);
+    for (const { name } of [...entries].reverse()) await operations.pause(name, limit);
+  }
 }

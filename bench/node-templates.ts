@@ -1,0 +1,230 @@
+/**
+ * How fast a pod runs, and DNS answers, in a new cluster whose nodes are containers: started cold, cloned from a template,
+ * taken from the pool, and taken from it after a long time frozen. All in one run, in turns; only the ratios mean something
+ * on another host, or on one that is busy. Prints JSON. Clusters and templates lie in a temporary folder and are removed.
+ *
+ *     npx tsx bench/node-templates.ts --binaries FOLDER --image NAME [--driver docker] [--rounds 3] [--nodes 1] [--frozen-seconds 90]
+ *
+ * NAME (or MK_CI_NODE_IMAGE) is a node image that the engine has (`mk-ci node-image build --engine docker`), FOLDER (or
+ * MK_CI_BENCH_BINARIES) holds kubectl.
+ */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+import type { ApiClient } from '../src/cluster/api-client.js';
+import { adminClient } from '../src/cluster/bootstrap/processes.js';
+import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
+import type { ClusterLease, PhaseEvent, RunningCluster } from '../src/cluster/cluster.js';
+import { clusterFolder } from '../src/cluster/folder.js';
+import { createClusterManager } from '../src/cluster/manager.js';
+import { createClusterSource, waitUntilSettled } from '../src/cluster/pool/index.js';
+import { createTemplates } from '../src/cluster/templates/index.js';
+import { createDriverRegistry } from '../src/drivers/index.js';
+import { exec } from '../src/exec.js';
+import { createTemporaryFolder } from '../src/files.js';
+import { createLogger } from '../src/log.js';
+
+const VERSION = 'v1.36.3';
+const { values } = parseArgs({
+  options: {
+    binaries: { type: 'string', default: process.env['MK_CI_BENCH_BINARIES'] ?? '' },
+    image: { type: 'string', default: process.env['MK_CI_NODE_IMAGE'] ?? '' },
+    driver: { type: 'string', default: 'docker' },
+    rounds: { type: 'string', default: '3' },
+    nodes: { type: 'string', default: '1' },
+    'frozen-seconds': { type: 'string', default: '90' },
+  },
+});
+
+/** Milliseconds since the cluster was asked for. */
+interface Sample {
+  /** It was given. */
+  readonly startMs: number;
+  /** A pod created after that runs. */
+  readonly podMs: number;
+  /** An answer came from the address of the Service of DNS, asked from the pod once it ran. */
+  readonly dnsMs: number;
+  readonly phases: Readonly<Record<string, number>>;
+}
+
+const POD = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'probe', namespace: 'default' },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name: 'probe', image: 'registry.k8s.io/pause:3.10.2', imagePullPolicy: 'Never' }],
+  },
+};
+
+/** Asks the tenth address of the services for the address of `kubernetes.default`, until an answer comes. */
+const ASK_DNS = `
+use IO::Socket::INET;
+my $name = join('', map { chr(length) . $_ } qw(kubernetes default svc cluster local)) . chr(0);
+for (1..600) {
+  my $s = IO::Socket::INET->new(PeerAddr => '10.96.0.10', PeerPort => 53, Proto => 'udp');
+  unless ($s) { select(undef, undef, undef, 0.05); next }
+  send($s, pack('n6', 7, 0x0100, 1, 0, 0, 0) . $name . pack('n2', 1, 1), 0);
+  my $bits = ''; vec($bits, fileno($s), 1) = 1;
+  if (select($bits, undef, undef, 0.1) && defined(recv($s, my $answer, 512, 0))) {
+    my (undef, $flags, undef, $count) = unpack('n4', $answer);
+    exit 0 if ($flags & 15) == 0 && $count > 0;
+  }
+  select(undef, undef, undef, 0.05);
+}
+exit 1;
+`;
+
+/** The network of the pod that was started last: its only process is `pause`. */
+const IN_NEWEST_POD = 'exec nsenter --target "$(pgrep --newest --exact pause)" --net perl -';
+
+async function waitForPod(client: ApiClient, signal: AbortSignal): Promise<void> {
+  const created = await client.request('POST', '/api/v1/namespaces/default/pods', {
+    signal,
+    body: POD,
+  });
+  if (created.status !== 201) throw new Error(`no pod could be created: ${created.status} ${created.body}`);
+  for (;;) {
+    const { body } = await client.request('GET', '/api/v1/namespaces/default/pods/probe', { signal });
+    const { status } = JSON.parse(body) as { readonly status?: { readonly phase?: string } };
+    if (status?.phase === 'Running') return;
+    await delay(20, undefined, { signal });
+  }
+}
+
+async function main(): Promise<void> {
+  const rounds = Number(values.rounds);
+  await using temporary = await createTemporaryFolder('mk-ci-bench-');
+  const signal = AbortSignal.timeout(40 * 60_000);
+  const stateFolder = join(temporary.path, 'state');
+  const log = createLogger({ write: (line) => process.stderr.write(`${line}\n`) });
+  const drivers = createDriverRegistry({ exec });
+  const manager = createClusterManager({
+    stateFolder,
+    bundles: createFolderBundle(values.binaries),
+    drivers,
+    exec,
+    log,
+    env: { ...process.env, MK_CI_NODE_IMAGE: values.image },
+  });
+  const spec = { driver: values.driver, kubernetesVersion: VERSION, nodes: Number(values.nodes) };
+  const say = (text: string): boolean => process.stderr.write(`${text}\n`);
+  const digest = await drivers.get(values.driver).images?.identify(values.image, signal);
+  if (digest === undefined) throw new Error(`${values.driver} has no image ${values.image}`);
+
+  const measure = async (
+    kind: string,
+    get: (onPhase: (event: PhaseEvent) => void) => Promise<RunningCluster>,
+  ): Promise<Sample> => {
+    const phases: Record<string, number> = {};
+    const startedAt = performance.now();
+    const sinceStart = (): number => Math.round(performance.now() - startedAt);
+    const cluster = await get(({ name, state, durationMs = 0 }) => {
+      if (state === 'ok') phases[name] = (phases[name] ?? 0) + Math.round(durationMs);
+    });
+    const startMs = sinceStart();
+    using client = await adminClient(clusterFolder(stateFolder, cluster.name), cluster.server);
+    await waitForPod(client, signal);
+    const podMs = sinceStart();
+    const machine = await drivers.get(values.driver).machines?.attach(`${cluster.name}-control-plane`, signal);
+    await machine?.exec(['sh', '-c', IN_NEWEST_POD], { input: ASK_DNS, signal });
+    const sample = { startMs, podMs, dnsMs: sinceStart(), phases };
+    say(`${kind}: ${JSON.stringify(sample)}`);
+    return sample;
+  };
+  const openSource = (max: number) =>
+    createClusterSource({
+      manager,
+      templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
+      owner: { runId: `bench${max}` },
+      bundleDigest: async () => digest,
+      settle: async ({ name, server }) => {
+        using client = await adminClient(clusterFolder(stateFolder, name), server);
+        await waitUntilSettled(client, 10_000, signal);
+      },
+      log,
+      pool: { min: max, max },
+      room: () => ({ fits: true, isIdle: true }),
+      removeTimeoutMs: 90_000,
+    });
+  const take = async (kind: string, source: ReturnType<typeof openSource>): Promise<Sample> => {
+    let lease: ClusterLease | undefined;
+    try {
+      return await measure(kind, async (onPhase) => {
+        lease = await source.acquire(spec, 'fresh', { signal, onPhase });
+        return lease.cluster;
+      });
+    } finally {
+      await lease?.[Symbol.asyncDispose]();
+    }
+  };
+  const waitForFrozen = async (): Promise<void> => {
+    while (!(await manager.list(signal)).some(({ state }) => state === 'paused'))
+      await delay(200, undefined, { signal });
+  };
+
+  const samples: Record<'cold' | 'template' | 'pool' | 'frozen', Sample[]> = {
+    cold: [],
+    template: [],
+    pool: [],
+    frozen: [],
+  };
+  {
+    await using source = openSource(0);
+    const first = await source.acquire(spec, 'fresh', { signal });
+    await first[Symbol.asyncDispose]();
+    for (let round = 0; round < rounds; round += 1) {
+      const name = `bench-${round}`;
+      try {
+        samples.cold.push(
+          await measure('cold', async (onPhase) => await manager.start({ ...spec, name }, { signal, onPhase })),
+        );
+      } finally {
+        await manager.delete(name, { signal });
+      }
+      samples.template.push(await take('template', source));
+    }
+  }
+  {
+    await using source = openSource(1);
+    const first = await source.acquire(spec, 'fresh', { signal });
+    await first[Symbol.asyncDispose]();
+    for (let round = 0; round < rounds; round += 1) {
+      await waitForFrozen();
+      samples.pool.push(await take('pool', source));
+    }
+    await waitForFrozen();
+    await delay(Number(values['frozen-seconds']) * 1000, undefined, { signal });
+    samples.frozen.push(await take('frozen', source));
+  }
+
+  const median = (list: readonly number[]): number =>
+    list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
+  const of = (kind: keyof typeof samples, key: 'startMs' | 'podMs' | 'dnsMs'): number =>
+    median(samples[kind].map((sample) => sample[key]));
+  const kinds = ['cold', 'template', 'pool', 'frozen'] as const;
+  const table = Object.fromEntries(
+    kinds.map((kind) => [
+      kind,
+      {
+        n: samples[kind].length,
+        startMs: of(kind, 'startMs'),
+        podMs: of(kind, 'podMs'),
+        dnsMs: of(kind, 'dnsMs'),
+        podToCold: Math.round((of(kind, 'podMs') / of('cold', 'podMs')) * 1000) / 1000,
+        phases: samples[kind].at(-1)?.phases,
+      },
+    ]),
+  );
+  const result = {
+    what: `until a pod runs and DNS answers, driver ${values.driver}`,
+    kubernetes: VERSION,
+    nodes: spec.nodes,
+    frozenSeconds: Number(values['frozen-seconds']),
+    ...table,
+  };
+  process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+}
+
+await main();
