@@ -9,18 +9,8 @@ import { APPLICATION_ID, MIGRATIONS, latestVersion, type Migration } from './mig
 import { rebuildBlocks } from './postgres-blocks.js';
 import { isConnectionLost, postgresError } from './postgres-errors.js';
 import { PostgresWriter, prunedBefore } from './postgres-writer.js';
-import {
-  readAttempts,
-  readCounts,
-  readDurations,
-  readSuiteDurations,
-  readFailingDays,
-  readHistory,
-  readRuns,
-  readSignatures,
-} from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
-import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { applyAliases } from './aliases.js';
 import { readEnvironments } from './chart-runs.js';
 import { checkRules } from './check.js';
 import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
@@ -28,20 +18,8 @@ import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
 import { pruneStatements, type RollupScope } from './rollup.js';
 import type { Schema } from './schema.js';
-import type {
-  AttemptRow,
-  CountRow,
-  DayRow,
-  DurationRow,
-  EnvironmentVersion,
-  SuiteDurationRow,
-  Filter,
-  FlakeStore,
-  HistoryRow,
-  SignatureRow,
-  WriteOptions,
-  WriteSummary,
-} from './store.js';
+import type { EnvironmentVersion, FlakeStore, WriteOptions, WriteSummary } from './store.js';
+import { StoreReads } from './store-reads.js';
 import type { Written } from './sqlite-writer.js';
 import { addWritten, emptySummary } from './write-summary.js';
 
@@ -153,20 +131,17 @@ async function versionOf(db: Kysely<Schema>, location: string): Promise<number> 
   return Number(version?.value ?? 0);
 }
 
-class PostgresStore implements FlakeStore {
+class PostgresStore extends StoreReads implements FlakeStore {
   readonly engine = 'postgres';
-  readonly location: string;
-  readonly #db: Kysely<Schema>;
   readonly #retryMs: number;
 
   constructor(db: Kysely<Schema>, location: string, retryMs: number) {
-    this.#db = db;
-    this.location = location;
+    super(db, location, postgresError);
     this.#retryMs = retryMs;
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(await guardRecords(this.#db, recordsOfRun(run, meta)));
+    return await this.write(await guardRecords(this.kysely, recordsOfRun(run, meta)));
   }
 
   async write(
@@ -223,7 +198,7 @@ class PostgresStore implements FlakeStore {
   /** Makes the rollup when a bulk import ended before it did, and the signatures of another version again. */
   async payDebts(): Promise<void> {
     const meta = async (key: string): Promise<string | undefined> =>
-      (await this.#db.selectFrom('meta').select('value').where('key', '=', key).executeTakeFirst())?.value;
+      (await this.kysely.selectFrom('meta').select('value').where('key', '=', key).executeTakeFirst())?.value;
     if ((await meta('rollup-owed')) === 'yes') await this.rebuildRollup();
     if ((await meta(BLOCK_FORMAT_KEY)) !== BLOCK_FORMAT) {
       await this.#inTransaction(async (transaction) => {
@@ -241,7 +216,7 @@ class PostgresStore implements FlakeStore {
     const deadline = performance.now() + this.#retryMs;
     for (let pauseMs = 100; ; pauseMs = Math.min(2000, pauseMs * 2)) {
       try {
-        return await this.#db.transaction().execute(async (transaction) => {
+        return await this.kysely.transaction().execute(async (transaction) => {
           await sql`SELECT pg_advisory_xact_lock(${APPLICATION_ID})`.execute(transaction);
           return await body(transaction);
         });
@@ -261,80 +236,30 @@ class PostgresStore implements FlakeStore {
     });
   }
 
-  async hasAliases(aliases: Readonly<Record<string, string>>): Promise<boolean> {
-    return await this.#read(async () => (await readAliasText(this.#db)) === aliasText(aliases));
-  }
-
   async check(): Promise<string[]> {
-    return await this.#read(() => this.#check());
+    return await this.read(() => this.#check());
   }
 
   async #check(): Promise<string[]> {
-    return await checkRules(this.#db);
-  }
-
-  async counts(filter: Filter = {}): Promise<CountRow[]> {
-    return await this.#read(() => readCounts(this.#db, filter));
-  }
-
-  async failingDays(filter: Filter = {}): Promise<DayRow[]> {
-    return await this.#read(() => readFailingDays(this.#db, filter));
-  }
-
-  async durations(environment?: string): Promise<DurationRow[]> {
-    return await this.#read(() => readDurations(this.#db, environment));
-  }
-
-  async suiteDurations(): Promise<SuiteDurationRow[]> {
-    return await this.#read(() => readSuiteDurations(this.#db));
-  }
-
-  async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {
-    return await this.#read(() => readHistory(this.#db, filter, limit));
-  }
-
-  async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
-    return await this.#read(() => readAttempts(this.#db, filter));
-  }
-
-  async signatures(filter: Filter = {}): Promise<SignatureRow[]> {
-    return await this.#read(() => readSignatures(this.#db, filter));
-  }
-
-  async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {
-    try {
-      yield* readRuns(this.#db, filter);
-    } catch (error) {
-      throw postgresError(error, this.location);
-    }
-  }
-
-  async read<T>(query: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
-    return await this.#read(() => query(this.#db));
+    return await checkRules(this.kysely);
   }
 
   /** Every transaction that changes rows has a number; the horizon of finished ones moves with each. */
   async dataVersion(): Promise<string> {
-    return await this.#read(async () => {
-      const { rows } = await sql<{ version: string }>`SELECT pg_current_snapshot()::text AS version`.execute(this.#db);
+    return await this.read(async () => {
+      const { rows } = await sql<{ version: string }>`SELECT pg_current_snapshot()::text AS version`.execute(
+        this.kysely,
+      );
       return rows[0]?.version ?? '';
     });
   }
 
   async environments(): Promise<EnvironmentVersion[]> {
-    return await this.#read(() => readEnvironments(this.#db));
-  }
-
-  async #read<T>(body: () => Promise<T>): Promise<T> {
-    try {
-      return await body();
-    } catch (error) {
-      throw postgresError(error, this.location);
-    }
+    return await this.read(() => readEnvironments(this.kysely));
   }
 
   async close(): Promise<void> {
-    await this.#db.destroy();
+    await this.kysely.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,44 +3,21 @@ import { Kysely, SqliteDialect } from 'kysely';
 
 import type { RunResult } from '../../results/model.js';
 import { SIGNATURE_VERSION } from '../signatures/normalise.js';
-import { aliasText, applyAliases, readAliasText } from './aliases.js';
+import { applyAliases } from './aliases.js';
 import { readEnvironments } from './chart-runs.js';
 import { checkRules } from './check.js';
 import { BLOCK_FORMAT, BLOCK_FORMAT_KEY } from './daily-block.js';
 import { guardRecords } from './guard-records.js';
 import { recordsOfRun, type RecordMeta } from './records-of-run.js';
-import {
-  readAttempts,
-  readCounts,
-  readDurations,
-  readSuiteDurations,
-  readFailingDays,
-  readHistory,
-  readRuns,
-  readSignatures,
-} from './queries.js';
 import { dayOf, type RunRecord } from './record.js';
 import { pruneStatements, type RollupScope } from './rollup.js';
-import type { Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 import { keepStatements } from './sqlite-statements.js';
 import { ENVIRONMENT_VERSIONS_SINCE } from './migrations.js';
 import { openSqlite, type SqliteOptions } from './sqlite-open.js';
 import { SqliteWriter } from './sqlite-writer.js';
-import type {
-  AttemptRow,
-  CountRow,
-  DayRow,
-  DurationRow,
-  EnvironmentVersion,
-  SuiteDurationRow,
-  Filter,
-  FlakeStore,
-  HistoryRow,
-  SignatureRow,
-  WriteOptions,
-  WriteSummary,
-} from './store.js';
+import type { EnvironmentVersion, FlakeStore, WriteOptions, WriteSummary } from './store.js';
+import { StoreReads } from './store-reads.js';
 import { addWritten, emptySummary, type GrowingSummary } from './write-summary.js';
 
 /** @see openSqlite for what is refused */
@@ -52,17 +29,15 @@ export function createSqliteStore(path: string, options: SqliteOptions = {}): Fl
  * The embedded store. Writes are synchronous inside one `BEGIN IMMEDIATE` transaction each, so no other code of this
  * process can come between; reads go through kysely on the same connection.
  */
-class SqliteStore implements FlakeStore {
+class SqliteStore extends StoreReads implements FlakeStore {
   readonly engine = 'sqlite';
-  readonly location: string;
   readonly #db: Database.Database;
-  readonly #kysely: Kysely<Schema>;
   #writer: SqliteWriter | undefined;
 
   constructor(path: string, options: SqliteOptions) {
-    this.location = path;
-    this.#db = openSqlite(path, options);
-    this.#kysely = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepStatements(this.#db) }) });
+    const db = openSqlite(path, options);
+    super(new Kysely({ dialect: new SqliteDialect({ database: keepStatements(db) }) }), path, sqliteError);
+    this.#db = db;
     if (options.readonly === true) return;
     if (this.#isRollupOwed()) this.#rebuild();
     if (this.#meta(BLOCK_FORMAT_KEY) !== BLOCK_FORMAT) {
@@ -74,7 +49,7 @@ class SqliteStore implements FlakeStore {
   }
 
   async recordRun(run: RunResult, meta: RecordMeta = {}): Promise<WriteSummary> {
-    return await this.write(await guardRecords(this.#kysely, recordsOfRun(run, meta)));
+    return await this.write(await guardRecords(this.kysely, recordsOfRun(run, meta)));
   }
 
   async write(
@@ -179,20 +154,16 @@ class SqliteStore implements FlakeStore {
   }
 
   async setAliases(aliases: Readonly<Record<string, string>>): Promise<void> {
-    await this.#read(async () => {
-      await this.#kysely.transaction().execute(async (transaction) => {
+    await this.read(async () => {
+      await this.kysely.transaction().execute(async (transaction) => {
         await applyAliases(transaction, aliases);
       });
     });
     this.#writer?.forget();
   }
 
-  async hasAliases(aliases: Readonly<Record<string, string>>): Promise<boolean> {
-    return await this.#read(async () => (await readAliasText(this.#kysely)) === aliasText(aliases));
-  }
-
   async check(): Promise<string[]> {
-    return await this.#read(() => this.#check());
+    return await this.read(() => this.#check());
   }
 
   async #check(): Promise<string[]> {
@@ -205,52 +176,12 @@ class SqliteStore implements FlakeStore {
       const pair = `rows of ${table} whose ${parent} is not there`;
       pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
     }
-    return [...[...pairs].map(([pair, count]) => `${pair}: ${count}`), ...(await checkRules(this.#kysely))];
-  }
-
-  async counts(filter: Filter = {}): Promise<CountRow[]> {
-    return await this.#read(() => readCounts(this.#kysely, filter));
-  }
-
-  async failingDays(filter: Filter = {}): Promise<DayRow[]> {
-    return await this.#read(() => readFailingDays(this.#kysely, filter));
-  }
-
-  async durations(environment?: string): Promise<DurationRow[]> {
-    return await this.#read(() => readDurations(this.#kysely, environment));
-  }
-
-  async suiteDurations(): Promise<SuiteDurationRow[]> {
-    return await this.#read(() => readSuiteDurations(this.#kysely));
-  }
-
-  async history(filter: Filter, limit?: number): Promise<HistoryRow[]> {
-    return await this.#read(() => readHistory(this.#kysely, filter, limit));
-  }
-
-  async attempts(filter: Filter = {}): Promise<AttemptRow[]> {
-    return await this.#read(() => readAttempts(this.#kysely, filter));
-  }
-
-  async signatures(filter: Filter = {}): Promise<SignatureRow[]> {
-    return await this.#read(() => readSignatures(this.#kysely, filter));
-  }
-
-  async *readRuns(filter: Pick<Filter, 'sinceMs' | 'untilMs'> = {}): AsyncGenerator<RunRecord> {
-    try {
-      yield* readRuns(this.#kysely, filter);
-    } catch (error) {
-      throw sqliteError(error, this.location);
-    }
-  }
-
-  async read<T>(query: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
-    return await this.#read(() => query(this.#kysely));
+    return [...[...pairs].map(([pair, count]) => `${pair}: ${count}`), ...(await checkRules(this.kysely))];
   }
 
   /** Own writes do not move `data_version`, other connections' do. */
   async dataVersion(): Promise<string> {
-    return await this.#read(async () => {
+    return await this.read(async () => {
       const others = String(this.#db.pragma('data_version', { simple: true }));
       const own = String(this.#db.prepare('SELECT total_changes()').pluck().get());
       return `${others}.${own}`;
@@ -260,21 +191,13 @@ class SqliteStore implements FlakeStore {
   async environments(): Promise<EnvironmentVersion[]> {
     const isOld = Number(this.#db.pragma('user_version', { simple: true })) < ENVIRONMENT_VERSIONS_SINCE;
     const fallback = isOld ? await this.dataVersion() : undefined;
-    return await this.#read(() => readEnvironments(this.#kysely, fallback));
-  }
-
-  async #read<T>(body: () => Promise<T>): Promise<T> {
-    try {
-      return await body();
-    } catch (error) {
-      throw sqliteError(error, this.location);
-    }
+    return await this.read(() => readEnvironments(this.kysely, fallback));
   }
 
   async close(): Promise<void> {
     // kysely closes the connection only when it was used for a read; closing twice is harmless. The last connection folds
     // the WAL into the file.
-    await this.#kysely.destroy();
+    await this.kysely.destroy();
     this.#db.close();
   }
 
