@@ -9,10 +9,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { ClusterStatus } from '../src/cluster/cluster.js';
-import type { ExecResult } from '../src/exec.js';
-import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
-import { findNodeImage, listThings, makeHome } from './engines.js';
-import { mkCi, ROOT, startMkCi } from './mk-ci.js';
+import { createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
+import { ROOT, startMkCi } from './mk-ci.js';
 
 const ENGINE = 'docker';
 const MINUTE = 60_000;
@@ -24,42 +22,27 @@ if ('missing' in found) {
   });
 } else {
   describe('clusters in containers', () => {
-    let temporary: TemporaryFolder;
-    let env: NodeJS.ProcessEnv;
+    let rig: ClusterRig;
 
     beforeAll(async () => {
-      temporary = await createTemporaryFolder('mk-ci-containers-');
-      env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path) };
+      rig = await createClusterRig(ENGINE);
     });
     afterAll(async () => {
-      await run('gc', '--yes');
-      await temporary[Symbol.asyncDispose]();
+      await rig[Symbol.asyncDispose]();
     });
 
-    const run = async (...args: string[]): Promise<ExecResult> =>
-      await mkCi(args, { cwd: temporary.path, env, timeoutMs: 9 * MINUTE });
-    const succeed = async (...args: string[]): Promise<string> => {
-      const { exitCode, stdout, stderr } = await run(...args);
-      expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
-      return stdout;
-    };
     const status = async (name: string): Promise<ClusterStatus> =>
-      JSON.parse(await succeed('cluster', 'status', name, '--json')) as ClusterStatus;
-    const expectNothingLeft = async (): Promise<void> => {
-      expect(await succeed('gc')).toContain('nothing to remove');
-      expect(await listThings(ENGINE)).toEqual([]);
-    };
-
+      JSON.parse(await rig.succeed('cluster', 'status', name, '--json')) as ClusterStatus;
     it(
       'run a suite on real pods of two nodes, and leave nothing behind',
       async () => {
         const config = join(ROOT, 'examples', 'pods', 'mk-ci.yaml');
-        const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(temporary.path, 'runs')];
-        await succeed('run', '--config', config, ...flags);
-        const latest = join(temporary.path, 'runs', 'latest');
+        const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(rig.folder, 'runs')];
+        await rig.succeed('run', '--config', config, ...flags);
+        const latest = join(rig.folder, 'runs', 'latest');
         const summary: unknown = JSON.parse(await readFile(join(latest, 'summary.json'), 'utf8'));
         expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: 11 });
-        await expectNothingLeft();
+        await rig.expectNothingLeft();
       },
       12 * MINUTE,
     );
@@ -68,10 +51,10 @@ if ('missing' in found) {
       'are stopped, started, paused and deleted, and keep what was in them',
       async () => {
         const kubectl = async (...args: string[]): Promise<string> =>
-          await succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
-        await succeed('cluster', 'start', 'life', '--driver', ENGINE);
+          await rig.succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
+        await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
         await kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
-        await succeed('cluster', 'start', 'life', '--driver', ENGINE);
+        await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
         for (const [verb, state] of [
           ['stop', 'stopped'],
           ['start', 'running'],
@@ -79,30 +62,32 @@ if ('missing' in found) {
           ['unpause', 'running'],
         ] as const) {
           const driver = verb === 'start' ? ['--driver', ENGINE] : [];
-          await succeed('cluster', verb, 'life', ...driver);
+          await rig.succeed('cluster', verb, 'life', ...driver);
           expect((await status('life')).state).toBe(state);
         }
         expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
-        expect(await succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
+        expect(await rig.succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
         expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\nnode/worker-1\n');
-        expect(await succeed('cluster', 'ssh', 'life', '--node', 'worker-1', '--', 'hostname')).toBe('life-worker-1\n');
-        expect((await run('cluster', 'ssh', 'life', '--', 'exit 7')).exitCode).toBe(7);
-        expect((await run('cluster', 'ssh', 'life', '--node', 'nobody')).stderr).toContain('K8S_NODE_NOT_FOUND');
-        const note = join(temporary.path, 'note');
+        expect(await rig.succeed('cluster', 'ssh', 'life', '--node', 'worker-1', '--', 'hostname')).toBe(
+          'life-worker-1\n',
+        );
+        expect((await rig.run('cluster', 'ssh', 'life', '--', 'exit 7')).exitCode).toBe(7);
+        expect((await rig.run('cluster', 'ssh', 'life', '--node', 'nobody')).stderr).toContain('K8S_NODE_NOT_FOUND');
+        const note = join(rig.folder, 'note');
         await writeFile(note, 'from here');
-        await succeed('cluster', 'cp', 'life', note, ':/root/note');
-        await succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
-        await succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
-        expect(await readFile(join(temporary.path, 'srv', 'note'), 'utf8')).toBe('from here');
-        await succeed('cluster', 'node', 'delete', 'life', 'worker-1');
+        await rig.succeed('cluster', 'cp', 'life', note, ':/root/note');
+        await rig.succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
+        await rig.succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
+        expect(await readFile(join(rig.folder, 'srv', 'note'), 'utf8')).toBe('from here');
+        await rig.succeed('cluster', 'node', 'delete', 'life', 'worker-1');
         expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
-        const folder = (await succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
+        const folder = (await rig.succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
         expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
           expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),
         );
-        await succeed('cluster', 'delete', 'life');
-        await succeed('cluster', 'delete', 'life');
-        await expectNothingLeft();
+        await rig.succeed('cluster', 'delete', 'life');
+        await rig.succeed('cluster', 'delete', 'life');
+        await rig.expectNothingLeft();
       },
       12 * MINUTE,
     );
@@ -110,16 +95,16 @@ if ('missing' in found) {
     it(
       'fail to start with the last words of the component that is to blame, and leave nothing behind',
       async () => {
-        const folder = join(temporary.path, 'broken');
+        const folder = join(rig.folder, 'broken');
         await mkdir(folder);
         const environment = { driver: ENGINE, options: { extraArgs: { kubelet: { 'no-such-flag': 'x' } } } };
         const suite = { name: 'none', command: 'true', format: 'tap' };
         const config = { version: 1, environments: [environment], suites: [suite] };
         await writeFile(join(folder, 'mk-ci.yaml'), JSON.stringify(config));
-        const { exitCode, stderr } = await run('run', '--config', join(folder, 'mk-ci.yaml'), '--out', folder);
+        const { exitCode, stderr } = await rig.run('run', '--config', join(folder, 'mk-ci.yaml'), '--out', folder);
         expect(exitCode).toBeGreaterThanOrEqual(100);
         expect(stderr).toMatch(/kubelet on control-plane: .*unknown flag: --no-such-flag.*\(K8S_COMPONENT_FAILED\)/);
-        await expectNothingLeft();
+        await rig.expectNothingLeft();
       },
       12 * MINUTE,
     );
@@ -131,14 +116,14 @@ if ('missing' in found) {
         for (const [index, phase] of ['image (', 'machines (', 'runtime ('].entries()) {
           const name = `killed-${index}`;
           const child = startMkCi(['cluster', 'start', name, '--driver', ENGINE, '--nodes', '2'], {
-            cwd: temporary.path,
-            env,
+            cwd: rig.folder,
+            env: rig.env,
           });
           await child.sees(`${name}: ${phase}`, 3 * MINUTE);
           child.signal('SIGKILL');
           await child.ended;
-          await succeed('gc', '--yes');
-          await expectNothingLeft();
+          await rig.succeed('gc', '--yes');
+          await rig.expectNothingLeft();
         }
       },
       12 * MINUTE,

@@ -1,9 +1,11 @@
 import { mkdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { expect } from 'vitest';
+
 import { createDriverRegistry } from '../src/drivers/index.js';
-import { exec } from '../src/exec.js';
-import { foldersOf } from '../src/files.js';
+import { exec, type ExecResult } from '../src/exec.js';
+import { createTemporaryFolder, foldersOf } from '../src/files.js';
 import { mkCi, ROOT } from './mk-ci.js';
 
 /** A node image in an engine, or the plain word why there is none. */
@@ -21,6 +23,47 @@ export async function findNodeImage(engine: 'docker' | 'podman'): Promise<FoundN
   const lack = LACKS.find((code) => made.stderr.includes(code));
   if (lack === undefined) throw new Error(`no node image could be made:\n${made.stderr}`);
   return { missing: `no node image: ${made.stderr.trim().split('\n').at(-1) ?? lack}` };
+}
+
+const CALL_MS = 9 * 60_000;
+
+/** mk-ci in a folder and with a home of its own; disposing it removes every cluster of that home. */
+export interface ClusterRig extends AsyncDisposable {
+  readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
+  run(...args: string[]): Promise<ExecResult>;
+  /** @returns standard output */
+  succeed(...args: string[]): Promise<string>;
+  /** Neither mk-ci nor the engine has anything left. */
+  expectNothingLeft(): Promise<void>;
+}
+
+export async function createClusterRig(
+  engine: 'docker' | 'podman',
+  makeHomeIn: (folder: string) => Promise<string> = makeHome,
+): Promise<ClusterRig> {
+  const temporary = await createTemporaryFolder('mk-ci-clusters-');
+  const env = { ...process.env, MK_CI_HOME: await makeHomeIn(temporary.path) };
+  const run: ClusterRig['run'] = async (...args) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: CALL_MS });
+  const succeed: ClusterRig['succeed'] = async (...args) => {
+    const { exitCode, stdout, stderr } = await run(...args);
+    expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+    return stdout;
+  };
+  return {
+    folder: temporary.path,
+    env,
+    run,
+    succeed,
+    expectNothingLeft: async () => {
+      expect(await succeed('gc')).toContain('nothing to remove');
+      expect(await listThings(engine)).toEqual([]);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await run('gc', '--yes');
+      await temporary[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** A home of its own for state, over the cache of this user. */

@@ -8,11 +8,10 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { ExecResult } from '../src/exec.js';
 import { exec } from '../src/exec.js';
-import { createTemporaryFolder, foldersOf, type TemporaryFolder } from '../src/files.js';
-import { findNodeImage, listThings } from './engines.js';
-import { mkCi, startMkCi } from './mk-ci.js';
+import { foldersOf } from '../src/files.js';
+import { createClusterRig, findNodeImage, listThings, type ClusterRig } from './engines.js';
+import { startMkCi } from './mk-ci.js';
 
 const ENGINE = 'docker';
 const MINUTE = 60_000;
@@ -54,33 +53,35 @@ kubectl create namespace dirt >/dev/null
 kubectl -n dirt create configmap dirt >/dev/null
 `;
 
+/** Bundles and node images of this user, templates of this test. */
+async function makeHomeWithoutTemplates(folder: string): Promise<string> {
+  const home = join(folder, 'home');
+  const { cache } = foldersOf(process.env);
+  await mkdir(join(home, 'cache'), { recursive: true });
+  for (const name of ['bundles', 'node-images']) {
+    await mkdir(join(cache, name), { recursive: true });
+    await symlink(join(cache, name), join(home, 'cache', name));
+  }
+  return home;
+}
+
 if ('missing' in found) {
   describe('templates of clusters in containers', () => {
     it.skip(found.missing);
   });
 } else {
   describe('templates of clusters in containers', () => {
-    let temporary: TemporaryFolder;
+    let rig: ClusterRig;
     let templates: string;
-    let env: NodeJS.ProcessEnv;
 
     beforeAll(async () => {
-      temporary = await createTemporaryFolder('mk-ci-templates-');
-      const home = join(temporary.path, 'home');
-      const { cache } = foldersOf(process.env);
-      // Bundles and node images of this user, templates of this test.
-      await mkdir(join(home, 'cache'), { recursive: true });
-      for (const name of ['bundles', 'node-images']) {
-        await mkdir(join(cache, name), { recursive: true });
-        await symlink(join(cache, name), join(home, 'cache', name));
-      }
-      templates = join(home, 'cache', 'templates');
-      env = { ...process.env, MK_CI_HOME: home };
-      await writeFile(join(temporary.path, 'leave.sh'), LEAVE_DIRT);
-      await writeFile(join(temporary.path, 'find.sh'), FIND_DIRT);
-      await writeFile(join(temporary.path, 'suite.sh'), SUITE);
-      await chmod(join(temporary.path, 'suite.sh'), 0o755);
-      const suite = { command: [join(temporary.path, 'suite.sh'), temporary.path], format: 'tap', cluster: 'fresh' };
+      rig = await createClusterRig(ENGINE, makeHomeWithoutTemplates);
+      templates = join(rig.folder, 'home', 'cache', 'templates');
+      await writeFile(join(rig.folder, 'leave.sh'), LEAVE_DIRT);
+      await writeFile(join(rig.folder, 'find.sh'), FIND_DIRT);
+      await writeFile(join(rig.folder, 'suite.sh'), SUITE);
+      await chmod(join(rig.folder, 'suite.sh'), 0o755);
+      const suite = { command: [join(rig.folder, 'suite.sh'), rig.folder], format: 'tap', cluster: 'fresh' };
       const config = {
         version: 1,
         environments: [{ driver: ENGINE }],
@@ -90,24 +91,12 @@ if ('missing' in found) {
           { ...suite, name: 'third' },
         ],
       };
-      await writeFile(join(temporary.path, 'mk-ci.yaml'), JSON.stringify(config));
+      await writeFile(join(rig.folder, 'mk-ci.yaml'), JSON.stringify(config));
     });
     afterAll(async () => {
-      await run('gc', '--yes');
-      await temporary[Symbol.asyncDispose]();
+      await rig[Symbol.asyncDispose]();
     });
 
-    const run = async (...args: string[]): Promise<ExecResult> =>
-      await mkCi(args, { cwd: temporary.path, env, timeoutMs: 9 * MINUTE });
-    const succeed = async (...args: string[]): Promise<string> => {
-      const { exitCode, stdout, stderr } = await run(...args);
-      expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
-      return stdout;
-    };
-    const expectNothingLeft = async (): Promise<void> => {
-      expect(await succeed('gc')).toContain('nothing to remove');
-      expect(await listThings(ENGINE)).toEqual([]);
-    };
     const listTemplates = async (): Promise<string[]> => await readdir(templates).catch(() => []);
     const whole = async (): Promise<string[]> => (await listTemplates()).filter((name) => !name.endsWith('.tmp'));
     const runSuites = ['run', '--jobs', '1', '--out', 'runs'] as const;
@@ -115,22 +104,22 @@ if ('missing' in found) {
     it(
       'are not used half: a run that is killed while it makes one, or while it makes a cluster of it, leaves nothing',
       async () => {
-        const killed = startMkCi([...runSuites, 'first'], { cwd: temporary.path, env });
+        const killed = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
         await expect.poll(listTemplates, { timeout: 4 * MINUTE, interval: 5 }).not.toEqual([]);
         killed.signal('SIGKILL');
         await killed.ended;
-        await succeed('gc', '--yes');
-        await expectNothingLeft();
+        await rig.succeed('gc', '--yes');
+        await rig.expectNothingLeft();
         // It may have been finished in the last moment; a half one is told by its name.
-        await succeed(...runSuites, 'first');
+        await rig.succeed(...runSuites, 'first');
         expect(await whole()).toHaveLength(1);
 
-        const cloning = startMkCi([...runSuites, 'first'], { cwd: temporary.path, env });
+        const cloning = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
         await expect.poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 }).not.toEqual([]);
         cloning.signal('SIGKILL');
         await cloning.ended;
-        await succeed('gc', '--yes');
-        await expectNothingLeft();
+        await rig.succeed('gc', '--yes');
+        await rig.expectNothingLeft();
         expect(await whole()).toHaveLength(1);
       },
       15 * MINUTE,
@@ -139,13 +128,11 @@ if ('missing' in found) {
     it(
       'give each suite a cluster in which nothing of another is left and pods run',
       async () => {
-        await succeed(...runSuites);
-        const summary: unknown = JSON.parse(
-          await readFile(join(temporary.path, 'runs', 'latest', 'summary.json'), 'utf8'),
-        );
+        await rig.succeed(...runSuites);
+        const summary: unknown = JSON.parse(await readFile(join(rig.folder, 'runs', 'latest', 'summary.json'), 'utf8'));
         expect(summary).toMatchObject({ NumberOfTests: 6, NumberOfPass: 6 });
         expect(await whole()).toHaveLength(1);
-        await expectNothingLeft();
+        await rig.expectNothingLeft();
       },
       15 * MINUTE,
     );
@@ -154,49 +141,49 @@ if ('missing' in found) {
       'snapshots bring back what a cluster had, and a damaged one is refused without touching it',
       async () => {
         const kubectl = async (...args: string[]): Promise<string> =>
-          await succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
+          await rig.succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
         const names = async (): Promise<string> => await kubectl('get', 'configmap', '--output=name');
         const inNode = async (script: string): Promise<string> => {
           const node = (await listThings(ENGINE)).find((name) => name.startsWith('snap-control-plane')) ?? '';
           return (await exec([ENGINE, 'exec', '--interactive', node, 'bash'], { input: script })).stdout;
         };
-        await succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+        await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
         await kubectl('create', 'configmap', 'before');
         await inNode('echo kept >/etc/kept; echo kept >/var/kept');
         // As a pod with hostNetwork would.
         expect(await inNode('exec 3<>/dev/tcp/10.96.0.1/443 && echo reached')).toBe('reached\n');
-        await succeed('cluster', 'snapshot', 'save', 'snap', 'one');
-        await succeed('cluster', 'snapshot', 'save', 'snap', 'two');
+        await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'one');
+        await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'two');
         await kubectl('create', 'configmap', 'after');
         await inNode(LEAVE_DIRT);
 
-        const folder = join(env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
+        const folder = join(rig.env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
         await writeFile(join(folder, 'nodes', 'control-plane.tar'), 'x', { flag: 'r+' });
-        const refused = await run('cluster', 'snapshot', 'restore', 'snap', 'two');
+        const refused = await rig.run('cluster', 'snapshot', 'restore', 'snap', 'two');
         expect(refused.stderr).toContain('K8S_SNAPSHOT_BROKEN');
         expect(await names()).toContain('configmap/after');
 
-        const killed = startMkCi(['cluster', 'snapshot', 'restore', 'snap', 'one'], { cwd: temporary.path, env });
+        const killed = startMkCi(['cluster', 'snapshot', 'restore', 'snap', 'one'], { cwd: rig.folder, env: rig.env });
         await expect
           .poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 })
           .toContain('snap-control-plane-b');
         killed.signal('SIGKILL');
         await killed.ended;
-        await succeed('gc', '--yes');
+        await rig.succeed('gc', '--yes');
         expect(await listThings(ENGINE)).not.toContain('snap-control-plane-b');
-        await succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+        await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
         expect(await names()).toContain('configmap/after');
         expect(await inNode(FIND_DIRT)).toContain('process');
 
-        await succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
+        await rig.succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
         expect(await names()).toContain('configmap/before');
         expect(await names()).not.toContain('configmap/after');
         expect(await inNode(FIND_DIRT)).toBe('');
         expect(await inNode('cat /etc/kept /var/kept')).toBe('kept\nkept\n');
         await kubectl('run', 'probe', '--image=registry.k8s.io/pause:3.10.2', '--restart=Never');
         await kubectl('wait', 'pod/probe', '--for=condition=Ready', '--timeout=120s');
-        await succeed('cluster', 'delete', 'snap');
-        await expectNothingLeft();
+        await rig.succeed('cluster', 'delete', 'snap');
+        await rig.expectNothingLeft();
       },
       15 * MINUTE,
     );
