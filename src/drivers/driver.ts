@@ -162,6 +162,8 @@ export interface MachineStates {
 export interface MachineImages {
   /** Identity of the content of an image; `undefined` when the driver does not have it. */
   identify(reference: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether an identity is a reference too, one that means the same content for ever. @default false */
+  readonly acceptsIdentity?: boolean;
 }
 
 export interface Driver {

@@ -217,7 +217,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       experimental: false,
     },
     check: async (signal) => await checkEngine(signal),
-    images: { identify: async (reference, signal) => await engine.imageId(reference, signal) },
+    images: { identify: async (reference, signal) => await engine.imageId(reference, signal), acceptsIdentity: true },
     machines: {
       create,
       start,

@@ -1,3 +1,4 @@
+import type { Driver } from '../../../drivers/driver.js';
 import { MkCiError } from '../../../errors.js';
 import type { ClusterSpec } from '../../cluster.js';
 import type { KubeadmContext } from './context.js';
@@ -25,6 +26,19 @@ export async function findImage(
     message: `${driver.info.name} has no node image ${names.join(' or ')}`,
     advice: `Run mk-ci node-image build --kubernetes-version ${spec.kubernetesVersion} --driver ${driver.info.name}.`,
   });
+}
+
+/**
+ * A name may belong to another image tomorrow; what is saved of a node is of use only with the one it was made from.
+ *
+ * @returns a reference for that one; `undefined` where the driver knows no other than the name
+ */
+export async function pinImage(
+  { images }: Pick<Driver, 'images'>,
+  reference: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  return images?.acceptsIdentity === true ? await images.identify(reference, signal) : undefined;
 }
 
 /**

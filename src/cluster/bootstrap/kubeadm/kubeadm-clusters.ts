@@ -1,8 +1,7 @@
 import { MkCiError } from '../../../errors.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
-import type { ClusterSpec } from '../../cluster.js';
-import { readClusterRecord, writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
+import { readClusterRecord, writeClusterRecord, type ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { allOf } from './all-of.js';
 import {
@@ -17,7 +16,7 @@ import {
 import { runScript, type NodeWork } from './cluster-nodes.js';
 import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
 import { explain, saveAll } from './failed-start.js';
-import { findImage } from './find-image.js';
+import { findImage, pinImage } from './find-image.js';
 import { removeFolder } from './folders.js';
 import { createKubeadmState } from './kubeadm-state.js';
 import { kubeadmStatus } from './kubeadm-status.js';
@@ -49,17 +48,6 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     return { record, call, nodes, operations, journal, ownership: ownershipOf(record, call.paths) };
   };
 
-  /** A name may belong to another image tomorrow; what is saved of a node is of use only with the one it was made from. */
-  const withImage = async (
-    planned: readonly MachineRecord[],
-    { driver }: ClusterSpec,
-    reference: string,
-    signal: AbortSignal,
-  ): Promise<readonly MachineRecord[]> => {
-    const image = await drivers.get(driver).images?.identify(reference, signal);
-    return image === undefined ? planned : planned.map((machine) => ({ ...machine, image }));
-  };
-
   return {
     startMs: 300_000,
 
@@ -86,6 +74,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
             signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(call.deadline.leftMs()))]),
           }),
       );
+      const planned = planMachines(spec);
+      const pinned = await pinImage(drivers.get(spec.driver), image, signal);
       const record: ClusterRecord = {
         version: 1,
         spec,
@@ -93,7 +83,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         wanted: 'starting',
         server: '',
         binaries: bundle.binaries,
-        machines: await withImage(planMachines(spec), spec, image, signal),
+        machines: pinned === undefined ? planned : planned.map((machine) => ({ ...machine, image: pinned })),
         // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
         owner: identifySelf(),
         ...(owner === undefined ? {} : { runId: owner.runId }),
