@@ -158,7 +158,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       add: async (record, call, count) => {
         const change = await changeOf(record, call);
         const image = await call.phases.run('image', async () => await findImage(context, record.spec, call.signal));
-        return await addWorkers(change, { image, count, size: sizeOf(record.spec) });
+        const pinned = await pinImage(drivers.get(record.spec.driver), image, call.signal);
+        return await addWorkers(change, { image: pinned ?? image, pinned, count, size: sizeOf(record.spec) });
       },
       delete: async (record, call, node) => await deleteWorker(await changeOf(record, call), node),
     },

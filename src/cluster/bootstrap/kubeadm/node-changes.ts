@@ -25,6 +25,14 @@ import { readSettings } from './settings.js';
 
 /** Workers that come to a running cluster and leave it. */
 
+export interface WorkersToAdd {
+  readonly image: string;
+  /** The same as what is saved of nodes is found by, where the driver has such a reference. */
+  readonly pinned: string | undefined;
+  readonly count: number;
+  readonly size: object;
+}
+
 export interface NodeChange {
   readonly record: ClusterRecord;
   readonly call: ClusterCall;
@@ -54,7 +62,7 @@ export function planWorkers(
 /** Makes workers from an image and waits until they are Ready. When one fails, none of them is left. */
 export async function addWorkers(
   change: NodeChange,
-  { image, count, size }: { readonly image: string; readonly count: number; readonly size: object },
+  { image, pinned, count, size }: WorkersToAdd,
 ): Promise<ClusterRecord> {
   const { record, call, operations, journal, ownership } = change;
   const { paths, phases, signal, deadline } = call;
@@ -66,7 +74,8 @@ export async function addWorkers(
     planWorkers(record, count).map(async (machine) => {
       const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
       const entry = await journal.intend(thing, { ...ownership, owner: identifySelf() });
-      return { machine: { ...machine, journalId: entry.id }, entry };
+      const made = pinned === undefined ? machine : { ...machine, image: pinned };
+      return { machine: { ...made, journalId: entry.id }, entry };
     }),
   );
   const added = planned.map(({ machine }) => machine);
