@@ -25,8 +25,6 @@ export async function findNodeImage(engine: 'docker' | 'podman'): Promise<FoundN
   return { missing: `no node image: ${made.stderr.trim().split('\n').at(-1) ?? lack}` };
 }
 
-const CALL_MS = 9 * 60_000;
-
 /** mk-ci in a folder and with a home of its own; disposing it removes every cluster of that home. */
 export interface ClusterRig extends AsyncDisposable {
   readonly folder: string;
@@ -38,13 +36,20 @@ export interface ClusterRig extends AsyncDisposable {
   expectNothingLeft(): Promise<void>;
 }
 
+export interface ClusterRigOptions {
+  /** @default {@link makeHome} */
+  readonly makeHomeIn?: (folder: string) => Promise<string>;
+  /** Of one call. @default nine minutes */
+  readonly timeoutMs?: number;
+}
+
 export async function createClusterRig(
   engine: 'docker' | 'podman',
-  makeHomeIn: (folder: string) => Promise<string> = makeHome,
+  { makeHomeIn = makeHome, timeoutMs = 9 * 60_000 }: ClusterRigOptions = {},
 ): Promise<ClusterRig> {
   const temporary = await createTemporaryFolder('mk-ci-clusters-');
   const env = { ...process.env, MK_CI_HOME: await makeHomeIn(temporary.path) };
-  const run: ClusterRig['run'] = async (...args) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: CALL_MS });
+  const run: ClusterRig['run'] = async (...args) => await mkCi(args, { cwd: temporary.path, env, timeoutMs });
   const succeed: ClusterRig['succeed'] = async (...args) => {
     const { exitCode, stdout, stderr } = await run(...args);
     expect(exitCode, `mk-ci ${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);

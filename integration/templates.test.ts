@@ -75,7 +75,7 @@ if ('missing' in found) {
     let templates: string;
 
     beforeAll(async () => {
-      rig = await createClusterRig(ENGINE, makeHomeWithoutTemplates);
+      rig = await createClusterRig(ENGINE, { makeHomeIn: makeHomeWithoutTemplates });
       templates = join(rig.folder, 'home', 'cache', 'templates');
       await writeFile(join(rig.folder, 'leave.sh'), LEAVE_DIRT);
       await writeFile(join(rig.folder, 'find.sh'), FIND_DIRT);

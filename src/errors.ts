@@ -267,6 +267,21 @@ export const ERROR_CATALOGUE = {
     exitCode: 101,
     advice: 'Delete it first, or choose another name.',
   },
+  K8S_DOWNGRADE: {
+    summary: 'The version is before the one that the cluster has',
+    exitCode: 101,
+    advice: 'Start another cluster of that version.',
+  },
+  K8S_SKIPPED_MINOR: {
+    summary: 'The upgrade leaves out a minor version',
+    exitCode: 101,
+    advice: 'Upgrade to the next minor version first.',
+  },
+  K8S_UPGRADE_FAILED: {
+    summary: 'The upgrade did not come to its end',
+    exitCode: 100,
+    advice: 'Remove what is named as its cause, and upgrade again.',
+  },
   K8S_KUBECONFIG: {
     summary: 'The kubeconfig can not be used',
     exitCode: 108,

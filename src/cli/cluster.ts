@@ -15,6 +15,7 @@ import { buildCopyCommand, buildSshCommand } from './cluster-files.js';
 import { buildImageCommand } from './cluster-image.js';
 import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
+import { buildUpgradeCommand } from './cluster-upgrade.js';
 import { Interrupt, type CliContext } from './command.js';
 import { openClusters, openNodeImages, pickDriver, prepareNodeImage } from './compose.js';
 import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
@@ -128,6 +129,7 @@ export function build(context: CliContext): Command {
   const open = (): ClusterNodesManager & ClusterManager => openClusters(context);
   command.addCommand(buildSshCommand(context, () => openClusters(context)));
   command.addCommand(buildCopyCommand(context, () => openClusters(context)));
+  command.addCommand(buildUpgradeCommand(context, (flags) => callOptions(flags, context)));
   command.addCommand(buildNodeCommand(context, open, (flags) => callOptions(flags, context)));
   command.addCommand(buildImageCommand(context, open, (flags) => callOptions(flags, context)));
   return command;

@@ -26,7 +26,7 @@ import { chooseDriver, createDriverRegistry, type DriverRegistry } from '../driv
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
-import { createNodeImageProvider } from './node-image-provider.js';
+import { createNodeImageProvider, createUpgradePartsProvider } from './node-image-provider.js';
 import { createStepProgress } from './step-progress.js';
 
 /** How several commands are given the real parts: bundles and clusters of this user on this host. */
@@ -69,6 +69,7 @@ export function openClusters(context: CliContext, options: OpenClustersOptions =
     log: context.log,
     env: context.env,
     nodeImage: options.nodeImage ?? openNodeImages(context),
+    upgradeParts: createUpgradePartsProvider(context, openBundles(context)),
   });
 }
 

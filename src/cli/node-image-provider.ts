@@ -1,5 +1,5 @@
 import type { BundleStore } from '../cluster/bundle/index.js';
-import type { NodeImageProvider } from '../cluster/index.js';
+import type { NodeImageProvider, UpgradePartsProvider } from '../cluster/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { exec } from '../exec.js';
@@ -63,5 +63,19 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
     image.catch(() => undefined);
     signal.throwIfAborted();
     return await image;
+  };
+}
+
+/** Programs of a bundle, and the images of Kubernetes, which are made with the node image of their version. */
+export function createUpgradePartsProvider(context: CliContext, bundles: BundleStore): UpgradePartsProvider {
+  return async (kubernetesVersion, signal) => {
+    const { createNodeImageStore } = await import('../cluster/node-image/index.js');
+    const { env, cwd } = context;
+    const store = createNodeImageStore({ cacheFolder: foldersOf(env).cache, bundles, exec, env, cwd });
+    using progress = createStepProgress(context, { prefix: 'node-image: ' });
+    const { onStep } = progress;
+    const { imagesArchive } = await store.ensure(kubernetesVersion, { signal, onStep });
+    const bundle = await bundles.ensure(kubernetesVersion, { parts: ['control-plane', 'node'], signal, onStep });
+    return { imagesArchive, programs: bundle.binaries };
   };
 }

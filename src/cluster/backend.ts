@@ -45,6 +45,8 @@ export interface ClusterBackend {
    * @throws {MkCiError} `K8S_NODE_NOT_FOUND`; `K8S_NOT_RUNNING` when the machine does not run
    */
   readonly machine?: (record: ClusterRecord, node: string | undefined, signal: AbortSignal) => Promise<Machine>;
+  /** Absent where a cluster keeps the version that it was made with. */
+  readonly upgrades?: Upgrades;
   /** Absent where the nodes of a cluster can not change. */
   readonly nodes?: NodeChanges;
   /**
@@ -53,6 +55,25 @@ export interface ClusterBackend {
    * @returns their names
    */
   readonly loadImages?: (record: ClusterRecord, call: ClusterCall, archive: string) => Promise<readonly string[]>;
+}
+
+export interface UpgradeRequest {
+  readonly version: string;
+  /** For the pods of a node to leave it. @default four minutes */
+  readonly drainSeconds?: number;
+}
+
+/** Other versions for a cluster that is there. */
+export interface Upgrades {
+  /**
+   * @returns whether something would be done
+   * @throws {MkCiError} `K8S_DOWNGRADE`, `K8S_SKIPPED_MINOR`
+   */
+  plan(record: ClusterRecord, version: string): boolean;
+  /** Leaves a cluster that runs with the new version; else with the old one and its state of before. */
+  upgrade(record: ClusterRecord, call: ClusterCall, request: UpgradeRequest): Promise<ClusterRecord>;
+  /** Takes the last upgrade back, with all that happened since. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
+  undo(record: ClusterRecord, call: ClusterCall): Promise<ClusterRecord>;
 }
 
 /** Both take a cluster that runs, and give its record as it is then. */

@@ -1,6 +1,6 @@
 export type { ApiAnswer, ApiClient } from './api-client.js';
 export { connectToCluster, type ClusterConnection } from './bootstrap/attach.js';
-export { recipeDigest, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
+export { recipeDigest, type NodeImageProvider, type UpgradePartsProvider } from './bootstrap/kubeadm/index.js';
 export { createFolderBundle } from './bundle/folder-bundle.js';
 export { renderTokenKubeconfig } from './kubeconfig.js';
 export {
@@ -10,6 +10,7 @@ export {
   type ClusterManagerOptions,
   type ClusterNodesManager,
   type ClusterStateManager,
+  type ClusterUpgradeManager,
   type FullClusterManager,
   type SeedableClusterManager,
   type StartOptions,

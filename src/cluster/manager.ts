@@ -6,9 +6,9 @@ import { MkCiError, hostErrorOf } from '../errors.js';
 import type { Argv, Exec, ExecOptions, ExecResult } from '../exec.js';
 import type { Logger } from '../log.js';
 import { identifySelf } from '../process.js';
-import type { ClusterBackend } from './backend.js';
+import type { ClusterBackend, UpgradeRequest, Upgrades } from './backend.js';
 import { createAttachBackend } from './bootstrap/attach-backend.js';
-import { createKubeadmClusters, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
+import { createKubeadmClusters, type UpgradePartsProvider, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
 import { createProcessBackend } from './bootstrap/process-backend.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
 import type { BundleStore } from './bundle/bundle.js';
@@ -48,6 +48,8 @@ export interface ClusterManagerOptions {
   readonly now?: () => Date;
   /** @default the images that the driver has by the names of this Kubernetes version */
   readonly nodeImage?: NodeImageProvider;
+  /** Programs and images for upgrades. @default none, and no upgrades */
+  readonly upgradeParts?: UpgradePartsProvider;
   /** Compiled supervisor. @default the one beside this file */
   readonly supervisorEntry?: string;
 }
@@ -97,14 +99,42 @@ export interface ClusterMachineManager {
   machineOf(name: string, node: string | undefined, signal: AbortSignal): Promise<Machine>;
 }
 
+export interface UpgradePlan {
+  readonly from: string;
+  readonly to: string;
+  readonly does: 'upgrade' | 'nothing';
+}
+
+/** Other versions of Kubernetes for clusters that are there. */
+export interface ClusterUpgradeManager {
+  /** @throws {MkCiError} `K8S_CLUSTER_NOT_FOUND`, `BND_UNKNOWN_VERSION`, `K8S_DOWNGRADE`, `K8S_SKIPPED_MINOR`, `DRV_UNSUPPORTED` */
+  planUpgrade(name: string, version: string): Promise<UpgradePlan>;
+  /**
+   * One that fails or is interrupted leaves the cluster as it was before.
+   *
+   * @throws {MkCiError} as {@link planUpgrade}; `K8S_NOT_RUNNING`, `K8S_UPGRADE_FAILED`
+   */
+  upgrade(
+    name: string,
+    version: string,
+    options: ClusterCallOptions & Pick<UpgradeRequest, 'drainSeconds'>,
+  ): Promise<RunningCluster>;
+  /** Takes the last upgrade back, with all that happened in the cluster since. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
+  undoUpgrade(name: string, options: ClusterCallOptions): Promise<RunningCluster>;
+}
+
 /** Everything that the manager of this host can do. */
-export interface FullClusterManager extends SeedableClusterManager, ClusterNodesManager, ClusterMachineManager {}
+export interface FullClusterManager
+  extends SeedableClusterManager, ClusterNodesManager, ClusterMachineManager, ClusterUpgradeManager {}
 
 const OTHER_MS = 60_000;
 /** Deadline for changes of nodes. */
 const NODES_MS = 180_000;
 /** Deadline for a cluster that starts with another state. */
 const STATE_MS = 240_000;
+
+/** Deadline of an upgrade; each node takes a minute or two. */
+const UPGRADE_MS = 900_000;
 
 /** What the two ways of having a cluster are handed for one call. */
 export interface ClusterCall {
@@ -131,6 +161,7 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       drivers,
       env,
       ...(options.nodeImage === undefined ? {} : { nodeImage: options.nodeImage }),
+      ...(options.upgradeParts === undefined ? {} : { upgradeParts: options.upgradeParts }),
     }),
     attach: createAttachBackend({ env, now }),
   };
@@ -198,6 +229,15 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
     const { state } = backendOf(record);
     if (state === undefined) throw unsupported('snapshots', record);
     return state;
+  };
+
+  const upgradesOf = (record: ClusterRecord): Upgrades => {
+    const { upgrades } = backendOf(record);
+    if (upgrades !== undefined) return upgrades;
+    throw new MkCiError('DRV_UNSUPPORTED', {
+      message: `upgrades with driver ${record.spec.driver}`,
+      advice: 'Start another cluster of the version that is wanted.',
+    });
   };
 
   return {
@@ -312,6 +352,28 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
         });
       }
       return await machine(record, node, signal);
+    },
+    planUpgrade: async (name, version) => {
+      checkClusterName(name);
+      checkKubernetesVersion(version);
+      const record = await need(clusterFolder(stateFolder, name), name);
+      const does = upgradesOf(record).plan(record, version) ? 'upgrade' : 'nothing';
+      return { from: record.spec.kubernetesVersion, to: version, does };
+    },
+    upgrade: async (name, version, callOptions) => {
+      const call = begin(name, callOptions, UPGRADE_MS);
+      checkKubernetesVersion(version);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      const { drainSeconds } = callOptions;
+      const request: UpgradeRequest = { version, ...(drainSeconds === undefined ? {} : { drainSeconds }) };
+      return handle(call.paths, await upgradesOf(record).upgrade(record, call, request));
+    },
+    undoUpgrade: async (name, callOptions) => {
+      const call = begin(name, callOptions, UPGRADE_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      return handle(call.paths, await upgradesOf(record).undo(record, call));
     },
     loadImages: async (name, archive, callOptions) => {
       const call = begin(name, callOptions, NODES_MS);

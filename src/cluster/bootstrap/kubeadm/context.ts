@@ -13,6 +13,8 @@ export interface KubeadmClustersOptions {
   readonly now: () => Date;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly nodeImage?: NodeImageProvider;
+  /** Without it clusters can not be upgraded. */
+  readonly upgradeParts?: UpgradePartsProvider;
 }
 
 /** Gives a driver the node image of a version, made when it is not there. @returns the name by which the driver knows it */
@@ -20,6 +22,17 @@ export type NodeImageProvider = (
   request: { readonly kubernetesVersion: string; readonly driver: string },
   signal: AbortSignal,
 ) => Promise<string>;
+
+/** What nodes get that go to another version, on this host. */
+export interface UpgradeParts {
+  /** Folder with kubeadm, kubelet and kubectl. */
+  readonly programs: string;
+  /** The images that kubeadm asks for. */
+  readonly imagesArchive: string;
+}
+
+/** Makes what is not there. */
+export type UpgradePartsProvider = (kubernetesVersion: string, signal: AbortSignal) => Promise<UpgradeParts>;
 
 /** What the parts of this folder are given. */
 export interface KubeadmContext extends KubeadmClustersOptions {

@@ -24,9 +24,11 @@ import { startNew } from './new-cluster.js';
 import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
 import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { STOP_NODE } from './node-scripts.js';
+import { planUpgrade } from './plan-upgrade.js';
 import { refresh, startAgain, unpause } from './running-again.js';
 import { readSettings } from './settings.js';
 import { settleRestore } from './settle-restore.js';
+import { undoUpgrade, upgradeCluster } from './upgrade.js';
 
 /**
  * Clusters whose nodes are machines with a kubelet, set up by kubeadm. Nothing here knows which driver makes the machines.
@@ -38,6 +40,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   const { drivers, bundles, journal, now } = options;
   const machines = createClusterMachines({ drivers, journal });
   const context: KubeadmContext = { ...options, machines };
+  const state = createKubeadmState(context);
 
   /** @throws {MkCiError} `K8S_NOT_RUNNING` */
   const changeOf = async (record: ClusterRecord, call: ClusterCall): Promise<NodeChange> => {
@@ -144,15 +147,21 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       const operations = machines.operationsOf(record.spec);
       const entry = findNode(record, node);
       const labels = { cluster: record.spec.name };
-      const state = (await operations.list(labels, signal)).find(({ name }) => name === entry.name)?.state;
-      if (state === 'running') return await operations.attach(entry.name, signal);
+      const found = (await operations.list(labels, signal)).find(({ name }) => name === entry.name);
+      if (found?.state === 'running') return await operations.attach(entry.name, signal);
       throw new MkCiError('K8S_NOT_RUNNING', {
-        message: `${entry.node} of ${record.spec.name} is ${state ?? 'gone'}`,
-        advice: `Run mk-ci cluster ${state === 'paused' ? 'unpause' : 'start'} ${record.spec.name}.`,
+        message: `${entry.node} of ${record.spec.name} is ${found?.state ?? 'gone'}`,
+        advice: `Run mk-ci cluster ${found?.state === 'paused' ? 'unpause' : 'start'} ${record.spec.name}.`,
       });
     },
 
-    state: createKubeadmState(context),
+    state,
+
+    upgrades: {
+      plan: ({ spec }, version) => planUpgrade(spec.name, spec.kubernetesVersion, version),
+      upgrade: async (record, call, request) => await upgradeCluster(context, state, record, call, request),
+      undo: async (record, call) => await undoUpgrade(context, state, record, call),
+    },
 
     nodes: {
       add: async (record, call, count) => {

@@ -103,7 +103,7 @@ export function renderJoin(input: JoinInput): string {
 }
 
 /** Settings of the kubelet, for full and for restricted hosts. */
-function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 'facts'>): object {
+export function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 'facts'>): object {
   const isRestricted = !facts.hasSysResource;
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+
+import type { ClusterStatus, RunningCluster } from '../cluster/cluster.js';
+import { MkCiError } from '../errors.js';
+import { callCommand, createTestContext } from './call.test-kit.js';
+import { buildUpgradeCommand } from './cluster-upgrade.js';
+
+/** A manager that writes down what it is asked for. */
+function call(args: readonly string[], plan: 'upgrade' | 'nothing' | 'refused' = 'upgrade') {
+  const asked: string[] = [];
+  const test = createTestContext('/');
+  const build = () =>
+    buildUpgradeCommand(
+      test.context,
+      () => ({ signal: test.context.signal }),
+      () => ({
+        manager: {
+          status: async () => ({ driver: 'docker', kubernetesVersion: 'v1.35.4' }) as ClusterStatus,
+          planUpgrade: async (_name, to) => {
+            if (plan === 'refused') throw new MkCiError('K8S_DOWNGRADE');
+            return { from: 'v1.35.4', to, does: plan };
+          },
+          upgrade: async (name, version, { drainSeconds }) => {
+            asked.push(`upgrade ${name} ${version}${drainSeconds === undefined ? '' : `, drained in ${drainSeconds}`}`);
+            return {} as RunningCluster;
+          },
+          undoUpgrade: async (name) => {
+            asked.push(`undo ${name}`);
+            return {} as RunningCluster;
+          },
+        },
+        prepare: async (driver, version) => {
+          asked.push(`prepare ${driver} ${version}`);
+        },
+      }),
+    );
+  return callCommand(build, args, test).then((observed) => ({ ...observed, asked }));
+}
+
+describe('cluster upgrade', () => {
+  it('gets what new nodes are made of before its deadline begins', async () => {
+    const { asked, stderr } = await call(['demo', '--kubernetes-version', 'v1.36.3']);
+    expect(asked).toEqual(['prepare docker v1.36.3', 'upgrade demo v1.36.3']);
+    expect(stderr).toBe('demo has v1.36.3 now; it had v1.35.4\n');
+  });
+
+  it('hands on how long the pods of a node may take', async () => {
+    const { asked } = await call(['demo', '--kubernetes-version', 'v1.36.3', '--drain-timeout', '30']);
+    expect(asked).toEqual(['prepare docker v1.36.3', 'upgrade demo v1.36.3, drained in 30']);
+  });
+
+  it('gets nothing for an upgrade that is refused, has been done or is only planned', async () => {
+    expect(await call(['demo', '--kubernetes-version', 'v1.34.4'], 'refused')).toMatchObject({
+      asked: [],
+      code: 'K8S_DOWNGRADE',
+    });
+    expect(await call(['demo', '--kubernetes-version', 'v1.35.4'], 'nothing')).toMatchObject({ asked: [] });
+    const { asked, stdout } = await call(['demo', '--kubernetes-version', 'v1.36.3', '--dry-run']);
+    expect([asked, stdout]).toEqual([[], 'demo: v1.35.4, would upgrade to v1.36.3\n']);
+  });
+
+  it('takes the last one back', async () => {
+    expect((await call(['demo', '--undo'])).asked).toEqual(['undo demo']);
+    expect(await call(['demo', '--undo', '--dry-run', '--json'])).toMatchObject({ asked: [] });
+  });
+
+  it('wants a version or --undo, and not both', async () => {
+    expect((await call(['demo'])).code).toBe('CLI_USAGE');
+    expect((await call(['demo', '--undo', '--kubernetes-version', 'v1.36.3'])).code).toBe('CLI_USAGE');
+  });
+});
