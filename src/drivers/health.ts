@@ -7,12 +7,14 @@ export function throwProblems({ usable, problems }: DriverHealth, driver: string
 }
 
 function problemError(driver: string, problems: readonly DriverProblem[]): MkCiError {
+  const said = problems.map(({ message, fix }) => `${message}. ${fix}`);
   const [first] = problems;
-  const details = { problems: problems.map(({ message, fix }) => `${message}. ${fix}`) };
-  if (first !== undefined && isErrorCode(first.reason)) {
-    return new MkCiError(first.reason, { message: first.message, advice: first.fix, details });
-  }
-  return new MkCiError('DRV_UNUSABLE', { message: driver, details });
+  if (first === undefined || !isErrorCode(first.reason))
+    return new MkCiError('DRV_UNUSABLE', { message: driver, details: { problems: said } });
+  // One that was an error itself begins with what the code says anyway.
+  const { summary } = ERROR_CATALOGUE[first.reason];
+  const message = first.message.startsWith(`${summary}: `) ? first.message.slice(summary.length + 2) : first.message;
+  return new MkCiError(first.reason, { message, advice: first.fix, details: { problems: said.slice(1) } });
 }
 
 function isErrorCode(word: string): word is ErrorCode {
