@@ -74,12 +74,19 @@ export function createHostKitStore({
 
 const PLACES: Pick<Kit, 'links' | 'copies'> = {
   links: {
-    ...Object.fromEntries(PROGRAMS.map((name) => [`/usr/local/bin/${name}`, `bin/${name}`])),
+    ...Object.fromEntries(
+      PROGRAMS.filter((name) => name !== 'kubectl').map((name) => [`/usr/local/bin/${name}`, `bin/${name}`]),
+    ),
     // Where scripts of nodes look for images that the runtime does not have yet.
     '/opt/mk-ci/images.tar': 'images.tar',
   },
-  // Manifests of networks put their own plugins beside ours.
-  copies: { '/opt/cni/bin': 'cni', '/etc/mk-ci/node-image.json': 'node-image.json' },
+  copies: {
+    // Pods that mount the folder of their node's programs have no way to where a link leads.
+    '/usr/local/bin/kubectl': 'bin/kubectl',
+    // Manifests of networks put their own plugins beside ours.
+    '/opt/cni/bin': 'cni',
+    '/etc/mk-ci/node-image.json': 'node-image.json',
+  },
 };
 
 function keyOf({ key, bundleDigest }: NodeImage): string {
