@@ -11,7 +11,8 @@ const text = z.string().regex(/^[^\p{Cc}]*$/u);
 
 export const claimSchema = z.object({
   version: z.literal(1),
-  name: text,
+  /** Used in scripts as it is. */
+  name: z.string().regex(/^[a-z0-9-]{1,63}$/),
   labels: z.record(text, text),
   specDigest: text,
   /** `preparing` until all is there; a claim that stays so was interrupted. */

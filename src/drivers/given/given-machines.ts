@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 
 import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
-import type { ExecResult } from '../../exec.js';
+import type { ExecOptions, ExecResult } from '../../exec.js';
 import type { Machine, MachineOperations, MachineSpec, MachineState, MachineSummary } from '../driver.js';
 import { throwProblems } from '../health.js';
 import type { Claim } from './claim.js';
 import { PAYLOAD_FOLDER, pathsOf, readKit, type Footprint, type Kit } from './footprint.js';
 import { judgeHost, parseFacts, renderFactsScript, type GivenHostFacts } from './host-facts.js';
 import {
+  MACHINE_VARIABLE,
   TAKEN,
   renderClaim,
   renderFreeze,
@@ -97,7 +98,8 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
   const machineOf = (host: GivenHost, { name, address }: Claim): Machine => ({
     name,
     internalAddress: address,
-    exec: host.exec,
+    exec: async (argv, execOptions = {}) =>
+      await host.exec(argv, { ...execOptions, env: { ...execOptions.env, ...markOf(name) } }),
     ...(host.session === undefined ? {} : { session: host.session }),
     copyTo: host.copyTo,
     copyFrom: host.copyFrom,
@@ -111,7 +113,7 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
   /** @throws {MkCiError} `DRV_RESTORE_FAILED` with what is left */
   const restore = async (
     host: GivenHost,
-    claim: Pick<Claim, 'footprint' | 'paths'>,
+    claim: Pick<Claim, 'name' | 'footprint' | 'paths'>,
     signal: AbortSignal,
   ): Promise<void> => {
     const { stdout } = await runOn(host, renderRestore(claim), { timeoutMs: UNDO_MS, signal });
@@ -121,7 +123,7 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
   };
 
   const prepare = async (host: GivenHost, claim: Claim, kit: Kit, signal: AbortSignal): Promise<Claim> => {
-    const limit = { timeoutMs: CHANGE_MS, signal };
+    const limit = { timeoutMs: CHANGE_MS, signal, env: markOf(claim.name) };
     await runOn(host, renderSetAside(claim), limit);
     await host.copyTo(kit.payload, PAYLOAD_FOLDER, signal);
     await runOn(host, renderInstall(kit), limit);
@@ -199,7 +201,7 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
   const start = async (name: string, signal: AbortSignal): Promise<Machine> => {
     const { host, claim, state, bootId } = await find(name, signal);
     if (state === 'broken') throw new MkCiError('DRV_FAILED', { message: `${host.where} was never ready as ${name}` });
-    if (state === 'paused') await runOn(host, renderFreeze(claim.footprint, 'CONT'), { timeoutMs: CHANGE_MS, signal });
+    if (state === 'paused') await runOn(host, renderFreeze(claim, 'CONT'), { timeoutMs: CHANGE_MS, signal });
     if (state === 'running') return machineOf(host, claim);
     return machineOf(host, await write(host, { ...claim, state: 'running', bootId }, signal));
   };
@@ -215,19 +217,19 @@ export function createGivenMachines(options: GivenMachinesOptions): MachineOpera
     stop: async (name, signal) => {
       const { host, claim, state } = await find(name, signal);
       if (state === 'stopped' || state === 'broken') return;
-      await runOn(host, renderStop(claim.footprint), { timeoutMs: CHANGE_MS, signal });
+      await runOn(host, renderStop(claim), { timeoutMs: CHANGE_MS, signal });
       await write(host, { ...claim, state: 'stopped' }, signal);
     },
     pause: async (name, signal) => {
       const { host, claim, state } = await find(name, signal);
       if (state !== 'running') return;
-      await runOn(host, renderFreeze(claim.footprint, 'STOP'), { timeoutMs: CHANGE_MS, signal });
+      await runOn(host, renderFreeze(claim, 'STOP'), { timeoutMs: CHANGE_MS, signal });
       await write(host, { ...claim, state: 'paused' }, signal);
     },
     unpause: async (name, signal) => {
       const { host, claim, state } = await find(name, signal);
       if (state !== 'paused') return;
-      await runOn(host, renderFreeze(claim.footprint, 'CONT'), { timeoutMs: CHANGE_MS, signal });
+      await runOn(host, renderFreeze(claim, 'CONT'), { timeoutMs: CHANGE_MS, signal });
       await write(host, { ...claim, state: 'running' }, signal);
     },
     remove: async (name, signal) => {
@@ -267,10 +269,12 @@ export async function askHost(
   return parseFacts((await host.exec(['sh'], { input: script, timeoutMs: ASK_MS, signal })).stdout);
 }
 
+const markOf = (name: string): Readonly<Record<string, string>> => ({ [MACHINE_VARIABLE]: name });
+
 async function runOn(
   host: GivenHost,
   script: string,
-  limit: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  limit: Pick<ExecOptions, 'env'> & { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<ExecResult> {
   const result = await host.exec(['sh'], { input: script, allowFailure: true, ...limit });
   if (result.exitCode === 0) return result;

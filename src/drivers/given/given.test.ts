@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -14,7 +15,15 @@ import { parseClaim, type Claim } from './claim.js';
 import { HOST_FOLDER, KIT_FILE, KIT_IMAGES, footprintSchema, kitSchema, pathsOf, readKit } from './footprint.js';
 import { createGivenMachines, type GivenHost } from './given-machines.js';
 import { judgeHost, parseFacts, renderFactsScript } from './host-facts.js';
-import { TAKEN, renderClaim, renderInstall, renderRestore, renderSetAside, renderStop } from './render-claim.js';
+import {
+  MACHINE_VARIABLE,
+  TAKEN,
+  renderClaim,
+  renderInstall,
+  renderRestore,
+  renderSetAside,
+  renderStop,
+} from './render-claim.js';
 
 const { signal } = new AbortController();
 const kit = kitSchema.parse({
@@ -64,7 +73,7 @@ describe('scripts', () => {
     claim: renderClaim(claim),
     aside: renderSetAside(claim),
     install: renderInstall(kit),
-    stop: renderStop(NODE_FOOTPRINT),
+    stop: renderStop(claim),
     restore: renderRestore(claim),
   };
 
@@ -91,6 +100,20 @@ describe('scripts', () => {
       const { status, stdout } = spawnSync('sh', [], { input: moved, encoding: 'utf8' });
       return { status, stdout };
     };
+    it('end what was started for the machine by one who was killed, and nothing else', async () => {
+      const name = `given-test-${process.pid}`;
+      const children = [name, `${name}-other`].map((value) =>
+        spawn('sleep', ['600'], { stdio: 'ignore', env: { ...process.env, [MACHINE_VARIABLE]: value } }),
+      );
+      const ends = children.map(async (child): Promise<unknown> => await once(child, 'exit'));
+      const footprint = { ...small.footprint, cgroups: [] };
+      expect(run(renderStop({ name, footprint }).replace(/^.*systemctl .*$/gm, '')).status).toBe(0);
+      expect(await ends[0]).toEqual([null, 'SIGKILL']);
+      expect(children[1]?.signalCode).toBe(null);
+      children[1]?.kill();
+      await ends[1];
+    });
+
     const nothing = {
       ...NODE_FOOTPRINT,
       additions: [],

@@ -12,6 +12,12 @@ const MANIFEST = `${HOST_FOLDER}/manifest`;
 /** Exit status of {@link renderClaim} when another one has the host. */
 export const TAKEN = 73;
 
+/**
+ * In the environment of what is started on a host for a machine, with its name. A script of an mk-ci that was killed goes on: kubeadm
+ * would go on writing while the host is put back.
+ */
+export const MACHINE_VARIABLE = 'MK_CI_MACHINE';
+
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** The claim comes to be as a whole, with all notes of how the host was, or not at all. Nothing else is changed. */
@@ -87,15 +93,17 @@ export function renderWriteClaim(claim: Claim): string {
   return `echo ${base64(JSON.stringify(claim))} | base64 -d >${CLAIM_FILE}.new && mv -f ${CLAIM_FILE}.new ${CLAIM_FILE}\n`;
 }
 
-/** Sets `ours` to the numbers of all processes that units and cgroups of ours hold, or that outlived them, with their descendants. */
+/**
+ * Sets `ours` to the numbers of all processes that units and cgroups of ours hold, that outlived them, or that were started for the
+ * machine, with their descendants.
+ */
 function renderFindProcesses({
-  processes,
-  units,
-  cgroups,
-}: Pick<Footprint, 'processes' | 'units' | 'cgroups'>): string[] {
+  name: machine,
+  footprint: { processes, units, cgroups },
+}: Pick<Claim, 'name' | 'footprint'>): string[] {
   return [
     'find_ours() {',
-    '  ours=; next=',
+    `  ours=; next=$(grep -lzs '^${MACHINE_VARIABLE}=${machine}$' /proc/[0-9]*/environ | sed 's#[^0-9]##g')`,
     `  for u in ${units.join(' ')}; do m=$(systemctl show -p MainPID --value $u 2>/dev/null); [ "\${m:-0}" = 0 ] || next="$next $m"; done`,
     ...cgroups.map(
       (name) =>
@@ -120,11 +128,11 @@ function renderFindProcesses({
 }
 
 /** Ends all that runs there for us; files stay. */
-export function renderStop(footprint: Footprint): string {
+export function renderStop(claim: Pick<Claim, 'name' | 'footprint'>): string {
   return [
-    ...renderFindProcesses(footprint),
+    ...renderFindProcesses(claim),
     'find_ours; kill -CONT $ours 2>/dev/null', // of a paused host nothing could end
-    `for u in ${footprint.units.join(' ')}; do timeout 45 systemctl stop $u 2>/dev/null; systemctl kill --signal=KILL $u 2>/dev/null; done`,
+    `for u in ${claim.footprint.units.join(' ')}; do timeout 45 systemctl stop $u 2>/dev/null; systemctl kill --signal=KILL $u 2>/dev/null; done`,
     'i=0; while find_ours; [ -n "$ours" ] && [ $i -lt 100 ]; do kill -KILL $ours 2>/dev/null; sleep 0.1; i=$((i+1)); done',
     'true',
     '',
@@ -132,22 +140,23 @@ export function renderStop(footprint: Footprint): string {
 }
 
 /** Freezes what runs there for us, or lets it go on: twice, since it may start something while it is looked for. */
-export function renderFreeze(footprint: Footprint, signal: 'STOP' | 'CONT'): string {
+export function renderFreeze(claim: Pick<Claim, 'name' | 'footprint'>, signal: 'STOP' | 'CONT'): string {
   const round = `find_ours; [ -z "$ours" ] || kill -${signal} $ours 2>/dev/null`;
-  return [...renderFindProcesses(footprint), round, round, 'true', ''].join('\n');
+  return [...renderFindProcesses(claim), round, round, 'true', ''].join('\n');
 }
 
 /**
  * Puts the host back: only what the notes name, and of that only what was not there before. Each step may be repeated. Prints
  * `left …` for what could not be undone, and keeps the notes then.
  */
-export function renderRestore({ footprint, paths }: Pick<Claim, 'footprint' | 'paths'>): string {
+export function renderRestore(claim: Pick<Claim, 'name' | 'footprint' | 'paths'>): string {
+  const { footprint, paths } = claim;
   const isNew = (list: string, what: string): string => `! grep -qxF -- "${what}" ${BEFORE}/${list}`;
   const reversed = [...paths].reverse();
   return [
     `[ -d ${HOST_FOLDER} ] || exit 0`,
     `left=; left() { echo "left $*"; left=yes; }`,
-    renderStop(footprint),
+    renderStop(claim),
     '[ -z "$ours" ] || left "processes $ours"',
     // Mounts: the last ones first.
     `awk '{ print $5 }' /proc/self/mountinfo | sort -r | while read -r m; do case $m in`,
