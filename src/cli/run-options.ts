@@ -2,11 +2,13 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import type { KeepClusters, PlanFilters } from '../runner/index.js';
 import { parseShard } from '../runner/index.js';
-import type { EnvironmentFilter } from '../config/index.js';
+import type { Environment, EnvironmentFilter } from '../config/index.js';
 import { AUTO_DRIVER } from '../drivers/choose-driver.js';
+import { MkCiError } from '../errors.js';
+import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
 
 /** Flags of `mk-ci run`, as typed values. */
-export interface RunFlags {
+export interface RunFlags extends SshFlags {
   readonly config?: string;
   readonly driver?: readonly string[];
   readonly containerRuntime?: readonly string[];
@@ -34,7 +36,7 @@ export interface RunFlags {
 
 /** Declares the flags on a command. */
 export function addRunFlags(command: Command): Command {
-  return command
+  return addSshFlags(command)
     .option('--config <file>', 'configuration; without it mk-ci.yaml is searched upward')
     .option(
       '--driver <names>',
@@ -66,6 +68,30 @@ export function addRunFlags(command: Command): Command {
     .option('--yes', 'the driver none may change this host')
     .option('--dry-run', 'print the plan and do nothing')
     .option('--json', 'print the result (or the plan) as JSON');
+}
+
+/**
+ * The host that flags name, for environments of the driver ssh: it takes the place of theirs.
+ *
+ * @param cwd where a path of a key begins
+ * @throws {MkCiError} `CLI_USAGE` for a host that no environment uses
+ */
+export function withSshHost(
+  environments: readonly Environment[],
+  flags: SshFlags,
+  cwd: string,
+): readonly Environment[] {
+  const given = sshOptionsOf(flags, cwd);
+  if (Object.keys(given).length === 0) return environments;
+  if (environments.every(({ driver }) => driver !== 'ssh')) {
+    throw new MkCiError('CLI_USAGE', {
+      message: 'a host is named for ssh, and no environment uses that driver',
+      advice: 'Add --driver ssh.',
+    });
+  }
+  return environments.map((environment) =>
+    environment.driver === 'ssh' ? { ...environment, options: { ...environment.options, ...given } } : environment,
+  );
 }
 
 /** @param pickDriver names the driver that `--driver auto` stands for */

@@ -8,7 +8,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { createFakeClusters } from '../runner/fake-clusters.js';
 import { fakeFormats } from '../runner/fake-formats.js';
 import { createTestContext } from './call.test-kit.js';
-import { environmentFilter } from './run-options.js';
+import { environmentFilter, withSshHost } from './run-options.js';
 import { runCommand, type Finisher } from './run.js';
 
 let folder: TemporaryFolder;
@@ -58,6 +58,31 @@ describe('--driver', () => {
     const never = async (): Promise<string> => await Promise.reject(new Error('asked'));
     expect(await environmentFilter({ driver: ['qemu'] }, never)).toEqual({ drivers: ['qemu'] });
     expect(await environmentFilter({}, never)).toEqual({});
+  });
+});
+
+describe('--ssh-host', () => {
+  const on = (driver: string, options = {}) => ({
+    name: driver,
+    driver,
+    kubernetesVersion: 'v1.36.3',
+    nodes: 1,
+    options,
+  });
+
+  it('takes the place of the host of environments with that driver, and of nothing else', () => {
+    const environments = [on('docker'), on('ssh', { host: 'old', podSubnet: '10.1.0.0/16' })];
+    expect(withSshHost(environments, { sshHost: 'ci@new', sshKey: 'key' }, '/work')).toEqual([
+      on('docker'),
+      on('ssh', { host: 'ci@new', key: '/work/key', podSubnet: '10.1.0.0/16' }),
+    ]);
+    expect(withSshHost(environments, {}, '/work')).toBe(environments);
+  });
+
+  it('is refused where no environment has that driver', () => {
+    expect(() => withSshHost([on('docker')], { sshHost: 'ci@new' }, '/work')).toThrow(
+      'no environment uses that driver',
+    );
   });
 });
 

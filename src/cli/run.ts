@@ -42,7 +42,7 @@ import { formatPlan, planJson } from '../runner/index.js';
 import { VERSION } from '../version.js';
 import { Interrupt, type CliContext } from './command.js';
 import { availableMemoryMiB } from './host-memory.js';
-import { addRunFlags, environmentFilter, planFilters, type RunFlags } from './run-options.js';
+import { addRunFlags, environmentFilter, planFilters, withSshHost, type RunFlags } from './run-options.js';
 
 /** Something done with a finished run, such as writing a report. One that fails does not stop the next. */
 export interface Finisher {
@@ -114,7 +114,7 @@ export async function runCommand(
   const config = await loadConfig({ cwd: context.cwd, file: flags.config });
   const filters = planFilters(suites, flags);
   const selected = await environmentFilter(flags, deps.pickDriver);
-  const environments = selectEnvironments(config.environments, selected);
+  const environments = withSshHost(selectEnvironments(config.environments, selected), flags, context.cwd);
   const history = await deps.history(config);
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
   const engine =
