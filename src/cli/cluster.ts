@@ -4,13 +4,21 @@ import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 
 import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
-import type { ClusterCallOptions, ClusterManager, ClusterSpec, ClusterStatus, PhaseEvent } from '../cluster/cluster.js';
+import type {
+  ClusterCallOptions,
+  ClusterManager,
+  ClusterSpec,
+  ClusterStatus,
+  PhaseEvent,
+  RunningCluster,
+} from '../cluster/cluster.js';
 import { clusterEnvironment, type ClusterNodesManager, type SeedableClusterManager } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
 import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { runInForeground } from '../foreground.js';
+import { startOnBest } from './auto-driver.js';
 import { buildCopyCommand, buildSshCommand } from './cluster-files.js';
 import { buildImageCommand } from './cluster-image.js';
 import { buildNodeCommand } from './cluster-node.js';
@@ -167,10 +175,13 @@ function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
   const nodeImage = openNodeImages(context);
   const manager = openClusters(context, { nodeImage, isConfirmed: flags.yes === true });
-  const driver = flags.driver === AUTO_DRIVER ? await driverFor(name, manager, context) : flags.driver;
-  const spec = specOf(name, { ...flags, driver }, context.cwd);
+  const state = await stateOrAbsent(manager, name, context.signal);
+  const isAuto = flags.driver === AUTO_DRIVER;
+  const specWith = (driver: string): ClusterSpec => specOf(name, { ...flags, driver }, context.cwd);
+  // A cluster that is there keeps its driver.
+  const known = isAuto && state !== 'absent' ? (await manager.status(name, context.signal)).driver : flags.driver;
   if (flags.dryRun === true) {
-    const state = await stateOrAbsent(manager, name, context.signal);
+    const spec = specWith(known === AUTO_DRIVER ? await pickDriver(context) : known);
     const health = await manager.check(spec.driver, context.signal, spec.options);
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
@@ -178,19 +189,24 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
     await context.stdout(flags.json === true ? print(plan) : sayPlan(name, state, does));
     return;
   }
-  if ((await stateOrAbsent(manager, name, context.signal)) === 'absent') {
-    await prepareNodeImage(nodeImage, spec, context);
-  }
-  const cluster = await manager.start(spec, callOptions(flags, context));
+  const startWith = async (driver: string): Promise<RunningCluster> => {
+    const spec = specWith(driver);
+    if (state === 'absent') await prepareNodeImage(nodeImage, spec, context);
+    return await manager.start(spec, callOptions(flags, context));
+  };
+  const nodes = { nodeImage, kubernetesVersions: [flags.kubernetesVersion] };
+  const cluster =
+    known === AUTO_DRIVER
+      ? await startOnBest({
+          pick: async (tried) => await pickDriver(context, { tried, nodes }),
+          start: startWith,
+          isLeft: async () => (await stateOrAbsent(manager, name, context.signal)) !== 'absent',
+          log: context.log,
+        })
+      : await startWith(known);
   const status = await manager.status(name, context.signal);
   if (flags.json === true) await context.stdout(print(status));
   else context.stderr(`${cluster.name} runs at ${cluster.server}; kubeconfig: ${cluster.kubeconfig}\n`);
-}
-
-/** A cluster that is there keeps its driver. */
-async function driverFor(name: string, manager: SeedableClusterManager, context: CliContext): Promise<string> {
-  const isThere = (await stateOrAbsent(manager, name, context.signal)) !== 'absent';
-  return isThere ? (await manager.status(name, context.signal)).driver : await pickDriver(context);
 }
 
 async function act(

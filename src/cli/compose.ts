@@ -22,7 +22,7 @@ import {
 } from '../cluster/index.js';
 import { createClusterSource, waitUntilSettled, type SpecWithoutName } from '../cluster/pool/index.js';
 import { createTemplates } from '../cluster/templates/index.js';
-import { chooseDriver, createDriverRegistry, type DriverRegistry } from '../drivers/index.js';
+import { chooseDriver, createDriverRegistry, type Driver, type DriverRegistry } from '../drivers/index.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
@@ -78,12 +78,32 @@ export function openNodeImages(context: CliContext): NodeImageProvider {
   return createNodeImageProvider(context, openBundles(context));
 }
 
+export interface PickDriverOptions {
+  /** Drivers that were tried, and what came of it. @default none */
+  readonly tried?: ReadonlyMap<string, string>;
+  /** What nodes of these versions are made of is got before a driver is picked, so that one for which that fails is passed over. @default nothing */
+  readonly nodes?: { readonly nodeImage: NodeImageProvider; readonly kubernetesVersions: readonly string[] };
+}
+
 /** Name of the best driver that works here, for `--driver auto`; says which and why. @throws {MkCiError} `DRV_UNUSABLE` */
-export async function pickDriver(context: CliContext): Promise<string> {
+export async function pickDriver(context: CliContext, { tried, nodes }: PickDriverOptions = {}): Promise<string> {
   const registry = createDriverRegistry({ exec, folders: foldersOf(context.env) });
-  const { name, why } = await chooseDriver(registry, { signal: context.signal });
+  const prepare = async (driver: string): Promise<void> => {
+    if (nodes === undefined || !needsNodeImage(registry.get(driver), context)) return;
+    for (const kubernetesVersion of nodes.kubernetesVersions)
+      await nodes.nodeImage({ kubernetesVersion, driver }, context.signal);
+  };
+  const { name, why } = await chooseDriver(registry, {
+    signal: context.signal,
+    prepare,
+    ...(tried === undefined ? {} : { tried }),
+  });
   context.log.info(why);
   return name;
+}
+
+function needsNodeImage({ info }: Pick<Driver, 'info'>, { env }: Pick<CliContext, 'env'>): boolean {
+  return info.machines !== 'none' && !env['MK_CI_NODE_IMAGE'];
 }
 
 /**
@@ -96,7 +116,7 @@ export async function prepareNodeImage(
   context: Pick<CliContext, 'env' | 'signal'>,
 ): Promise<void> {
   const candidate = createDriverRegistry({ exec, folders: foldersOf(context.env) }).get(driver);
-  if (candidate.info.machines === 'none' || context.env['MK_CI_NODE_IMAGE']) return;
+  if (!needsNodeImage(candidate, context)) return;
   if ((await candidate.check(context.signal, options)).usable)
     await nodeImage({ kubernetesVersion, driver }, context.signal);
 }

@@ -10,7 +10,7 @@ import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
 import type { CliContext } from './command.js';
-import { openRunClusters, pickDriver } from './compose.js';
+import { openNodeImages, openRunClusters, pickDriver } from './compose.js';
 import { isDatabaseUrl, locationOf } from './flake/options.js';
 import { runFiles } from './report/run-files.js';
 import type { Finisher, RunDeps, RunHistory } from './run.js';
@@ -22,7 +22,8 @@ export function composeRun(context: CliContext): RunDeps {
     createClusters: async ({ plan, ...run }) => openRunClusters(context, { ...run, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
-    pickDriver: async () => await pickDriver(context),
+    pickDriver: async (kubernetesVersions) =>
+      await pickDriver(context, { nodes: { nodeImage: openNodeImages(context), kubernetesVersions } }),
     formats: ALL_FORMATS,
     history: (config) => readHistory(config, context),
     finishers: async (config, folder) => [

@@ -70,8 +70,8 @@ export interface RunDeps {
     readonly isConfirmed: boolean;
   }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
-  /** The best driver of this host. */
-  readonly pickDriver: () => Promise<string>;
+  /** The best driver of this host whose nodes can be of these versions; nothing is got for them when there are none. */
+  readonly pickDriver: (kubernetesVersions: readonly string[]) => Promise<string>;
   readonly formats: Formats;
   readonly history: (config: Config) => Promise<RunHistory>;
   readonly finishers: (config: Config, folder: RunFolder) => Promise<readonly Finisher[]>;
@@ -113,7 +113,11 @@ export async function runCommand(
 ): Promise<void> {
   const config = await loadConfig({ cwd: context.cwd, file: flags.config });
   const filters = planFilters(suites, flags);
-  const selected = await environmentFilter(flags, deps.pickDriver);
+  const versions = flags.kubernetesVersion ?? config.environments.map(({ kubernetesVersion }) => kubernetesVersion);
+  const selected = await environmentFilter(
+    flags,
+    async () => await deps.pickDriver(flags.dryRun === true ? [] : [...new Set(versions)]),
+  );
   const environments = withSshHost(selectEnvironments(config.environments, selected), flags, context.cwd);
   const history = await deps.history(config);
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);

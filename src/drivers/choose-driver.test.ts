@@ -94,6 +94,23 @@ describe('the choice of a driver', () => {
     expect(why).toBe('driver local: local clusters (not one: its daemon is not there; not two: broken pipe)');
   });
 
+  it('passes over one that was tried, and one whose machines have nothing to be made of', async () => {
+    const never = async (): Promise<never> => await Promise.reject(new Error('it is not asked again'));
+    const all = [driver('local', processes), driver('one', {}, never), driver('two', {})];
+    const prepared: string[] = [];
+    const { name, why } = await chooseDriver(registryOf(all), {
+      ...{ signal, platform: 'linux' },
+      tried: new Map([['one', 'no space for its container']]),
+      prepare: async (candidate) => {
+        prepared.push(candidate);
+        if (candidate === 'two') await Promise.reject(new Error('no node image'));
+      },
+    });
+    expect(name).toBe('local');
+    expect(why).toContain('(not one: no space for its container; not two: no node image)');
+    expect(prepared).toEqual(['two', 'local']);
+  });
+
   it('asks no further than it has to', async () => {
     const asked: string[] = [];
     const noted = (name: string): Driver =>
@@ -122,5 +139,12 @@ describe('the choice of a driver', () => {
       driver('two', {}),
     ];
     await expect(chooseDriver(registryOf(all), { signal: stop.signal, platform: 'linux' })).rejects.toThrow('enough');
+    const late = new AbortController();
+    const prepare = async (): Promise<void> => {
+      late.abort(new Error('enough'));
+      await Promise.reject(new Error('no node image'));
+    };
+    const options = { signal: late.signal, platform: 'linux', prepare } as const;
+    await expect(chooseDriver(registryOf([driver('two', {})]), options)).rejects.toThrow('enough');
   });
 });

@@ -27,6 +27,16 @@ export function rankDrivers(drivers: readonly Driver[], platform: NodeJS.Platfor
     .toSorted((left, right) => rank(left) - rank(right));
 }
 
+export interface ChoiceOptions {
+  readonly signal: AbortSignal;
+  /** @default that of this host */
+  readonly platform?: NodeJS.Platform;
+  /** Drivers that were tried, and what came of it. @default none */
+  readonly tried?: ReadonlyMap<string, string>;
+  /** Gets what machines of a driver are made of: one that is healthy may still fail at that. @default nothing is got */
+  readonly prepare?: (name: string) => Promise<void>;
+}
+
 /**
  * The best driver that works on this host. Only for when nobody named one: a driver that was asked for is never replaced by another.
  *
@@ -34,7 +44,7 @@ export function rankDrivers(drivers: readonly Driver[], platform: NodeJS.Platfor
  */
 export async function chooseDriver(
   registry: Pick<DriverRegistry, 'names' | 'get'>,
-  { signal, platform = process.platform }: { readonly signal: AbortSignal; readonly platform?: NodeJS.Platform },
+  { signal, platform = process.platform, tried, prepare }: ChoiceOptions,
 ): Promise<DriverChoice> {
   const ranked = rankDrivers(
     registry.names.map((name) => registry.get(name)),
@@ -43,7 +53,10 @@ export async function chooseDriver(
   const passedOver: string[] = [];
   for (const driver of ranked) {
     const { name, summary } = driver.info;
-    const reason = reasonAgainst(await checkInTime(driver, signal));
+    const reason =
+      tried?.get(name) ??
+      reasonAgainst(await checkInTime(driver, signal)) ??
+      (await failureOf(async () => await prepare?.(name), signal));
     if (reason === undefined) {
       const others = passedOver.length === 0 ? '' : ` (not ${passedOver.join('; not ')})`;
       return { name, why: `driver ${name}: ${summary}${others}` };
@@ -58,6 +71,17 @@ export async function chooseDriver(
 
 function reasonAgainst({ usable, problems }: DriverHealth): string | undefined {
   return usable ? undefined : (problems[0]?.message ?? 'it does not work here');
+}
+
+/** @returns why it failed; `undefined` when it did not */
+async function failureOf(act: () => Promise<void>, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await act();
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return messageOf(error);
+  }
 }
 
 async function checkInTime(driver: Driver, signal: AbortSignal): Promise<DriverHealth> {
