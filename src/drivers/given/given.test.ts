@@ -114,6 +114,21 @@ describe('scripts', () => {
       await ends[1];
     });
 
+    it('end no group of their own for a process of a cgroup that can not be seen from here', async () => {
+      const group = join(folder.path, 'cgroup', 'pods', 'theirs');
+      await mkdir(group, { recursive: true });
+      await writeFile(join(group, 'cgroup.procs'), '0\n');
+      const script = renderStop({ name: 'given-test-none', footprint: small.footprint })
+        .replace(/^.*systemctl .*$/gm, '')
+        .replaceAll('/sys/fs/cgroup', join(folder.path, 'cgroup'));
+      // In a session of its own: what goes wrong ends that and not the tests.
+      const { status, stdout } = spawnSync('setsid', ['--wait', 'sh'], {
+        input: `${script}echo on\n`,
+        encoding: 'utf8',
+      });
+      expect({ status, stdout }).toEqual({ status: 0, stdout: 'on\n' });
+    });
+
     const nothing = {
       ...NODE_FOOTPRINT,
       additions: [],

@@ -118,7 +118,8 @@ function renderFindProcesses({
     '    now=$next; next=',
     '    for p in $now; do',
     '      case " $ours " in *" $p "*) continue;; esac',
-    '      [ "$p" != $$ ] || continue',
+    // 0 stands for a process that can not be seen from here, and for kill it is our own group.
+    '      case $p in $$|0) continue;; esac',
     '      ours="$ours $p"; for t in /proc/$p/task/*/children; do next="$next $(cat $t 2>/dev/null)"; done',
     '    done',
     '    next=$(echo $next)',
