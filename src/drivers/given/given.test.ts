@@ -102,16 +102,21 @@ describe('scripts', () => {
     };
     it('end what was started for the machine by one who was killed, and nothing else', async () => {
       const name = `given-test-${process.pid}`;
-      const children = [name, `${name}-other`].map((value) =>
-        spawn('sleep', ['600'], { stdio: 'ignore', env: { ...process.env, [MACHINE_VARIABLE]: value } }),
-      );
-      const ends = children.map(async (child): Promise<unknown> => await once(child, 'exit'));
+      const options = (value: string) =>
+        ({ stdio: 'ignore', env: { ...process.env, [MACHINE_VARIABLE]: value } }) as const;
+      const other = spawn('sleep', ['600'], options(`${name}-other`));
+      const otherEnds = once(other, 'exit');
+      const ours = [
+        spawn('sleep', ['600'], options(name)),
+        spawn('sh', ['-c', 'sleep 600; true', 'sh', join(folder.path, 'home', 'payload.mk-ci')], { stdio: 'ignore' }),
+      ];
+      const ends = ours.map(async (child): Promise<unknown> => await once(child, 'exit'));
       const footprint = { ...small.footprint, cgroups: [] };
       expect(run(renderStop({ name, footprint }).replace(/^.*systemctl .*$/gm, '')).status).toBe(0);
-      expect(await ends[0]).toEqual([null, 'SIGKILL']);
-      expect(children[1]?.signalCode).toBe(null);
-      children[1]?.kill();
-      await ends[1];
+      for (const end of ends) expect(await end).toEqual([null, 'SIGKILL']);
+      expect(other.signalCode).toBe(null);
+      other.kill();
+      await otherEnds;
     });
 
     it('end no group of their own for a process of a cgroup that can not be seen from here', async () => {
@@ -120,7 +125,8 @@ describe('scripts', () => {
       await writeFile(join(group, 'cgroup.procs'), '0\n');
       const script = renderStop({ name: 'given-test-none', footprint: small.footprint })
         .replace(/^.*systemctl .*$/gm, '')
-        .replaceAll('/sys/fs/cgroup', join(folder.path, 'cgroup'));
+        .replaceAll('/sys/fs/cgroup', join(folder.path, 'cgroup'))
+        .replaceAll(HOST_FOLDER, join(folder.path, 'home'));
       // In a session of its own: what goes wrong ends that and not the tests.
       const { status, stdout } = spawnSync('setsid', ['--wait', 'sh'], {
         input: `${script}echo on\n`,

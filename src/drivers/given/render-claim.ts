@@ -112,7 +112,10 @@ function renderFindProcesses({
     '  next=$(echo $next)',
     '  for d in /proc/[0-9]*; do',
     '    c=$(tr "\\0" " " <$d/cmdline 2>/dev/null) || continue',
-    ...processes.map((text) => `    case $c in *"${text}"*) next="$next \${d#/proc/}";; esac`),
+    // What copies the payload carries no name; nobody else has this one of it.
+    ...[...processes, `${PAYLOAD_FOLDER}.mk-ci`].map(
+      (text) => `    case $c in *"${text}"*) next="$next \${d#/proc/}";; esac`,
+    ),
     '  done',
     '  while [ -n "$next" ]; do',
     '    now=$next; next=',
