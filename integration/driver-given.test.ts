@@ -1,24 +1,27 @@
 /**
  * The drivers for given hosts, against a real sshd and systemd: the contract, refusals, and a host that is as it was before.
  * Needs docker that answers, as root (`scripts/with-dockerd.sh` gives one), and a node image in the cache or what is needed to make
- * one; else skipped with a word. The host is a container, so that nothing of this one changes. About two minutes.
+ * one; else skipped with a word. The host is a container, so that nothing of this one changes. About four minutes.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { NODE_FOOTPRINT } from '../src/cluster/host-kit/footprint.js';
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
 import type { Driver, MachineOperations } from '../src/drivers/driver.js';
 import { HOST_FOLDER, KIT_FILE, kitSchema } from '../src/drivers/given/index.js';
 import { createSshDriver } from '../src/drivers/ssh/index.js';
-import { isMkCiError } from '../src/errors.js';
+import { generateKeyPair } from '../src/drivers/ssh-connection/index.js';
+import { ERROR_CATALOGUE, isMkCiError, type ErrorCode } from '../src/errors.js';
 import { createTemporaryFolder } from '../src/files.js';
-import { findNodeImage } from './engines.js';
-import { makeTestHost, pictureOf } from './given-host.js';
+import { findNodeImage, makeHome } from './engines.js';
+import { addSudo, copyProgram, makeTestHost, pictureOf } from './given-host.js';
 import { mkCi } from './mk-ci.js';
 
+/** On the host, outside of all that is compared. */
+const PLACE = '/mk-ci-test';
 const found = await findNodeImage('docker');
 const { signal } = new AbortController();
 
@@ -29,7 +32,8 @@ if ('missing' in found) {
 } else {
   const folder = await createTemporaryFolder('mk-ci-given-');
   const host = await makeTestHost('mk-ci-given', found.reference, folder.path);
-  const before = await pictureOf(host.machine);
+  const hasSudo = await addSudo(host, folder.path);
+  const before = await pictureOf(host);
   const image = await makeKit(join(folder.path, 'kit'));
   const options = { host: `root@${host.address}`, key: host.key, hostKey: host.hostKey };
   const createDriver = (): Driver =>
@@ -58,7 +62,23 @@ if ('missing' in found) {
       expect(machine.internalAddress).toBe(host.address);
       await machine.exec(['sh', '-e'], { input: MESS, timeoutMs: 60_000 });
       await machines().remove('given', signal);
-      const after = await pictureOf(host.machine);
+      const after = await pictureOf(host);
+      for (const [what, lines] of Object.entries(after)) expect({ [what]: lines }).toEqual({ [what]: before[what] });
+    });
+
+    it('keeps the contract also as the host itself, with the driver none', async () => {
+      await host.machine.exec(['rm', '-rf', '/tmp/mk-ci']);
+      await copyProgram(host, { place: PLACE, folder: folder.path, hasTests: true });
+      await host.machine.copyTo(image, `${PLACE}/kit`, signal);
+      const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--config', 'integration/in-host/vitest.config.ts'];
+      const { exitCode, stdout } = await host.machine.exec(
+        ['env', `MK_CI_TEST_KIT=${PLACE}/kit`, `TMPDIR=${PLACE}/home`, 'NO_COLOR=1', `${PLACE}/node`, ...vitest],
+        { cwd: PLACE, allowFailure: true, timeoutMs: 280_000 },
+      );
+      expect(exitCode, stdout).toBe(0);
+      expect(stdout).toMatch(/Tests\s+9 passed/);
+      await host.machine.exec(['rm', '-rf', '/tmp/mk-ci']);
+      const after = await pictureOf(host);
       for (const [what, lines] of Object.entries(after)) expect({ [what]: lines }).toEqual({ [what]: before[what] });
     });
 
@@ -95,6 +115,16 @@ if ('missing' in found) {
       expect(other.problems[0]?.reason).toBe('NET_SSH_AUTH');
     });
 
+    it.skipIf(!hasSudo)('is used by a user who may become root, and left as it was', async () => {
+      await host.machine.exec(['rm', '-rf', '/tmp/mk-ci']);
+      const spec = { name: 'given', labels: { cluster: 'given' }, image };
+      const admin = { ...options, host: `admin@${host.address}` };
+      const machine = await machines().create({ ...spec, options: admin }, signal);
+      expect((await machine.exec(['id', '-u'])).stdout).toBe('0\n');
+      await machines().remove('given', signal);
+      expect((await pictureOf(host))['files']).toEqual(before['files']);
+    });
+
     it('is examined by doctor, which names what runs on its ports and in its subnets', async () => {
       const flags = ['--ssh-host', options.host, '--ssh-key', host.key, '--ssh-host-key', host.hostKey];
       const doctor = async (): Promise<string> => (await mkCi(['doctor', ...flags])).stdout;
@@ -111,6 +141,73 @@ if ('missing' in found) {
       }
       const refused = await mkCi(['doctor', '--ssh-host', '-oProxyCommand=x']);
       expect(refused.stderr).toContain('CFG_INVALID');
+    });
+
+    describe('on which no cluster can be started', () => {
+      let env: NodeJS.ProcessEnv;
+      beforeAll(async () => {
+        env = { ...process.env, MK_CI_HOME: await makeHome(folder.path) };
+      });
+      /** Exit code and words of a start, which has to end by itself. */
+      const start = async (...flags: string[]) => {
+        const { exitCode, stderr, timedOut } = await mkCi(['cluster', 'start', 'never', '--driver', 'ssh', ...flags], {
+          env,
+          timeoutMs: 60_000,
+        });
+        expect(timedOut, stderr).toBe(false);
+        expect((await mkCi(['cluster', 'list'], { env })).stdout).toContain('no clusters');
+        expect((await host.machine.exec(['test', '-e', HOST_FOLDER], { allowFailure: true })).exitCode).toBe(1);
+        return { exitCode, stderr };
+      };
+      const flagsOf = (user: string, port = 22): string[] => [
+        ...['--ssh-host', `${user}@${host.address}:${port}`, '--ssh-key', host.key],
+      ];
+      const expectNamed = ({ exitCode, stderr }: Awaited<ReturnType<typeof start>>, code: ErrorCode): void => {
+        const { exitCode: expected, advice } = ERROR_CATALOGUE[code];
+        expect({ exitCode, stderr }).toEqual({ exitCode: expected, stderr: expect.stringContaining(code) as string });
+        expect(stderr).toContain(advice);
+      };
+
+      it('says that its port is closed', async () => {
+        expectNamed(await start(...flagsOf('root', 23), '--ssh-host-key', host.hostKey), 'NET_UNREACHABLE');
+      });
+
+      it('says that it does not take the key', async () => {
+        const other = await generateKeyPair('stranger');
+        const key = join(folder.path, 'stranger.key');
+        await writeFile(key, other.privateKey, { mode: 0o600 });
+        const flags = ['--ssh-host', `root@${host.address}`, '--ssh-key', key, '--ssh-host-key', host.hostKey];
+        expectNamed(await start(...flags), 'NET_SSH_AUTH');
+      });
+
+      it('says that it is not known, and that its key is another one than it was', async () => {
+        const sshd = async (keyFile: string): Promise<void> => {
+          const script = `systemctl stop test-moved 2>/dev/null; rm -f ${keyFile}; ssh-keygen -q -t ed25519 -N '' -f ${keyFile}
+            systemd-run --quiet --unit=test-moved /usr/sbin/sshd -D -e -p 2022 -h ${keyFile} -o UsePAM=no -o StrictModes=no -o PidFile=none
+            for i in $(seq 100); do grep -q ":07E6 .* 0A" /proc/net/tcp && exit; sleep 0.1; done; exit 1`;
+          await host.machine.exec(['sh'], { input: script, timeoutMs: 30_000 });
+        };
+        try {
+          await sshd('/tmp/first');
+          const unknown = await start(...flagsOf('plain', 2022));
+          expect(unknown).toMatchObject({ exitCode: ERROR_CATALOGUE.NET_SSH_HOST_UNKNOWN.exitCode });
+          expect(unknown.stderr).toContain('SHA256:');
+          // It gets as far as asking who it is there, and the key is noted.
+          const known = await start(...flagsOf('plain', 2022), '--ssh-host-key', 'accept-new');
+          expect(known).toMatchObject({ exitCode: ERROR_CATALOGUE.DRV_SUDO.exitCode });
+          await sshd('/tmp/second');
+          const changed = await start(...flagsOf('plain', 2022), '--ssh-host-key', 'accept-new');
+          expectNamed(changed, 'NET_SSH_HOST_KEY');
+        } finally {
+          await host.machine.exec(['sh', '-c', 'systemctl stop test-moved; rm -f /tmp/first* /tmp/second*']);
+        }
+      });
+
+      it.skipIf(!hasSudo)('says that sudo asks for a password', async () => {
+        const asked = await start(...flagsOf('asked'), '--ssh-host-key', host.hostKey);
+        expectNamed(asked, 'DRV_SUDO');
+        expect(asked.stderr).toContain('a password is required');
+      });
     });
 
     it('is reached through another one', async () => {

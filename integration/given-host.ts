@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createContainerDriver, DOCKER } from '../src/drivers/container/index.js';
@@ -6,6 +7,7 @@ import type { Machine } from '../src/drivers/driver.js';
 import { generateKeyPair } from '../src/drivers/ssh-connection/index.js';
 import { exec } from '../src/exec.js';
 import { waitFor } from '../src/wait.js';
+import { ROOT } from './mk-ci.js';
 
 /** A container that is booted by systemd, as a host that is given: with sshd, a user with sudo, and one without. */
 export interface TestHost extends AsyncDisposable {
@@ -14,6 +16,8 @@ export interface TestHost extends AsyncDisposable {
   /** File with the private key of root, `admin` and `nobody2`. */
   readonly key: string;
   readonly hostKey: string;
+  /** Folders of cgroups that this container has in common with all others: what is in them says nothing of it. */
+  readonly sharedCgroups: readonly string[];
 }
 
 const { signal } = new AbortController();
@@ -55,10 +59,77 @@ export async function makeTestHost(name: string, image: string, folder: string):
     address: machine.internalAddress,
     key,
     hostKey: hostKeys.publicKey.split(' ').slice(0, 2).join(' '),
+    sharedCgroups: await findSharedCgroups(name),
     [Symbol.asyncDispose]: async () => {
       await machines.remove(name, signal);
     },
   };
+}
+
+/** What tests on the host do not need of what tests need. */
+const NOT_THERE = /^node_modules\/(@electric-sql|@typescript-eslint|eslint|playwright|prettier|typescript)/;
+
+/**
+ * Node.js and mk-ci as they are installed.
+ *
+ * @param place folder of the host, outside of all that is compared
+ * @param hasTests whether tests can be run there, too
+ */
+export async function copyProgram(
+  { machine }: TestHost,
+  { place, folder, hasTests = false }: { readonly place: string; readonly folder: string; readonly hasTests?: boolean },
+): Promise<void> {
+  const lock = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly optional?: boolean }>>;
+  };
+  const modules = Object.entries(lock.packages).flatMap(([path, { dev = false, optional = false }]) => {
+    if (!/^node_modules\/(@[^/]+\/)?[^/]+$/.test(path)) return [];
+    const isThere = hasTests ? !NOT_THERE.test(path) && existsSync(join(ROOT, path)) : !dev && !optional;
+    return isThere ? [path] : [];
+  });
+  const own = hasTests ? ['src', 'integration'] : ['bin', 'dist'];
+  const list = join(folder, 'program.txt');
+  const archive = join(folder, 'program.tar');
+  await writeFile(list, ['package.json', ...own, ...modules].join('\n'));
+  await exec(['tar', '-C', ROOT, '-cf', archive, '--files-from', list]);
+  await machine.copyTo(archive, `${place}/program.tar`, signal);
+  await machine.copyTo(process.execPath, `${place}/node`, signal);
+  await rm(archive);
+  await machine.exec(['sh', '-ec', `cd ${place}; tar -xf program.tar; rm program.tar; mkdir home`]);
+}
+
+/** Trees of version 1 in which the engine gives its containers no folder of their own. */
+async function findSharedCgroups(name: string): Promise<string[]> {
+  const { stdout: pid } = await exec(['docker', 'inspect', '--format', '{{.State.Pid}}', name]);
+  const list = await readFile(`/proc/${pid.trim()}/cgroup`, 'utf8');
+  return list.split('\n').flatMap((line) => {
+    const tree = /^[1-9]\d*:(?:name=)?([^:]+):\/$/.exec(line)?.[1];
+    return tree === undefined ? [] : [`/sys/fs/cgroup/${tree}/`];
+  });
+}
+
+/**
+ * Gives a host sudo and two users who log in with the same key: `admin`, who may use it, and `asked`, of whom it wants a password.
+ *
+ * @returns `false` where the package is not to be had
+ */
+export async function addSudo({ machine }: TestHost, folder: string): Promise<boolean> {
+  const target = join(folder, 'sudo');
+  await mkdir(target, { recursive: true, mode: 0o755 });
+  const got = await exec(['apt-get', 'download', 'sudo'], { cwd: target, allowFailure: true, timeoutMs: 60_000 });
+  const [file] = (await readdir(target)).filter((name) => name.endsWith('.deb'));
+  if (got.exitCode !== 0 || file === undefined) return false;
+  await machine.copyTo(join(target, file), '/tmp/sudo.deb', signal);
+  const script = `
+    dpkg --force-depends -i /tmp/sudo.deb >/dev/null 2>&1 || exit 3; rm /tmp/sudo.deb; sudo -V >/dev/null || exit 3
+    for user in admin asked; do
+      useradd -m -s /bin/sh -p '*' $user; mkdir -m 700 /home/$user/.ssh
+      cp /root/.ssh/authorized_keys /home/$user/.ssh; chown -R $user /home/$user/.ssh
+    done
+    printf 'admin ALL=(ALL) NOPASSWD: ALL\nasked ALL=(ALL) ALL\n' >/etc/sudoers.d/test; chmod 440 /etc/sudoers.d/test
+    runuser -u admin -- sudo -n true # the first time it leaves a file in the home\n`;
+  const { exitCode } = await machine.exec(['sh'], { input: script, allowFailure: true, timeoutMs: 60_000 });
+  return exitCode === 0;
 }
 
 /** Files that other programs of a host write at any time. */
@@ -71,7 +142,10 @@ const FOLDERS = '/etc /usr /opt /root /home /srv /var/lib /var/log /var/cache /v
  * What a host is like: files with their sums, units, rules, mounts, interfaces, addresses, routes, settings, cgroups, processes.
  * Left out: what is named above, what the picture itself starts, logins and the journal, and counters.
  */
-export async function pictureOf({ exec: run }: Pick<Machine, 'exec'>): Promise<Record<string, string[]>> {
+export async function pictureOf({
+  machine,
+  sharedCgroups,
+}: Pick<TestHost, 'machine' | 'sharedCgroups'>): Promise<Record<string, string[]>> {
   const skip = (paths: readonly string[]): string => paths.map((path) => `-path ${path} -prune -o`).join(' ');
   const parts: Readonly<Record<string, string>> = {
     files: `find ${FOLDERS} -xdev ${skip(MOVING)} -type f -print0 | xargs -0 -r sha256sum | cut -c1-16,65-; find ${FOLDERS} -xdev ${skip(MOVING)} -type f -printf '%p %m %u %g %s\\n'`,
@@ -87,10 +161,10 @@ export async function pictureOf({ exec: run }: Pick<Machine, 'exec'>): Promise<R
   };
   const picture: Record<string, string[]> = {};
   for (const [name, script] of Object.entries(parts)) {
-    const { stdout } = await run(['sh'], { input: `${script}\ntrue\n`, timeoutMs: 240_000 });
+    const { stdout } = await machine.exec(['sh'], { input: `${script}\ntrue\n`, timeoutMs: 240_000 });
     picture[name] = stdout
       .split('\n')
-      .filter((line) => line.trim() !== '')
+      .filter((line) => line.trim() !== '' && !sharedCgroups.some((folder) => line.startsWith(folder)))
       .sort();
   }
   return picture;
