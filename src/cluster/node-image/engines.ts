@@ -33,7 +33,9 @@ export async function loadImage(
 ): Promise<void> {
   const result = await run(engine, ['load', '-i', image.archive], options, TRANSFER_TIMEOUT_MS);
   if (result.exitCode !== 0) {
-    throw new MkCiError('IMG_LOAD_FAILED', { message: `${engine}: ${lastLines(result.stderr, 1).join('')}` });
+    // Podman says why for each kind of thing it could have been.
+    const why = /^ \* docker-archive: (.*)$/m.exec(result.stderr)?.[1] ?? lastLines(result.stderr, 1).join('');
+    throw new MkCiError('IMG_LOAD_FAILED', { message: `${engine}: ${why}` });
   }
   for (const reference of [image.reference, `localhost/${image.reference}`]) {
     if ((await findImage(engine, reference, options)) === image.digest) return;

@@ -324,6 +324,15 @@ function unreachable(traits: EngineTraits, error: unknown): DriverHealth['proble
     };
   }
   const message = messageOf(error);
+  const missing = traits.missingParts.find(({ words }) => words.test(outputOf(error)));
+  if (missing !== undefined) {
+    return {
+      reason: `DRV_${word}_${missing.reason}`,
+      message: `${traits.name} ${missing.message}`,
+      fix: missing.fix,
+      url,
+    };
+  }
   if (/permission denied/i.test(message)) {
     return {
       reason: `DRV_${word}_PERMISSION`,
@@ -335,7 +344,9 @@ function unreachable(traits: EngineTraits, error: unknown): DriverHealth['proble
   return {
     reason: `DRV_${word}_NOT_RUNNING`,
     message: `${traits.name} does not answer: ${message}`,
-    fix: `Start ${traits.name}, and check DOCKER_HOST or CONTAINER_HOST when it is set.`,
+    fix: traits.hasDaemon
+      ? `Start ${traits.name}, and check DOCKER_HOST when it is set.`
+      : `Set right what it names until ${traits.name} info succeeds.`,
     url,
   };
 }

@@ -27,7 +27,7 @@ describe('facts of the host', () => {
     };
     const facts = readContainerHostFacts(
       (path) => files[path],
-      (path) => path === '/dev/kmsg',
+      (path) => ['/dev/kmsg', '/usr/lib/cni/bridge', '/opt/cni/bin/portmap', '/sbin/iptables'].includes(path),
     );
     expect(facts).toMatchObject({
       cgroups: 'hybrid',
@@ -35,6 +35,8 @@ describe('facts of the host', () => {
       processes: Infinity,
       hasKmsg: true,
       hasModules: false,
+      networkPlugins: ['bridge', 'portmap'],
+      firewallPrograms: ['iptables'],
     });
     expect(facts.routes).toEqual(['172.17.0.0/16']);
     expect(isFullSet(facts)).toBe(false);

@@ -119,7 +119,8 @@ export function createEngine({ traits, exec }: EngineOptions): Engine {
       await act(['volume', 'create', ...labelFlags(labels), name], signal);
     },
     createNetwork: async (name, subnet, labels, signal) => {
-      await act(['network', 'create', '--driver', 'bridge', '--subnet', subnet, ...labelFlags(labels), name], signal);
+      const flags = ['--driver', 'bridge', '--subnet', subnet, ...traits.networkFlags, ...labelFlags(labels)];
+      await act(['network', 'create', ...flags, name], signal);
     },
     actUnless: async (args, done, signal) => {
       try {
@@ -161,7 +162,9 @@ function engineError(traits: EngineTraits, args: readonly string[], result: Exec
     .filter((line) => !/^Run '.* --help' for more information$/.test(line))
     .join('\n');
   const isFull = /no space left on device|disk quota exceeded/i.test(output);
-  const why = result.timedOut ? 'no answer in time' : (output.split('\n').at(0) ?? '');
+  // Podman puts its warnings before what it ends with.
+  const lines = output.split('\n');
+  const why = result.timedOut ? 'no answer in time' : (lines.find((line) => /^Error: /.test(line)) ?? lines[0] ?? '');
   return new MkCiError(isFull ? 'HOST_DISK_FULL' : 'DRV_FAILED', {
     message: `${traits.name} ${args[0] ?? ''}: ${why.slice(0, 400)}`,
     details: { argv: result.argv, exitCode: result.exitCode, output },
@@ -191,13 +194,16 @@ export function readFacts(
       runtimes: Object.keys(at(info, 'Runtimes') ?? {}),
     };
   }
-  const runtime = textOf(at(info, 'host', 'ociRuntime', 'name'));
+  const runtime = textOf(at(info, 'host', 'ociRuntime', 'name')); // null when it does not start
+  const ids = at(info, 'host', 'idMappings', 'uidmap');
   return {
     version: textOf(at(version, 'Client', 'Version')) || textOf(at(info, 'version', 'Version')),
     isRootless: at(info, 'host', 'security', 'rootless') === true,
     cgroupVersion: textOf(at(info, 'host', 'cgroupVersion')).replace('v', ''),
     storageDriver: textOf(at(info, 'store', 'graphDriverName')),
     defaultRuntime: runtime,
-    runtimes: [runtime],
+    runtimes: runtime === '' ? [] : [runtime],
+    networkBackend: textOf(at(info, 'host', 'networkBackend')),
+    ...(Array.isArray(ids) && { userIds: ids.reduce<number>((sum, range) => sum + Number(at(range, 'size') ?? 0), 0) }),
   };
 }

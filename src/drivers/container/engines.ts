@@ -13,10 +13,19 @@ export interface EngineTraits {
   readonly systemdFlag?: string;
   /** OCI runtimes that can not make containers on version 1 of cgroups, and what to use in their place. */
   readonly cgroupV1Runtime?: string;
+  /** Options of `network create`: names are not asked for, and a server for them would be one more program to have. */
+  readonly networkFlags: readonly string[];
   /** Options of `rm` beside `--force`: without them it first waits for an orderly end. */
   readonly removeFlags: readonly string[];
   /** It has a daemon that may not run. */
   readonly hasDaemon: boolean;
+  /** Programs beside it without which it says nothing but these words. */
+  readonly missingParts: readonly {
+    readonly words: RegExp;
+    readonly reason: string;
+    readonly message: string;
+    readonly fix: string;
+  }[];
   readonly installUrl: string;
 }
 
@@ -26,8 +35,10 @@ export const DOCKER: EngineTraits = {
   minVersion: [20, 10],
   privilegedIsBounded: false,
   setsOwnLimits: false,
+  networkFlags: [],
   removeFlags: [],
   hasDaemon: true,
+  missingParts: [],
   installUrl: 'https://docs.docker.com/engine/install/',
 };
 
@@ -39,7 +50,34 @@ export const PODMAN: EngineTraits = {
   setsOwnLimits: true,
   systemdFlag: '--systemd=false',
   cgroupV1Runtime: 'runc',
+  networkFlags: ['--disable-dns'],
   removeFlags: ['--time', '0'],
   hasDaemon: false,
+  missingParts: [
+    {
+      words: /OCI runtime "[^"]*" not found/,
+      reason: 'RUNTIME',
+      message: 'finds no OCI runtime',
+      fix: 'Install runc, or crun where cgroups have version 2.',
+    },
+    {
+      words: /conmon/,
+      reason: 'CONMON',
+      message: 'finds no conmon that it can use',
+      fix: 'Install conmon, of the same release as podman.',
+    },
+    {
+      words: /could not find "netavark"/,
+      reason: 'NETWORK',
+      message: 'finds no netavark, with which it makes networks',
+      fix: 'Install netavark.',
+    },
+    {
+      words: /new[ug]idmap/,
+      reason: 'ROOTLESS',
+      message: 'finds no newuidmap, which it needs for users that are not root',
+      fix: 'Install uidmap and give the user 65536 ids in /etc/subuid and /etc/subgid, or run podman as root.',
+    },
+  ],
   installUrl: 'https://podman.io/docs/installation',
 };

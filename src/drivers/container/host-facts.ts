@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 /** What this host allows a container to be given. */
 export interface ContainerHostFacts {
@@ -15,7 +15,24 @@ export interface ContainerHostFacts {
   readonly hasModules: boolean;
   /** Subnets that must not be used for a network, from the routes of the host. */
   readonly routes: readonly string[];
+  /** Which of {@link NETWORK_PLUGINS} lie where Podman looks for them. */
+  readonly networkPlugins: readonly string[];
+  /** Which of iptables and nft can be called. */
+  readonly firewallPrograms: readonly string[];
 }
+
+/** Plugins of CNI with which Podman makes networks of the kind `bridge`. */
+export const NETWORK_PLUGINS = ['bridge', 'firewall', 'host-local', 'portmap', 'tuning'] as const;
+/** @see {@link https://github.com/containers/common/blob/main/docs/containers.conf.5.md#network-table} `cni_plugin_dirs` */
+const PLUGIN_FOLDERS = [
+  '/usr/local/libexec/cni',
+  '/usr/libexec/cni',
+  '/usr/local/lib/cni',
+  '/usr/lib/cni',
+  '/opt/cni/bin',
+] as const;
+/** Also those of root, which a user may not have in PATH. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
 
 /** Reads a file, or `undefined` when it is not there. */
 export type ReadText = (path: string) => string | undefined;
@@ -32,8 +49,9 @@ export const CAPABILITIES = [
 
 export function readContainerHostFacts(
   read: ReadText = readSmallFile,
-  list: (path: string) => boolean = isThere,
+  isThere: (path: string) => boolean = existsSync,
 ): ContainerHostFacts {
+  const isIn = (folders: readonly string[]) => (name: string) => folders.some((folder) => isThere(`${folder}/${name}`));
   const limits = read('/proc/self/limits') ?? '';
   return {
     boundingSet: parseCapabilitySet(read('/proc/self/status') ?? '', 'CapBnd'),
@@ -41,9 +59,11 @@ export function readContainerHostFacts(
     cgroups: parseCgroups(read('/proc/self/mounts') ?? ''),
     openFiles: parseHardLimit(limits, 'Max open files'),
     processes: parseHardLimit(limits, 'Max processes'),
-    hasKmsg: list('/dev/kmsg'),
-    hasModules: list('/lib/modules'),
+    hasKmsg: isThere('/dev/kmsg'),
+    hasModules: isThere('/lib/modules'),
     routes: parseRoutes(read('/proc/net/route') ?? ''),
+    networkPlugins: NETWORK_PLUGINS.filter(isIn(PLUGIN_FOLDERS)),
+    firewallPrograms: ['iptables', 'nft'].filter(isIn(SYSTEM_FOLDERS)),
   };
 }
 
@@ -105,15 +125,5 @@ function readSmallFile(path: string): string | undefined {
     return readFileSync(path, 'utf8');
   } catch {
     return undefined; // another system, or hidden
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    if (path === '/dev/kmsg') return readdirSync('/dev').includes('kmsg');
-    readdirSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -17,6 +17,8 @@ const host: ContainerHostFacts = {
   hasKmsg: true,
   hasModules: false,
   routes: [],
+  networkPlugins: [],
+  firewallPrograms: [],
 };
 const engine: EngineFacts = {
   version: '28.2.2',
@@ -50,6 +52,7 @@ describe('how nodes are run', () => {
     expect(runFlags).toContain('nofile=20000:20000');
     expect(runFlags).toContain('nproc=32000:32000');
     expect(runFlags).toContain('--systemd=false');
+    expect(runFlags.join(' ')).toContain('--pids-limit -1');
   });
 
   it('use runc in place of crun on version 1 of cgroups only', () => {

@@ -1,7 +1,7 @@
 import type { Argv } from '../../exec.js';
 import type { DriverProblem, MachineSpec } from '../driver.js';
 import type { EngineTraits } from './engines.js';
-import { CAPABILITIES, hasCapability, isFullSet, type ContainerHostFacts } from './host-facts.js';
+import { CAPABILITIES, NETWORK_PLUGINS, hasCapability, isFullSet, type ContainerHostFacts } from './host-facts.js';
 import { engineLabels, networkOf } from './labels.js';
 
 /** What the engine says of itself. */
@@ -14,7 +14,16 @@ export interface EngineFacts {
   readonly storageDriver: string;
   readonly defaultRuntime: string;
   readonly runtimes: readonly string[];
+  /** What makes its networks, where that is programs of the host: `cni`, `netavark`. */
+  readonly networkBackend?: string;
+  /** How many ids of users it can give to containers, where these are not all. */
+  readonly userIds?: number;
 }
+
+/** With one of which each of them publishes ports. */
+const FIREWALLS: Readonly<Record<string, readonly string[]>> = { cni: ['iptables'], netavark: ['iptables', 'nft'] };
+/** systemd and its services, and the users that packages make. */
+const NODE_USER_IDS = 65_536;
 
 /** How nodes are run here: decided once from what host and engine allow, see {@link decideRunMode}. */
 export interface RunMode {
@@ -45,6 +54,8 @@ export function decideRunMode(traits: EngineTraits, engine: EngineFacts, host: C
       ...(traits.setsOwnLimits ? ['--ulimit', limitFlag('nofile', host.openFiles, 1_048_576)] : []),
       // Podman lowers its own hard limit before it starts the runtime, which then may not set more.
       ...(traits.setsOwnLimits ? ['--ulimit', limitFlag('nproc', host.processes, 32_000)] : []),
+      // Its own 2048 for a container are too few threads for the pods of a node.
+      ...(traits.setsOwnLimits ? ['--pids-limit', '-1'] : []),
     ],
   };
 }
@@ -78,6 +89,15 @@ export function judgeEngine(
   if (host.cgroups === 'unknown') {
     add(true, 'CGROUPS', 'no cgroup tree is mounted on /sys/fs/cgroup', 'Mount it, or use the driver local.');
   }
+  const { userIds = Infinity, networkBackend } = engine;
+  if (engine.isRootless && userIds < NODE_USER_IDS) {
+    add(
+      true,
+      'ROOTLESS_IDS',
+      `${userIds} ids of users are not enough for a node`,
+      `Install uidmap and give the user ${NODE_USER_IDS} ids in /etc/subuid and /etc/subgid, or run ${traits.name} as root.`,
+    );
+  }
   if (engine.isRootless) {
     if (host.cgroups !== 'v2') {
       add(true, 'ROOTLESS', 'a rootless engine needs version 2 of cgroups', `Run ${traits.name} as root.`);
@@ -93,12 +113,23 @@ export function judgeEngine(
   const isOldCgroup = host.cgroups === 'v1' || host.cgroups === 'hybrid';
   const wanted = isOldCgroup ? traits.cgroupV1Runtime : undefined;
   if (wanted !== undefined && !engine.runtimes.includes(wanted)) {
+    const other = engine.defaultRuntime === '' ? '' : ` (${engine.defaultRuntime} can not run nodes there)`;
+    add(true, 'RUNTIME', `version 1 of cgroups needs ${wanted}, which is not installed${other}`, `Install ${wanted}.`);
+  } else if (engine.runtimes.length === 0) {
+    add(true, 'RUNTIME', `${traits.name} has no OCI runtime that starts`, 'Install crun or runc.');
+  }
+  const missingPlugins = NETWORK_PLUGINS.filter((plugin) => !host.networkPlugins.includes(plugin));
+  if (networkBackend === 'cni' && missingPlugins.length > 0) {
     add(
       true,
-      'RUNTIME',
-      `${engine.defaultRuntime} can not run nodes on this cgroup tree, and ${wanted} is not installed`,
-      `Install ${wanted}.`,
+      'NETWORK',
+      `programs that make networks are missing: ${missingPlugins.join(', ')}`,
+      'Install containernetworking-plugins, or netavark.',
     );
+  }
+  const firewalls = FIREWALLS[networkBackend ?? ''] ?? [];
+  if (firewalls.length > 0 && !firewalls.some((program) => host.firewallPrograms.includes(program))) {
+    add(true, 'FIREWALL', `${firewalls.join(' or ')} is not installed: no port can be published`, 'Install iptables.');
   }
   if (!engine.isRootless && !hasCapability(host.boundingSet, 'SYS_ADMIN')) {
     add(

@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest';
+
+import type { Exec, ExecResult } from '../../exec.js';
+import type { DriverHealth } from '../driver.js';
+import { createContainerDriver } from './container-driver.js';
+import { NOT_THERE } from './engine.js';
+import { PODMAN } from './engines.js';
+import type { ContainerHostFacts } from './host-facts.js';
+import { readContainer, readNetwork, readVolume, stateOfContainer } from './inspect.js';
+import {
+  ONE_ID,
+  PODMAN_CONTAINER,
+  PODMAN_CONTAINER_STOPPED,
+  PODMAN_FAILS,
+  PODMAN_INFO,
+  PODMAN_NETWORK,
+  PODMAN_VERSION,
+  PODMAN_VOLUME,
+  RANGE_OF_IDS,
+} from './testing/recorded-podman.js';
+
+const { signal } = new AbortController();
+const FULL = (1n << 41n) - 1n;
+const host: ContainerHostFacts = {
+  boundingSet: FULL,
+  lastCapability: 40,
+  cgroups: 'hybrid',
+  openFiles: 20_000,
+  processes: 96_365,
+  hasKmsg: true,
+  hasModules: false,
+  routes: [],
+  networkPlugins: ['bridge', 'firewall', 'host-local', 'portmap', 'tuning'],
+  firewallPrograms: ['iptables'],
+};
+
+interface Situation {
+  readonly info?: unknown;
+  /** `podman info` fails with these words. */
+  readonly words?: string;
+  readonly host?: Partial<ContainerHostFacts>;
+  readonly hasRunc?: boolean;
+}
+
+async function check({
+  info = PODMAN_INFO,
+  words,
+  host: other = {},
+  hasRunc = true,
+}: Situation): Promise<DriverHealth> {
+  const exec: Exec = (argv) => {
+    const [program, command] = argv;
+    const said = (stdout: string, stderr = '', exitCode = 0): Promise<ExecResult> => {
+      const end = { signal: undefined, timedOut: false, aborted: false, leftChildren: false, durationMs: 1 };
+      return Promise.resolve({ ...end, argv, exitCode, stdout, stderr });
+    };
+    if (program === 'runc') return said('', '', hasRunc ? 0 : 127);
+    if (command === 'version') return said(JSON.stringify(PODMAN_VERSION));
+    return words === undefined ? said(JSON.stringify(info)) : said('', words, 125);
+  };
+  const readHost = () => ({ ...host, ...other });
+  return await createContainerDriver({ traits: PODMAN, exec, readHost, architecture: 'x64' }).check(signal);
+}
+
+const reasons = ({ problems }: DriverHealth): string[] => problems.map(({ reason }) => reason);
+
+describe('what doctor says of podman', () => {
+  it('is which runtime is used where all is well', async () => {
+    expect(await check({})).toEqual({
+      usable: true,
+      problems: [],
+      facts: {
+        version: '4.3.1',
+        cgroups: 'hybrid',
+        storage: 'overlay',
+        runtime: 'runc',
+        privileges: 'privileged',
+        rootless: 'no',
+      },
+    });
+  });
+
+  it.each([
+    ['an OCI runtime', PODMAN_FAILS.noRuntime, 'DRV_PODMAN_RUNTIME', /runc/],
+    ['conmon', PODMAN_FAILS.noConmon, 'DRV_PODMAN_CONMON', /conmon/],
+    ['netavark', PODMAN_FAILS.noNetavark, 'DRV_PODMAN_NETWORK', /netavark/],
+    ['newuidmap', PODMAN_FAILS.noNewuidmap, 'DRV_PODMAN_ROOTLESS', /uidmap/],
+  ])('names what is missing when podman does not work for want of %s', async (_, words, reason, fix) => {
+    const { usable, problems } = await check({ words });
+    expect(usable).toBe(false);
+    expect(problems).toMatchObject([{ reason }]);
+    expect(problems[0]?.fix).toMatch(fix);
+  });
+
+  it('is the error of podman, not the warnings before it, and nothing of a daemon that it does not have', async () => {
+    const { problems } = await check({ words: 'time="x" level=warning msg="harmless"\nError: something else\n' });
+    expect(problems).toMatchObject([{ reason: 'DRV_PODMAN_NOT_RUNNING' }]);
+    expect(problems[0]?.message).toContain('something else');
+    expect(problems[0]?.message).not.toContain('harmless');
+    expect(problems[0]?.fix).not.toMatch(/Start|DOCKER_HOST/);
+  });
+
+  it('is that no network can be made without plugins or without iptables, which podman itself finds out when a container starts', async () => {
+    const none = await check({ host: { networkPlugins: [] } });
+    expect([none.usable, reasons(none)]).toEqual([false, ['DRV_PODMAN_NETWORK']]);
+    expect(none.problems[0]?.message).toContain('bridge, firewall, host-local, portmap, tuning');
+    const noIptables = await check({ host: { firewallPrograms: ['nft'] } });
+    expect([noIptables.usable, reasons(noIptables)]).toEqual([false, ['DRV_PODMAN_FIREWALL']]);
+  });
+
+  it('asks for no plugins of CNI with netavark, and for one program of a firewall', async () => {
+    const info = { ...PODMAN_INFO, host: { ...PODMAN_INFO.host, networkBackend: 'netavark' } };
+    expect(reasons(await check({ info, host: { networkPlugins: [], firewallPrograms: ['nft'] } }))).toEqual([]);
+    expect(reasons(await check({ info, host: { firewallPrograms: [] } }))).toEqual(['DRV_PODMAN_FIREWALL']);
+  });
+
+  it('is that a runtime which does not start is none', async () => {
+    const info = { ...PODMAN_INFO, host: { ...PODMAN_INFO.host, ociRuntime: null } };
+    expect(reasons(await check({ info }))).toEqual([]); // runc is taken here in any case
+    expect(reasons(await check({ info, hasRunc: false }))).toEqual(['DRV_PODMAN_RUNTIME']);
+    const other = await check({ info, hasRunc: false, host: { cgroups: 'v2' } });
+    expect([other.usable, reasons(other)]).toEqual([false, ['DRV_PODMAN_RUNTIME']]);
+  });
+
+  it('is that a user needs a range of ids for the users in a node', async () => {
+    const rootless = { ...PODMAN_INFO.host.security, rootless: true };
+    const infoWith = (idMappings: unknown) => ({
+      ...PODMAN_INFO,
+      host: { ...PODMAN_INFO.host, security: rootless, idMappings },
+    });
+    const one = await check({ info: infoWith(ONE_ID), host: { cgroups: 'v2' } });
+    expect([one.usable, reasons(one)]).toEqual([false, ['DRV_PODMAN_ROOTLESS_IDS', 'DRV_PODMAN_ROOTLESS']]);
+    expect(one.problems[0]?.fix).toContain('/etc/subuid');
+    const many = await check({ info: infoWith(RANGE_OF_IDS), host: { cgroups: 'v2' } });
+    expect([many.usable, reasons(many)]).toEqual([true, ['DRV_PODMAN_ROOTLESS']]);
+  });
+});
+
+describe('what podman describes', () => {
+  it('are containers with their address and ports, also while they have none', () => {
+    expect(readContainer(PODMAN_CONTAINER)).toEqual({
+      id: PODMAN_CONTAINER.Id,
+      name: 'try-one',
+      labels: PODMAN_CONTAINER.Config.Labels,
+      status: 'running',
+      addresses: { 'mk-ci-try': '172.27.148.2' },
+      ports: { '22/tcp': { host: '127.0.0.1', port: 43653 }, '6443/tcp': { host: '127.0.0.1', port: 39759 } },
+      error: '',
+    });
+    const stopped = readContainer(PODMAN_CONTAINER_STOPPED);
+    expect(stopped.addresses).toEqual({});
+    expect(stateOfContainer(stopped.status)).toBe('stopped');
+  });
+
+  it('are networks and volumes with their labels', () => {
+    expect(readNetwork(PODMAN_NETWORK)).toEqual({
+      id: PODMAN_NETWORK.id,
+      name: 'mk-ci-try',
+      labels: PODMAN_NETWORK.labels,
+      subnets: ['172.27.148.0/24'],
+    });
+    expect(readVolume(PODMAN_VOLUME)).toMatchObject({ name: 'try-one-var', labels: PODMAN_VOLUME.Labels });
+  });
+
+  it.each([
+    'Error: inspecting object: no such container nobody',
+    'Error: inspecting object: network nobody: unable to find network with name or ID nobody: network not found',
+    'Error: inspecting object: no such volume nobody',
+    'Error: inspecting object: nobody: image not known',
+  ])('is not there when it says: %s', (words) => {
+    expect(words).toMatch(NOT_THERE);
+  });
+});
