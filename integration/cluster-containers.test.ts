@@ -1,7 +1,7 @@
 /**
  * Real clusters in containers: suites on real pods, the life of a cluster, starts that fail or are killed. Needs docker that
- * answers, as root (`scripts/with-dockerd.sh` gives one), and a node image in the cache or what is needed to make one; else
- * skipped with a word. About five minutes, and 4 GB of memory.
+ * answers, as root (`scripts/with-dockerd.sh` gives one), or with MK_CI_TEST_ENGINE=podman that (`scripts/with-podman.sh`), and
+ * a node image in the cache or what is needed to make one; else skipped with a word. About five minutes, and 4 GB of memory.
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,19 +9,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { ClusterStatus } from '../src/cluster/cluster.js';
-import { createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
+import { TEST_ENGINE, createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
 import { ROOT, startMkCi } from './mk-ci.js';
 
-const ENGINE = 'docker';
+const ENGINE = TEST_ENGINE;
 const MINUTE = 60_000;
 const found = await findNodeImage(ENGINE);
 
 if ('missing' in found) {
-  describe('clusters in containers', () => {
+  describe(`clusters in containers: ${ENGINE}`, () => {
     it.skip(found.missing);
   });
 } else {
-  describe('clusters in containers', () => {
+  describe(`clusters in containers: ${ENGINE}`, () => {
     let rig: ClusterRig;
 
     beforeAll(async () => {

@@ -8,6 +8,9 @@ import { exec, type ExecResult } from '../src/exec.js';
 import { createTemporaryFolder, foldersOf } from '../src/files.js';
 import { mkCi, ROOT } from './mk-ci.js';
 
+/** The engine that clusters of the tests run in: `MK_CI_TEST_ENGINE`, docker where it is not set. */
+export const TEST_ENGINE = process.env['MK_CI_TEST_ENGINE'] === 'podman' ? 'podman' : 'docker';
+
 /** A node image in an engine, or the plain word why there is none. */
 export type FoundNodeImage = { readonly reference: string } | { readonly missing: string };
 

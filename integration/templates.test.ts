@@ -1,7 +1,7 @@
 /**
  * Snapshots and templates of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
- * one), and a node image in the cache or what is needed to make one; else skipped with a word. About five minutes, and 4 GB
- * of memory.
+ * one), or with MK_CI_TEST_ENGINE=podman that (`scripts/with-podman.sh`), and a node image in the cache or what is needed to make
+ * one; else skipped with a word. About five minutes, and 4 GB of memory.
  */
 import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,10 +10,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { exec } from '../src/exec.js';
 import { foldersOf } from '../src/files.js';
-import { createClusterRig, findNodeImage, listThings, type ClusterRig } from './engines.js';
+import { TEST_ENGINE, createClusterRig, findNodeImage, listThings, type ClusterRig } from './engines.js';
 import { startMkCi } from './mk-ci.js';
 
-const ENGINE = 'docker';
+const ENGINE = TEST_ENGINE;
 const MINUTE = 60_000;
 const found = await findNodeImage(ENGINE);
 
@@ -44,11 +44,11 @@ kubectl wait pod/probe --for=condition=Ready --timeout=60s >/dev/null
 const SUITE = `#!/bin/sh
 node="$MK_CI_CLUSTER-control-plane"
 echo 1..2
-left="$(docker exec -i "$node" bash <"$1/find.sh"; kubectl get namespace,configmap -A -o name | grep dirt)"
+left="$(${ENGINE} exec -i "$node" bash <"$1/find.sh"; kubectl get namespace,configmap -A -o name | grep dirt)"
 [ -z "$left" ] || echo "# $left" | tr '\\n' ' '
 [ -z "$left" ] && echo 'ok 1 - nothing is left of another suite' || echo 'not ok 1 - nothing is left of another suite'
 ${RUN_POD.trim()} && echo 'ok 2 - a pod runs' || echo 'not ok 2 - a pod runs'
-docker exec -i "$node" bash <"$1/leave.sh"
+${ENGINE} exec -i "$node" bash <"$1/leave.sh"
 kubectl create namespace dirt >/dev/null
 kubectl -n dirt create configmap dirt >/dev/null
 `;
@@ -66,11 +66,11 @@ async function makeHomeWithoutTemplates(folder: string): Promise<string> {
 }
 
 if ('missing' in found) {
-  describe('templates of clusters in containers', () => {
+  describe(`templates of clusters in containers: ${ENGINE}`, () => {
     it.skip(found.missing);
   });
 } else {
-  describe('templates of clusters in containers', () => {
+  describe(`templates of clusters in containers: ${ENGINE}`, () => {
     let rig: ClusterRig;
     let templates: string;
 
