@@ -33,7 +33,7 @@ export interface ContainerDriverOptions {
 /** Time for an orderly end of systemd and all in it, before the engine kills. */
 const STOP_SECONDS = 20;
 const SUBNET_ATTEMPTS = 20;
-/** A new container vanishes from a network that is being removed: how often making both is tried. */
+/** A network that is being removed vanishes from below a new container, a port is taken: how often it is made anew. */
 const RUN_ATTEMPTS = 5;
 /** One refusal for each capability that an old engine does not know. */
 const CAPABILITY_ATTEMPTS = 20;
@@ -134,7 +134,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
 
   const run = async (spec: MachineSpec, signal: AbortSignal): Promise<void> => {
     const plan = { spec, mode: await runMode(signal), volume: volumeOf(spec.name), rejected };
-    let networkLosses = 0;
+    let losses = 0;
     for (let attempt = 1; ; attempt += 1) {
       await ensureNetwork(spec, signal);
       if ((await engine.volume(plan.volume, signal)) === undefined) {
@@ -152,8 +152,10 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
           continue;
         }
         const isNetworkGone = /network .*not found|unable to find network/i.test(said);
-        networkLosses += isNetworkGone ? 1 : 0;
-        if (!isNetworkGone || networkLosses >= RUN_ATTEMPTS) throw error;
+        // An engine without a daemon chooses ports before it takes them.
+        const isPortTaken = /address already in use/i.test(said);
+        losses += 1;
+        if ((!isNetworkGone && !isPortTaken) || losses >= RUN_ATTEMPTS) throw error;
         await engine.actUnless(['rm', '--force', ...traits.removeFlags, '--volumes', spec.name], NOT_THERE, signal);
       }
     }

@@ -14,6 +14,7 @@ import {
   PODMAN_FAILS,
   PODMAN_INFO,
   PODMAN_NETWORK,
+  PODMAN_PORT_TAKEN,
   PODMAN_VERSION,
   PODMAN_VOLUME,
   RANGE_OF_IDS,
@@ -133,6 +134,46 @@ describe('what doctor says of podman', () => {
     expect(one.problems[0]?.fix).toContain('/etc/subuid');
     const many = await check({ info: infoWith(RANGE_OF_IDS), host: { cgroups: 'v2' } });
     expect([many.usable, reasons(many)]).toEqual([true, ['DRV_PODMAN_ROOTLESS']]);
+  });
+});
+
+describe('a machine of podman', () => {
+  it('gets another port when somebody took the one that podman had chosen, and nothing is left of the first attempt', async () => {
+    let container: object | undefined;
+    const commands: string[] = [];
+    const exec: Exec = (argv) => {
+      const end = { signal: undefined, timedOut: false, aborted: false, leftChildren: false, durationMs: 1 };
+      const said = (stdout: string, stderr = '', exitCode = 0): Promise<ExecResult> =>
+        Promise.resolve({ ...end, argv, exitCode, stdout, stderr });
+      const line = argv
+        .slice(1)
+        .join(' ')
+        .replace(/^--runtime runc /, '');
+      const verb = /^(run|rm|container inspect|volume inspect|version|info)/.exec(line)?.[1];
+      if (verb === 'info') return said(JSON.stringify(PODMAN_INFO));
+      if (verb === 'version') return said(JSON.stringify(PODMAN_VERSION));
+      if (verb === 'container inspect')
+        return container === undefined
+          ? said('[]', 'Error: inspecting object: no such container try-one', 125)
+          : said(JSON.stringify([container]));
+      if (verb === 'volume inspect') return said('[]', 'Error: inspecting object: no such volume try-one-var', 125);
+      if (verb === 'rm') container = undefined;
+      if (verb === 'run') {
+        if (container !== undefined) return said('', 'Error: the container name "try-one" is already in use', 125);
+        const isFirst = !commands.includes('run');
+        const State = { ...PODMAN_CONTAINER.State, Status: isFirst ? 'created' : 'running' };
+        container = { ...PODMAN_CONTAINER, State };
+        commands.push('run');
+        return isFirst ? said('', PODMAN_PORT_TAKEN, 126) : said(PODMAN_CONTAINER.Id);
+      }
+      commands.push(verb ?? argv[1] ?? '');
+      return said('');
+    };
+    const driver = createContainerDriver({ traits: PODMAN, exec, readHost: () => host, architecture: 'x64' });
+    const spec = { name: 'try-one', labels: {}, image: 'i', network: 'try', publishedPorts: [6443] };
+    const machine = await driver.machines?.create(spec, signal);
+    expect(await machine?.endpoint(6443)).toEqual({ host: '127.0.0.1', port: 39759 });
+    expect(commands.filter((command) => /^r/.test(command))).toEqual(['run', 'rm', 'run']);
   });
 });
 

@@ -66,6 +66,10 @@ export const PODMAN_FAILS = {
     'Error: command required for rootless mode with multiple IDs: exec: "newuidmap": executable file not found in $PATH\n',
 } as const;
 
+/** Standard error of `podman run`, exit code 126; Podman 5.4.2 says the same. The container is there then, as created. */
+export const PODMAN_PORT_TAKEN =
+  'Error: cannot listen on the TCP port: listen tcp4 127.0.0.1:39999: bind: address already in use\n';
+
 /** Of `podman container inspect`. */
 export const PODMAN_CONTAINER = {
   Id: 'a0f1121132ebf3b9fd4f5ac18bc056d6eb2c8440769b916226a293ff009c9e76',
