@@ -9,7 +9,6 @@ import { MkCiError, isMkCiError, systemErrorCode } from '../../errors.js';
 import { openFlakeStore, parseQuarantine, type FlakeStore, type QuarantineFile } from '../../flake/index.js';
 import { authOf, createGitHub, readEvidence, sectionOf, type CommentSection, type GitHub } from '../../github/index.js';
 import { mergeRuns, type RunResult } from '../../results/index.js';
-import { findInputs } from '../../results/input/index.js';
 import { VERSION } from '../../version.js';
 import type { CliContext } from '../command.js';
 import { databaseOf, databaseOption, isDatabaseUrl } from '../flake/options.js';
@@ -47,7 +46,7 @@ export function withRunOptions(command: Command): Command {
     .option('--key <name>', 'names this job among those that report on one commit', 'mk-ci')
     .option('--expect <environments>', 'environments that must be there, with commas')
     .option('--plan <file>', 'what mk-ci matrix printed: its cells must be there')
-    .option('--max-input <MiB>', 'largest input in all; more is refused', wholeNumber, 256)
+    .option('--max-input <MiB>', 'largest input in all, after unpacking; more is refused', wholeNumber, 256)
     .option('--environment <name>', 'environment of files that name none', 'default')
     .option('--report-url <url>', 'where report.html is published; failures link into it')
     .option('--chart-url <url>', 'where the charts are published (mk-ci flake chart, mk-ci serve)')
@@ -105,7 +104,6 @@ export async function readInputs(
   context: CliContext,
 ): Promise<RunResult> {
   const paths = inputs.map((input) => resolve(context.cwd, input));
-  await limitSize(paths, options.maxInput);
   try {
     return await readRuns(paths, options, context);
   } catch (error) {
@@ -114,30 +112,29 @@ export async function readInputs(
   }
 }
 
-async function limitSize(paths: readonly string[], mostMiB: number): Promise<void> {
+/** A packed file of a megabyte may hold a gigabyte: what is counted is what was unpacked. */
+function limitBytes(mostMiB: number): (count: number) => void {
   let bytes = 0;
-  for (const found of await findInputs(paths, { stdin: emptyStdin() })) {
-    if ('error' in found) continue; // said when it is read
-    bytes +=
-      (await stat(found.isRun ? join(found.path, 'events.jsonl') : found.path).catch(() => undefined))?.size ?? 0;
-    if (bytes > mostMiB * 1024 * 1024) {
-      throw new MkCiError('RES_TOO_LARGE', {
-        message: `more than ${mostMiB} MiB`,
-        advice: 'Give a larger --max-input if you trust what wrote it.',
-      });
-    }
-  }
+  return (count) => {
+    bytes += count;
+    if (bytes <= mostMiB * 1024 * 1024) return;
+    throw new MkCiError('RES_TOO_LARGE', {
+      message: `more than ${mostMiB} MiB after unpacking`,
+      advice: 'Give a larger --max-input if you trust what wrote it.',
+    });
+  };
 }
 
 async function readRuns(
   inputs: readonly string[],
-  options: Pick<RunOptions, 'environment'>,
+  options: Pick<RunOptions, 'environment' | 'maxInput'>,
   context: CliContext,
 ): Promise<RunResult> {
   const { run, errors } = await readReport({
     inputs,
     format: undefined,
     environment: options.environment,
+    onBytes: limitBytes(options.maxInput),
     outputs: [],
     stdin: emptyStdin(),
     signal: context.signal,

@@ -40,6 +40,8 @@ export interface ReadReportOptions {
   readonly toolVersion: string;
   readonly runId: string;
   readonly now: Date;
+  /** Told of all that is read, after unpacking, in bytes. What it throws ends the reading of every input. */
+  readonly onBytes?: (count: number) => void;
   /** What the run is set against; asked once the run is known and before the outputs are finished. */
   readonly background?: (run: RunResult) => Promise<Background>;
   /** Told of each input that could not be read, besides the error that is thrown. */
@@ -73,18 +75,27 @@ export async function readReport(options: ReadReportOptions): Promise<ReportRead
     inputs.push(summaryOfError(path, error));
   };
   const taken = new Set<string>();
+  let refusal: unknown;
+  const onBytes = (count: number): void => {
+    try {
+      options.onBytes?.(count);
+    } catch (error) {
+      refusal = error;
+      throw error;
+    }
+  };
   for (const found of await findInputs(options.inputs, { stdin: options.stdin })) {
     if ('error' in found) {
       fail(found.path, found.error);
       continue;
     }
     try {
-      const read = await readOne(found, taken, now, options);
+      const read = await readOne(found, taken, now, { ...options, onBytes });
       inputs.push(read.summary);
       runs.push(...read.runs);
       cells.push(...read.cells);
     } catch (error) {
-      if (!(error instanceof MkCiError) || !isInputError(error)) throw error;
+      if (error === refusal || !(error instanceof MkCiError) || !isInputError(error)) throw error;
       // In a folder lies what it likes; only what was named must be readable.
       if (found.isOptional && (error.code === 'RES_UNKNOWN_FORMAT' || error.code === 'RES_EMPTY')) continue;
       fail(found.path, error);
@@ -131,6 +142,7 @@ async function readOne(
   const read = await readInput(found.open(), {
     ...(found.isRun ? { format: 'mk-ci' as const } : { format: options.format }),
     signal: options.signal,
+    ...(options.onBytes === undefined ? {} : { onBytes: options.onBytes }),
     emit: (event) => {
       addReadEvent(state, event);
       logs.add(event);

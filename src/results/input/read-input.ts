@@ -20,6 +20,8 @@ export interface ReadInputOptions {
   readonly timedOut?: boolean;
   /** Most bytes read after unpacking. @default 64 GiB */
   readonly maxBytes?: number;
+  /** Told of what is read after unpacking, before it is looked at. What it throws ends the reading. */
+  readonly onBytes?: (count: number) => void;
 }
 
 export interface InputRead {
@@ -38,7 +40,7 @@ const PIECE = 256 * 1024;
  * @throws {MkCiError} `RES_EMPTY`, `RES_UNKNOWN_FORMAT`, `RES_MALFORMED` (nothing of it could be read), `RES_TOO_LARGE`
  */
 export async function readInput(source: AsyncIterable<Uint8Array>, options: ReadInputOptions): Promise<InputRead> {
-  const { emit, drain, signal, maxBytes = MAX_BYTES } = options;
+  const { emit, drain, signal, maxBytes = MAX_BYTES, onBytes } = options;
   const target = createTarget(options);
   const decoder = createTextPieces();
   let bytes = 0;
@@ -56,6 +58,7 @@ export async function readInput(source: AsyncIterable<Uint8Array>, options: Read
   for await (const piece of unpacked) {
     signal?.throwIfAborted();
     bytes += piece.length;
+    onBytes?.(piece.length);
     if (bytes > maxBytes) {
       throw new MkCiError('RES_TOO_LARGE', { message: `more than ${String(maxBytes)} bytes` });
     }
