@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder, foldersOf, makeFolder, replaceFolder, writeFileAtomically } from './files.js';
+import { formatIdentity, identifySelf } from './process.js';
 
 describe('foldersOf', () => {
   it('follows MK_CI_HOME, then the XDG variables, then the home folder', () => {
@@ -111,6 +114,33 @@ describe('replaceFolder', () => {
     );
     expect(names).toContain(first);
     expect(second).toBe(first);
+  });
+
+  it('removes what a killed one left beside, and nothing of one that still writes', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'run');
+    const dead = spawnSync(process.execPath, ['-e', '']).pid;
+    for (const [name, owner] of [
+      ['.run-killed', `${hostname()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+      ['.run-writes', `${hostname()}\n${formatIdentity(identifySelf())}\n`],
+      ['.run-others', `another-host\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+      ['.run-2-killed', `${hostname()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+    ] as const) {
+      await mkdir(join(folder.path, name, 'run'), { recursive: true });
+      await writeFile(join(folder.path, name, '.owner'), owner);
+    }
+    await mkdir(join(folder.path, '.run-hidden'));
+    await replaceFolder(path, async (temporary) => {
+      await writeFile(join(temporary, 'file'), '');
+    });
+    expect((await readdir(folder.path)).sort()).toEqual([
+      '.run-2-killed',
+      '.run-hidden',
+      '.run-others',
+      '.run-writes',
+      'run',
+    ]);
+    expect(await readdir(path)).toEqual(['file']);
   });
 
   it('keeps the old folder when the new one can not be made', async () => {
