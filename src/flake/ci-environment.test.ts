@@ -58,4 +58,19 @@ describe('ciSourceOf', () => {
     expect(ciSourceOf({})).toBeUndefined();
     expect(ciSourceOf({ GITHUB_ACTIONS: 'true', GITHUB_SHA: '' })).toEqual({ system: 'github-actions' });
   });
+
+  it('gives branches as the other runs of them call them', () => {
+    const azure = { TF_BUILD: 'True', BUILD_SOURCEBRANCH: 'refs/pull/5/merge' };
+    expect(ciSourceOf({ ...azure, SYSTEM_PULLREQUEST_SOURCEBRANCH: 'refs/heads/fix/a' })?.branch).toBe('fix/a');
+    expect(ciSourceOf({ ...azure, BUILD_SOURCEBRANCH: 'refs/heads/main' })?.branch).toBe('main');
+    const jenkins = { JENKINS_URL: 'https://ci.example/' };
+    expect(ciSourceOf({ ...jenkins, GIT_BRANCH: 'origin/main' })?.branch).toBe('main');
+    expect(ciSourceOf({ ...jenkins, GIT_BRANCH: 'origin/x', BRANCH_NAME: 'origin/x' })?.branch).toBe('origin/x');
+  });
+
+  it('takes no name that moves for a commit: runs of different code would be one commit', () => {
+    const buildkite = { BUILDKITE: 'true', BUILDKITE_BRANCH: 'main' };
+    expect(ciSourceOf({ ...buildkite, BUILDKITE_COMMIT: 'HEAD' })).not.toHaveProperty('commit');
+    expect(ciSourceOf({ ...buildkite, BUILDKITE_COMMIT: 'abc' })?.commit).toBe('abc');
+  });
 });

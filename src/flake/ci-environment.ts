@@ -68,7 +68,8 @@ const SYSTEMS: readonly CiSystem[] = [
     system: 'buildkite',
     marker: 'BUILDKITE',
     repository: (env) => repositoryOfUrl(env['BUILDKITE_REPO']),
-    commit: (env) => env['BUILDKITE_COMMIT'],
+    // HEAD, where somebody started the build by hand: runs of different code would be one commit.
+    commit: (env) => (env['BUILDKITE_COMMIT'] === 'HEAD' ? undefined : env['BUILDKITE_COMMIT']),
     branch: (env) => env['BUILDKITE_BRANCH'],
     pullRequest: (env) => env['BUILDKITE_PULL_REQUEST'],
     url: (env) => env['BUILDKITE_BUILD_URL'],
@@ -89,7 +90,9 @@ const SYSTEMS: readonly CiSystem[] = [
     marker: 'TF_BUILD',
     repository: (env) => env['BUILD_REPOSITORY_NAME'],
     commit: (env) => env['SYSTEM_PULLREQUEST_SOURCECOMMITID'] || env['BUILD_SOURCEVERSION'],
-    branch: (env) => env['BUILD_SOURCEBRANCH']?.replace(/^refs\/heads\//, ''),
+    // Of a pull request the second one is refs/pull/5/merge.
+    branch: (env) =>
+      (env['SYSTEM_PULLREQUEST_SOURCEBRANCH'] || env['BUILD_SOURCEBRANCH'])?.replace(/^refs\/heads\//, ''),
     pullRequest: (env) => env['SYSTEM_PULLREQUEST_PULLREQUESTNUMBER'] || env['SYSTEM_PULLREQUEST_PULLREQUESTID'],
     url: (env) =>
       env['SYSTEM_COLLECTIONURI'] === undefined
@@ -108,7 +111,8 @@ const SYSTEMS: readonly CiSystem[] = [
     marker: 'JENKINS_URL',
     repository: (env) => repositoryOfUrl(env['GIT_URL']),
     commit: (env) => env['GIT_COMMIT'],
-    branch: (env) => env['CHANGE_BRANCH'] || env['BRANCH_NAME'] || env['GIT_BRANCH'],
+    // The git plugin names its remote too.
+    branch: (env) => env['CHANGE_BRANCH'] || env['BRANCH_NAME'] || env['GIT_BRANCH']?.replace(/^origin\//, ''),
     pullRequest: (env) => env['CHANGE_ID'],
     url: (env) => env['BUILD_URL'],
     run: (env) => [env['JENKINS_URL'], env['BUILD_TAG']],
