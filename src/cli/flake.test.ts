@@ -141,6 +141,54 @@ describe('flake commands', () => {
     );
   });
 
+  it('prune --dry-run says what prune does, and does nothing', async () => {
+    const now = Date.now();
+    const days = [1, 200, 300].map((age) =>
+      runRecord({ uid: `${age}`, startedAtMs: now - age * 86_400_000, results: results('A:FP', 'B:P') }),
+    );
+    await written(...days);
+    const dry = await call('prune', '--dry-run', '--json');
+    expect(JSON.parse(dry.stdout)).toMatchObject({ pruned: 2, results: 6, dryRun: true });
+    expect((await call('prune', '--dry-run')).stderr).toMatch(
+      /^6 results of 2 runs from before \d{4}-\d\d-\d\d would be/,
+    );
+    expect(JSON.parse((await call('prune', '--json')).stdout)).toMatchObject({ pruned: 2 });
+    expect(JSON.parse((await call('prune', '--dry-run', '--json')).stdout)).toMatchObject({ pruned: 0, results: 0 });
+  });
+
+  it('prune --dry-run makes no database', async () => {
+    expect(await call('prune', '--dry-run')).toMatchObject({ code: 'DB_OPEN' });
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('merge --dry-run says what merge does, of copies that say more too, and does nothing', async () => {
+    const source = async (name: string, ...records: readonly RunRecord[]): Promise<string> => {
+      await using store = await openFlakeStore(join(folder, name));
+      await store.write(records);
+      return name;
+    };
+    const whole = runRecord({ uid: 'cut', results: results('A:F', 'B:P') });
+    const other = runRecord({ uid: 'other', results: results('A:P') });
+    const sources = [
+      await source('one.db', { ...whole, complete: false, results: results('A:F') }, other),
+      await source('two.db', whole, runRecord({ uid: 'there', results: results('A:P') })),
+    ];
+    const empty = JSON.parse((await call('merge', ...sources, '--dry-run', '--json')).stdout) as object;
+    expect(empty).toMatchObject({ runs: 3, replaced: 1, known: 0, results: 5, dryRun: true });
+    expect(existsSync(join(folder, '.mk-ci'))).toBe(false);
+    await written(runRecord({ uid: 'there', results: results('A:P') }), { ...whole, complete: false, results: [] });
+    const dry = JSON.parse((await call('merge', ...sources, '--dry-run', '--json')).stdout) as object;
+    expect((await call('merge', ...sources, '--dry-run')).stderr).toBe(
+      '4 results of 3 runs would be taken over, 1 runs known before\n',
+    );
+    const done = JSON.parse((await call('merge', ...sources, '--json')).stdout) as object;
+    expect(dry).toEqual({ ...done, dryRun: true });
+    expect(JSON.parse((await call('merge', ...sources, '--dry-run', '--json')).stdout)).toMatchObject({
+      runs: 0,
+      results: 0,
+    });
+  });
+
   it('does not make a database for an input that is not there', async () => {
     expect(await call('import', 'none', '--format', 'ndjson')).toMatchObject({ code: 'CLI_NO_INPUT' });
     expect(await call('import', 'none', '--format', 'gopogh-db')).toMatchObject({

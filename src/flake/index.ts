@@ -15,6 +15,7 @@ export type {
   WriteSummary,
 } from './store/store.js';
 export type { RunRecord, ResultRecord } from './store/record.js';
+export { planMerge, planPrune, type PlannedMerge, type PlannedPrune } from './store/planned-changes.js';
 export { readRates } from './rates.js';
 export { findDefaultPrior, readPriors, type FindPrior } from './priors.js';
 export type { FlakeRate } from './statistics/flake-rate.js';

@@ -7,10 +7,13 @@ import { Command, Option } from 'commander';
 
 import { MkCiError, hostErrorOf, messageOf } from '../../errors.js';
 import { makeFolder } from '../../files.js';
-import type { RunRecord } from '../../flake/index.js';
+import type { FlakeStore, PlannedMerge, RunRecord } from '../../flake/index.js';
 import type { CliContext } from '../command.js';
 import {
+  databaseOf,
   databaseOption,
+  isDatabaseUrl,
+  locationOf,
   positive,
   printJson,
   windowOf,
@@ -115,43 +118,84 @@ export function mergeCommand(context: CliContext): Command {
     .addHelpText('after', '\nExample:\n  mk-ci flake merge shard-1.db shard-2.db\n')
     .argument('<database...>', 'files or postgres:// URLs to read')
     .addOption(databaseOption())
+    .option('--dry-run', 'say what would be taken over')
     .option('--json', 'print the summary as JSON')
-    .action(async (sources: readonly string[], options: DatabaseOptions & { readonly json?: boolean }) => {
-      const { openFlakeStore } = await import('../../flake/index.js');
-      const totals = { runs: 0, results: 0, known: 0, replaced: 0 };
-      await withStore(options, context, 'write', async (target) => {
-        for (const source of sources) {
-          const path = source.includes('://') ? source : resolve(context.cwd, source);
-          await using from = await openFlakeStore(path, { readonly: true });
-          const summary = await target.write(from.readRuns(), { signal: context.signal });
-          for (const key of ['runs', 'results', 'known', 'replaced'] as const) totals[key] += summary[key];
-        }
-      });
-      if (options.json === true) await printJson(context, totals);
+    .action(async (sources: readonly string[], options: ChangeOptions) => {
+      const isDry = options.dryRun === true;
+      const totals = isDry ? await planOfMerge(sources, options, context) : await merge(sources, options, context);
+      const { runs, results, known, replaced } = totals;
+      if (options.json === true) await printJson(context, { ...totals, ...(isDry ? { dryRun: true } : {}) });
       else
         context.stderr(
-          `${totals.results} results of ${totals.runs + totals.replaced} runs taken over, ${totals.known} runs known before\n`,
+          `${results} results of ${runs + replaced} runs ${isDry ? 'would be ' : ''}taken over, ${known} runs known before\n`,
         );
     });
+}
+
+interface ChangeOptions extends DatabaseOptions {
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+async function merge(sources: readonly string[], options: DatabaseOptions, context: CliContext): Promise<PlannedMerge> {
+  const totals = { runs: 0, results: 0, known: 0, replaced: 0 };
+  await withStore(options, context, 'write', async (target) => {
+    for await (const from of openSources(sources, context)) {
+      const summary = await target.write(from.readRuns(), { signal: context.signal });
+      for (const key of ['runs', 'results', 'known', 'replaced'] as const) totals[key] += summary[key];
+    }
+  });
+  return totals;
+}
+
+/** A database that is not there yet is not made. */
+async function planOfMerge(
+  sources: readonly string[],
+  options: DatabaseOptions,
+  context: CliContext,
+): Promise<PlannedMerge> {
+  const { openFlakeStore, planMerge } = await import('../../flake/index.js');
+  const location = await databaseOf(options, context);
+  if (!isDatabaseUrl(location) && !existsSync(location)) {
+    return await planMerge(undefined, openSources(sources, context));
+  }
+  await using target = await openFlakeStore(location, { readonly: true });
+  return await planMerge(target, openSources(sources, context));
+}
+
+/** One after the other, each closed before the next. */
+async function* openSources(sources: readonly string[], context: CliContext): AsyncGenerator<FlakeStore> {
+  const { openFlakeStore } = await import('../../flake/index.js');
+  for (const source of sources) {
+    context.signal.throwIfAborted();
+    await using from = await openFlakeStore(locationOf(source, context.cwd), { readonly: true });
+    yield from;
+  }
 }
 
 /** `flake prune`: raw results go, sums stay. */
 export function pruneCommand(context: CliContext): Command {
   return new Command('prune')
     .description('drop single results of old runs; their daily sums stay')
-    .addHelpText('after', '\nExample:\n  mk-ci flake prune --days 180\n')
+    .addHelpText('after', '\nExample:\n  mk-ci flake prune --days 180 --dry-run\n')
     .addOption(databaseOption())
     .option('--days <n>', 'keep this many days', positive('--days'), 90)
+    .option('--dry-run', 'say what would be dropped')
     .option('--json', 'print the summary as JSON')
-    .action(async (options: DatabaseOptions & { readonly days: number; readonly json?: boolean }) => {
-      const pruned = await withStore(
-        options,
-        context,
-        'write',
-        async (store) => await store.prune(Date.now() - options.days * DAY_MS),
-      );
-      if (options.json === true) await printJson(context, { pruned });
-      else context.stderr(`${pruned} runs pruned\n`);
+    .action(async (options: ChangeOptions & { readonly days: number }) => {
+      const beforeMs = Date.now() - options.days * DAY_MS;
+      const before = new Date(beforeMs).toISOString().slice(0, 10);
+      if (options.dryRun === true) {
+        const { openFlakeStore, planPrune } = await import('../../flake/index.js');
+        await using store = await openFlakeStore(await databaseOf(options, context), { readonly: true });
+        const { runs, results } = await planPrune(store, beforeMs);
+        if (options.json === true) await printJson(context, { pruned: runs, results, before, dryRun: true });
+        else context.stderr(`${results} results of ${runs} runs from before ${before} would be dropped\n`);
+        return;
+      }
+      const pruned = await withStore(options, context, 'write', async (store) => await store.prune(beforeMs));
+      if (options.json === true) await printJson(context, { pruned, before });
+      else context.stderr(`${pruned} runs from before ${before} pruned\n`);
     });
 }
 

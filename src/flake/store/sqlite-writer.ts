@@ -338,7 +338,11 @@ export interface FoundRun {
  * fewer. So the outcome does not depend on the order in which copies of a run arrive. On a day that was pruned the first
  * copy stays, because the day can not be summed again without it.
  */
-export function saysMore(record: RunRecord, old: Omit<FoundRun, 'id'>, prunedBeforeDay: number): boolean {
+export function saysMore(
+  record: { readonly complete: boolean; readonly results: { readonly length: number } },
+  old: Omit<FoundRun, 'id'>,
+  prunedBeforeDay: number,
+): boolean {
   if (old.pruned === 1 || dayOf(old.startedAt) < prunedBeforeDay) return false;
   if (record.complete !== (old.complete === 1)) return record.complete;
   return record.results.length > old.results;
