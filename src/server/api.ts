@@ -11,7 +11,8 @@ import {
   readEnvironmentPage,
   readOverview,
   readRunRows,
-  readTestPage,
+  readOwnTestPage,
+  readTestEnvironments,
   runOf,
   runSchema,
   searchSeries,
@@ -20,6 +21,7 @@ import {
   type ChartStore,
 } from '../flake/charts/index.js';
 import { badgeOfRate, renderBadge } from './badge.js';
+import { joinParts, partText, type ReadPart } from './page-parts.js';
 import {
   badgeQuery,
   commitQuery,
@@ -42,8 +44,19 @@ export interface ReadRoute {
   readonly contentType: 'application/json' | 'image/svg+xml';
   /** Of JSON answers. */
   readonly answer?: z.ZodType;
-  /** Text of the answer. @param query as it came; checked against `query` first */
-  readonly read: (store: ChartStore, query: unknown) => Promise<string>;
+  /** One or more, whose texts {@link joinParts} makes the answer. */
+  readonly parts: readonly ReadPart[];
+}
+
+/** Text of an answer, read at once. */
+export async function readAnswer(
+  { parts }: Pick<ReadRoute, 'parts'>,
+  store: ChartStore,
+  query: unknown,
+): Promise<string> {
+  const texts: string[] = [];
+  for (const { read } of parts) texts.push(await read(store, query));
+  return joinParts(texts);
 }
 
 /** Ties what is read to the types of its query and its answer. */
@@ -53,12 +66,24 @@ function jsonRoute<Query extends z.ZodObject, Answer extends z.ZodType>(route: {
   readonly summary: string;
   readonly query: Query;
   readonly answer: Answer;
+  /** The one that all of the answer is read from. */
+  readonly environment?: (query: z.output<Query>) => string;
   readonly read: (store: ChartStore, query: z.output<Query>) => Promise<z.output<Answer>>;
 }): ReadRoute {
+  const { path, operation, summary, query: schema, answer, environment, read } = route;
   return {
-    ...route,
+    path,
+    operation,
+    summary,
+    query: schema,
+    answer,
     contentType: 'application/json',
-    read: async (store, query) => `${JSON.stringify(await route.read(store, route.query.parse(query)))}\n`,
+    parts: [
+      {
+        ...(environment === undefined ? {} : { environment: (query) => environment(schema.parse(query)) }),
+        read: async (store, query) => `${JSON.stringify(await read(store, schema.parse(query)))}\n`,
+      },
+    ],
   };
 }
 
@@ -89,16 +114,32 @@ export const READ_ROUTES: readonly ReadRoute[] = [
     summary: 'An environment: its days, and its tests that fail most by day and week',
     query: environmentQuery,
     answer: environmentPageSchema,
+    environment: ({ environment }) => environment,
     read: async (store, { environment, ...query }) => await readEnvironmentPage(store, environment, query),
   }),
-  jsonRoute({
+  {
     path: '/api/pages/test',
     operation: 'test',
     summary: 'A test in an environment: rate with interval, attempts, changepoints, signatures',
     query: testQuery,
+    contentType: 'application/json',
     answer: testPageSchema,
-    read: async (store, query) => await readTestPage(store, query, query),
-  }),
+    parts: [
+      {
+        environment: (query) => testQuery.parse(query).environment,
+        read: async (store, query) => {
+          const checked = testQuery.parse(query);
+          return partText(await readOwnTestPage(store, checked, checked));
+        },
+      },
+      {
+        read: async (store, query) => {
+          const checked = testQuery.parse(query);
+          return partText(await readTestEnvironments(store, checked, checked));
+        },
+      },
+    ],
+  },
   jsonRoute({
     path: '/api/pages/commit',
     operation: 'commit',
@@ -152,7 +193,12 @@ export const READ_ROUTES: readonly ReadRoute[] = [
     summary: 'Badge of a test, or of all tests of an environment: failed share with k of n over 30 days',
     query: badgeQuery,
     contentType: 'image/svg+xml',
-    read: async (store, query) => await readBadge(store, badgeQuery.parse(query)),
+    parts: [
+      {
+        environment: (query) => badgeQuery.parse(query).environment,
+        read: async (store, query) => await readBadge(store, badgeQuery.parse(query)),
+      },
+    ],
   },
 ];
 
@@ -160,7 +206,7 @@ async function readBadge(store: ChartStore, query: z.output<typeof badgeQuery>):
   const { environment, test, repository } = query;
   const days = query.days ?? 30;
   if (test !== undefined) {
-    const page = await readTestPage(store, { ...query, test }, { days });
+    const page = await readOwnTestPage(store, { ...query, test }, { days });
     return renderBadge(badgeOfRate(test, page.rate));
   }
   const page = await readEnvironmentPage(store, environment, { repository, days });

@@ -14,7 +14,7 @@ import { createDashboard, isToken, type WriteOptions } from './app.js';
 import { badgeOfRate, renderBadge } from './badge.js';
 import { openApiDocument } from './openapi.js';
 import { parseListen } from './listen.js';
-import { ResponseCache } from './response-cache.js';
+import { VersionedCache } from './response-cache.js';
 
 const TOKEN = 'a-token-of-some-length';
 const ASSETS = { script: 'start()', style: 'body{}' };
@@ -332,7 +332,7 @@ describe('parts of the server', () => {
   });
 
   it('keeps answers while they are true, makes each once, and forgets the oldest', async () => {
-    const cache = new ResponseCache({ maxBytes: 400 });
+    const cache = new VersionedCache<string>({ maxBytes: 400, bytesOf: (text) => text.length });
     let made = 0;
     const make = async (): Promise<string> => {
       made += 1;
@@ -352,9 +352,9 @@ describe('parts of the server', () => {
   });
 
   it('does not keep an error', async () => {
-    const cache = new ResponseCache();
+    const cache = new VersionedCache<string>({ bytesOf: (text) => text.length });
     await expect(cache.get('a', '1', async () => await Promise.reject(new Error('away')))).rejects.toThrow('away');
-    expect(new TextDecoder().decode((await cache.get('a', '1', async () => 'here')).body)).toBe('here');
+    expect(await cache.get('a', '1', async () => 'here')).toBe('here');
   });
 
   it('judges badges by the interval', () => {

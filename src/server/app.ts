@@ -13,8 +13,9 @@ import { READ_ROUTES } from './api.js';
 import { openApiDocument } from './openapi.js';
 import { ingestQuery, type IngestQuery } from './query.js';
 import { limitedBody } from './limited-body.js';
+import { joinParts } from './page-parts.js';
 import type { ReadPool } from './read-pool.js';
-import { cachedBody, isFresh, ResponseCache, type CachedBody } from './response-cache.js';
+import { cachedBody, isFresh, VersionedCache, type CachedBody } from './response-cache.js';
 import { formatRoute, routeOfGopogh } from './shared/route.js';
 import { renderShell } from './shell.js';
 
@@ -68,7 +69,9 @@ const STATUS_OF: Partial<Record<ErrorCode, 400 | 401 | 403 | 404 | 413 | 503 | 5
 export function createDashboard(options: DashboardOptions): Hono {
   const { store, assets, toolVersion, log, writes } = options;
   const app = new Hono();
-  const cache = new ResponseCache();
+  const bodies = new VersionedCache<CachedBody>({ bytesOf: ({ body }) => body.byteLength });
+  const texts = new VersionedCache<string>({ bytesOf: (text) => text.length });
+  const versions = new VersionReader(store);
   const shell = renderShell({ mode: 'live', toolVersion }, assets);
   const page = cachedBody(shell.html);
   const document = cachedBody(`${JSON.stringify(openApiDocument(toolVersion), null, 2)}\n`);
@@ -102,13 +105,19 @@ export function createDashboard(options: DashboardOptions): Hono {
   for (const route of READ_ROUTES) {
     app.get(route.path, async (context) => {
       const query = queryOf(context, route.query);
-      const version = await store.dataVersion();
       const key = `${route.path}?${new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
-      const body = await cache.get(
-        key,
-        version,
-        async () => await (options.read?.(route.path, query) ?? route.read(store, query)),
+      // Versions before what is read: an answer may be newer than it says, never older.
+      const parts = await Promise.all(
+        route.parts.map(async (part) => ({ part, version: await versions.of(part.environment?.(query)) })),
       );
+      const body = await bodies.get(key, parts.map(({ version }) => version).join(' '), async () => {
+        const read = parts.map(async ({ part, version }, index) => {
+          const make = async () => await (options.read?.(route.path, query, index) ?? part.read(store, query));
+          // A single part is the body, which is kept.
+          return parts.length === 1 ? await make() : await texts.get(`${key} ${index}`, version, make);
+        });
+        return cachedBody(joinParts(await Promise.all(read)));
+      });
       return await answer(context, body, route.contentType);
     });
   }
@@ -160,6 +169,35 @@ export function createDashboard(options: DashboardOptions): Hono {
     );
   });
   return app;
+}
+
+/** Versions of the database and its environments; the list of these is read once for each version of the database. */
+class VersionReader {
+  readonly #store: DashboardOptions['store'];
+  #environments: { readonly data: string; readonly versions: Promise<ReadonlyMap<string, string>> } | undefined;
+
+  constructor(store: DashboardOptions['store']) {
+    this.#store = store;
+  }
+
+  /** @param environment by name; of the database when absent, or when there is no such environment */
+  async of(environment: string | undefined): Promise<string> {
+    const data = await this.#store.dataVersion();
+    if (environment === undefined) return data;
+    if (this.#environments?.data !== data) this.#environments = { data, versions: this.#read() };
+    const known = this.#environments;
+    try {
+      return (await known.versions).get(environment) ?? data;
+    } catch (error) {
+      if (this.#environments === known) this.#environments = undefined;
+      throw error;
+    }
+  }
+
+  async #read(): Promise<ReadonlyMap<string, string>> {
+    const environments = await this.#store.environments();
+    return new Map(environments.map(({ name, id, version }) => [name, `${id}.${version}`]));
+  }
 }
 
 async function ingest(context: Context, query: IngestQuery, writes: WriteOptions): Promise<WriteSummary> {

@@ -7,7 +7,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { testPageSchema } from '../flake/charts/index.js';
 import { openFlakeStore } from '../flake/index.js';
 import { createLogger } from '../log.js';
-import { READ_ROUTES } from './api.js';
+import { READ_ROUTES, readAnswer } from './api.js';
 import { createDashboard } from './app.js';
 import { createReadPool } from './read-pool.js';
 import { warmPages } from './warm.js';
@@ -37,7 +37,8 @@ describe('threads that read the database', { timeout: 120_000 }, () => {
     ];
     const texts = await Promise.all(asked.map(async ([path, query]) => await pool.read(path, query)));
     for (const [index, [path, query]] of asked.entries()) {
-      expect(texts[index]).toBe(await READ_ROUTES.find((route) => route.path === path)?.read(store, query));
+      const route = READ_ROUTES.find((one) => one.path === path) ?? expect.fail();
+      expect(texts[index]).toBe(await readAnswer(route, store, query));
     }
     await expect(pool.read('/api/pages/environment', { environment: 'none' })).rejects.toMatchObject({
       code: 'DB_NOT_FOUND',
@@ -80,15 +81,60 @@ describe('threads that read the database', { timeout: 120_000 }, () => {
     }
   });
 
+  it('read again only what a run may have changed', async () => {
+    await using writer = await openFlakeStore(location);
+    const read: string[] = [];
+    const app = createDashboard({
+      store: writer,
+      read: async (path, query, part = 0) => {
+        read.push(`${path} ${String(part)}`);
+        const route = READ_ROUTES.find((one) => one.path === path) ?? expect.fail();
+        return await (route.parts[part] ?? expect.fail()).read(writer, query);
+      },
+      assets: { script: '', style: '' },
+      toolVersion: '1',
+      log,
+    });
+    const [own, other] = SAMPLE_ENVIRONMENTS;
+    const of = (path: string, more: Readonly<Record<string, string>> = {}): string =>
+      `${path}?${new URLSearchParams({ environment: own, ...more }).toString()}`;
+    const test = { test: HOSTILE_TEST };
+    const addresses = [of('/api/pages/environment'), of('/api/pages/test', test), of('/badge.svg', test)];
+    const ask = async (): Promise<[string[], string[]]> => {
+      const texts: string[] = [];
+      for (const address of addresses) texts.push(await (await app.request(address)).text());
+      return [texts, read.splice(0)];
+    };
+    const all = ['/api/pages/environment 0', '/api/pages/test 0', '/api/pages/test 1', '/badge.svg 0'];
+    const [before, first] = await ask();
+    expect(first).toEqual(all);
+    expect(await ask()).toEqual([before, []]);
+    const write = async (environment: string, uid: string): Promise<void> => {
+      const newest = [...sampleHistory(HISTORY)].filter((run) => run.environment === environment).at(-1);
+      await writer.write([{ ...(newest ?? expect.fail()), uid }]);
+    };
+    await write(other, 'elsewhere');
+    const [after, second] = await ask();
+    expect(second).toEqual(['/api/pages/test 1']);
+    const attempts = (text = ''): number =>
+      testPageSchema
+        .parse(JSON.parse(text))
+        .environments.filter(({ environment }) => environment === other)
+        .reduce((sum, { rate }) => sum + rate.attempts, 0);
+    expect(attempts(after[1])).toBeGreaterThan(attempts(before[1]));
+    await write(own, 'here');
+    expect((await ask())[1]).toEqual(all);
+  });
+
   it('are warmed by the pages that readers open first, and leave errors to them', async () => {
     const asked: string[] = [];
     await using store = await openFlakeStore(location, { readonly: true });
     const app = createDashboard({
       store,
-      read: async (path, query) => {
+      read: async (path, query, part = 0) => {
         asked.push(`${path} ${String((query as { environment?: string }).environment)}`);
         const route = READ_ROUTES.find((one) => one.path === path) ?? expect.fail();
-        return await route.read(store, query);
+        return await (route.parts[part] ?? expect.fail()).read(store, query);
       },
       assets: { script: '', style: '' },
       toolVersion: '1',

@@ -7,10 +7,11 @@ export interface ReadPool extends AsyncDisposable {
   /**
    * @param path of a route
    * @param query as that route takes it
-   * @returns text of the answer
+   * @param part of the answer, by its place in the route
+   * @returns text of the part
    * @throws {MkCiError} what the route throws; `Error` when the thread ended
    */
-  readonly read: (path: string, query: unknown) => Promise<string>;
+  readonly read: (path: string, query: unknown, part?: number) => Promise<string>;
 }
 
 export interface ReadPoolOptions {
@@ -27,6 +28,7 @@ export interface ReadWorkerData {
 export interface ReadRequest {
   readonly path: string;
   readonly query: unknown;
+  readonly part: number;
 }
 
 export type ReadReply =
@@ -88,9 +90,9 @@ export function createReadPool({ location, threads }: ReadPoolOptions): ReadPool
   };
 
   return {
-    read: async (path, query) =>
+    read: async (path, query, part = 0) =>
       await new Promise<string>((resolve, reject) => {
-        waiting.push({ request: { path, query }, resolve, reject });
+        waiting.push({ request: { path, query, part }, resolve, reject });
         giveOut();
       }),
     [Symbol.asyncDispose]: async () => {

@@ -10,13 +10,13 @@ import type { ReadReply, ReadRequest, ReadWorkerData } from './read-pool.js';
 const { location } = workerData as ReadWorkerData;
 let store: FlakeStore | undefined;
 
-async function replyTo({ path, query }: ReadRequest): Promise<ReadReply> {
+async function replyTo({ path, query, part }: ReadRequest): Promise<ReadReply> {
   try {
     // Anew at the next request when it failed: a database may be locked for a moment.
     store ??= await openFlakeStore(location, { readonly: true });
-    const route = READ_ROUTES.find((one) => one.path === path);
-    if (route === undefined) throw new RangeError(`no address ${path}`);
-    return { kind: 'text', text: await route.read(store, query) };
+    const asked = READ_ROUTES.find((one) => one.path === path)?.parts[part];
+    if (asked === undefined) throw new RangeError(`no address ${path}`);
+    return { kind: 'text', text: await asked.read(store, query) };
   } catch (error) {
     if (!isMkCiError(error)) return { kind: 'bug', message: messageOf(error) };
     const { code, message, advice, details } = error;

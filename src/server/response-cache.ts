@@ -10,58 +10,61 @@ export interface CachedBody {
   gzipped(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-interface Entry {
+interface Entry<T> {
   readonly version: string;
-  readonly body: CachedBody;
+  readonly value: T;
+  readonly bytes: number;
 }
 
-export interface ResponseCacheOptions {
-  /** Of bodies kept; the least recently used go first. @default 64 MiB */
+export interface VersionedCacheOptions<T> {
+  /** Of what is kept; the least recently used go first. @default 64 MiB */
   readonly maxBytes?: number;
+  readonly bytesOf: (value: T) => number;
 }
 
 /**
- * Answers by address, true as long as the database has not changed: fifty readers of one page cost one read. Requests for
- * what is being made wait for it.
+ * What was read, by address, true as long as what it was read from has the same version: fifty readers of one page cost one
+ * read. Requests for what is being made wait for it.
  */
-export class ResponseCache {
-  readonly #entries = new Map<string, Entry>();
-  readonly #running = new Map<string, Promise<CachedBody>>();
+export class VersionedCache<T> {
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #running = new Map<string, Promise<T>>();
   readonly #maxBytes: number;
+  readonly #bytesOf: (value: T) => number;
   #bytes = 0;
 
-  constructor({ maxBytes = 64 * 1024 * 1024 }: ResponseCacheOptions = {}) {
+  constructor({ maxBytes = 64 * 1024 * 1024, bytesOf }: VersionedCacheOptions<T>) {
     this.#maxBytes = maxBytes;
+    this.#bytesOf = bytesOf;
   }
 
-  /** @param version of the database: an answer made at another one is made again */
-  async get(key: string, version: string, make: () => Promise<string>): Promise<CachedBody> {
+  /** @param version as it was before this is asked: what was made at another one is made again */
+  async get(key: string, version: string, make: () => Promise<T>): Promise<T> {
     const entry = this.#entries.get(key);
     if (entry?.version === version) {
       // Last in the order of a Map: most recently used.
       this.#entries.delete(key);
       this.#entries.set(key, entry);
-      return entry.body;
+      return entry.value;
     }
     const job = `${version}\0${key}`;
     const running = this.#running.get(job);
     if (running !== undefined) return await running;
     const started = make()
-      .then((text) => {
-        const body = cachedBody(text);
-        this.#keep(key, { version, body });
-        return body;
+      .then((value) => {
+        this.#keep(key, { version, value, bytes: this.#bytesOf(value) });
+        return value;
       })
       .finally(() => this.#running.delete(job));
     this.#running.set(job, started);
     return await started;
   }
 
-  #keep(key: string, entry: Entry): void {
+  #keep(key: string, entry: Entry<T>): void {
     this.#drop(key);
-    if (entry.body.body.byteLength > this.#maxBytes / 4) return;
+    if (entry.bytes > this.#maxBytes / 4) return;
     this.#entries.set(key, entry);
-    this.#bytes += entry.body.body.byteLength;
+    this.#bytes += entry.bytes;
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#maxBytes) break;
       this.#drop(oldest);
@@ -72,7 +75,7 @@ export class ResponseCache {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     this.#entries.delete(key);
-    this.#bytes -= entry.body.body.byteLength;
+    this.#bytes -= entry.bytes;
   }
 }
 

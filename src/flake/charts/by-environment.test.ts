@@ -10,7 +10,9 @@ import { SqliteDatabase } from '../store/sqlite-library.js';
 import { DAY_MS, type RunRecord } from '../store/record.js';
 import { results, runRecord } from '../store/store-contract.test-kit.js';
 import type { FlakeStore } from '../store/store.js';
-import { readEnvironmentPage, readOverview, readTestPage, type ChartStore } from './read.js';
+import type { ChartStore } from './page-query.js';
+import { readTestPage } from './read-test.js';
+import { readEnvironmentPage, readOverview } from './read.js';
 
 const ENVIRONMENTS = ['docker', 'podman', 'qemu'];
 const FIRST_DAY = Math.floor(Date.UTC(2026, 0, 1) / DAY_MS);

@@ -8,7 +8,8 @@ import { createSqliteStore } from '../store/sqlite-store.js';
 import type { FlakeStore } from '../store/store.js';
 import { readRunRows } from '../store/chart-runs.js';
 import { searchSeries } from '../store/chart-series.js';
-import { readChartCommits, readCommitPage, readEnvironmentPage, readOverview, readTestPage } from './read.js';
+import { readTestPage } from './read-test.js';
+import { readChartCommits, readCommitPage, readEnvironmentPage, readOverview } from './read.js';
 import { commitPageSchema, environmentPageSchema, overviewSchema, testPageSchema } from './schemas.js';
 
 const [environment] = SAMPLE_ENVIRONMENTS;

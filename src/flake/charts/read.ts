@@ -8,68 +8,17 @@ import {
   type CommitRow,
   type RunRow,
 } from '../store/chart-runs.js';
-import { readCommitFailures, readFailingCommitCounts, readSeriesOfTest } from '../store/chart-series.js';
-import { readSeriesDays, readSeriesSums } from '../store/series-days.js';
-import { readTestRuns } from '../store/test-runs.js';
-import { type DaySpan, type RunScope } from '../store/chart-scope.js';
-import { DAY_MS, formatDay } from '../store/record.js';
-import type { EnvironmentVersion, FlakeStore } from '../store/store.js';
-import { dispersionOf } from '../statistics/dispersion.js';
+import { readCommitFailures } from '../store/chart-series.js';
+import { readSeriesSums } from '../store/series-days.js';
+import { type RunScope } from '../store/chart-scope.js';
+import { DAY_MS } from '../store/record.js';
+import type { EnvironmentVersion } from '../store/store.js';
 import { httpUrl } from '../../results/http-url.js';
-import { NO_SUMS, pointsOf, rateOf, rateOfCounts, rateOfSums } from './points.js';
+import { leftOut, LIMITS, spanOf, windowOf, type ChartStore, type PageQuery } from './page-query.js';
+import { NO_SUMS, pointsOf, rateOfCounts, rateOfSums } from './points.js';
 import { daysOfEnvironments, failingSeries, type EnvironmentView } from './by-environment.js';
 import { environmentDay, rankEnvironments, rankTests } from './rank.js';
-import type {
-  ChartRun,
-  CommitPage,
-  CommitSummary,
-  EnvironmentPage,
-  Overview,
-  RankedTest,
-  TestPage,
-  Window,
-} from './schemas.js';
-import { runsOfEnvironment } from './runs-cache.js';
-import { attemptsOf, changepointsOf } from './test-page.js';
-
-export type ChartStore = Pick<FlakeStore, 'read' | 'environments'>;
-
-export interface PageQuery {
-  readonly repository?: string | undefined;
-  /** @default 'all' */
-  readonly runs?: 'all' | 'base' | 'pull-requests' | undefined;
-  /** Length of the window. @default 90 */
-  readonly days?: number | undefined;
-  /** Last day, `2026-01-31`. @default the day of the newest run */
-  readonly until?: string | undefined;
-}
-
-export const DEFAULT_DAYS = 90;
-
-/** Longest lists. What is not shown is counted in `leftOut`. */
-export const LIMITS = {
-  environments: 60,
-  tests: 50,
-  curves: 10,
-  commits: 30,
-  attempts: 1_000,
-  signatures: 50,
-  runs: 300,
-};
-
-/** The window of a page. It ends with the newest run, so that an old history is not shown as an empty month. */
-async function spanOf(store: ChartStore, query: PageQuery, scope: RunScope): Promise<DaySpan> {
-  const days = query.days ?? DEFAULT_DAYS;
-  const to =
-    query.until === undefined
-      ? ((await store.read((db) => readLastDay(db, scope))) ?? Math.floor(Date.now() / DAY_MS))
-      : Math.floor(Date.parse(query.until) / DAY_MS);
-  return { from: to - days + 1, to };
-}
-
-function windowOf({ from, to }: DaySpan): Window {
-  return { from: formatDay(from), to: formatDay(to), days: to - from + 1 };
-}
+import type { ChartRun, CommitPage, CommitSummary, EnvironmentPage, Overview, RankedTest } from './schemas.js';
 
 /** Failed tests a day in every environment, the ranking of both, and the newest commits. */
 export async function readOverview(store: ChartStore, query: PageQuery = {}): Promise<Overview> {
@@ -130,74 +79,6 @@ export async function readEnvironmentPage(
       return { ...test, days: pointsOf(curve, 'day'), weeks: pointsOf(curve, 'week') };
     }),
     leftOut: leftOut({ tests: total - LIMITS.tests }),
-  };
-}
-
-/** A test in an environment by its exact names. */
-export interface TestName {
-  readonly repository?: string | undefined;
-  readonly environment: string;
-  readonly package?: string | undefined;
-  readonly test: string;
-}
-
-/** @throws {MkCiError} `DB_NOT_FOUND` */
-export async function readTestPage(store: ChartStore, name: TestName, query: PageQuery = {}): Promise<TestPage> {
-  const all = await store.read((db) => readSeriesOfTest(db, name));
-  const series = all.find(({ environment }) => environment === name.environment);
-  if (series === undefined) {
-    throw new MkCiError('DB_NOT_FOUND', { message: `test ${name.test} in ${name.environment}` });
-  }
-  const { seriesId, repository, environment, package: pkg, test } = series;
-  const span = await spanOf(store, query, { repository, environment, runs: query.runs });
-  const siblings = all.filter((other) => other.repository === repository && other.package === pkg);
-  const shownSiblings = siblings.slice(0, LIMITS.environments);
-  const ids = shownSiblings.map((sibling) => sibling.seriesId);
-  const sumsOf = await store.read((db) => readSeriesSums(db, ids, span, query.runs));
-  const own = await store.read((db) => readSeriesDays(db, [seriesId], span, query.runs));
-  const days = (own.get(seriesId) ?? []).filter(({ passed, failed }) => passed + failed > 0);
-  const commits = await store.read((db) => readFailingCommitCounts(db, seriesId, span, query.runs));
-  const environmentOf = (await store.environments()).find(({ id }) => id === series.environmentId);
-  if (environmentOf === undefined) throw new Error(`environment ${series.environmentId} of a series is not there`);
-  const shownRuns = await runsOfEnvironment(store, environmentOf, span, {
-    runs: query.runs,
-    limit: LIMITS.attempts * 4,
-  });
-  const rows = await store.read((db) => readTestRuns(db, series, shownRuns, LIMITS.attempts));
-  const { attempts, signatures } = attemptsOf(rows);
-  const rate = rateOf(days);
-  const dispersion = dispersionOf(days.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
-  const total = (key: 'runs' | 'failedRuns' | 'mixedRuns' | 'durationMs'): number =>
-    days.reduce((sum, day) => sum + day[key], 0);
-  return {
-    kind: 'test',
-    repository,
-    environment,
-    package: pkg,
-    test,
-    window: windowOf(span),
-    rate,
-    runs: total('runs'),
-    failedRuns: total('failedRuns'),
-    mixedRuns: total('mixedRuns'),
-    ...commits,
-    dispersion,
-    ...(rate.attempts === 0 ? {} : { durationMs: Math.round(total('durationMs') / rate.attempts) }),
-    days: pointsOf(days, 'day'),
-    weeks: pointsOf(days, 'week'),
-    changepoints: changepointsOf(rows, dispersion),
-    signatures: signatures.slice(0, LIMITS.signatures),
-    attempts,
-    environments: shownSiblings.map((sibling) => ({
-      environment: sibling.environment,
-      rate: rateOfSums(sumsOf.get(sibling.seriesId) ?? NO_SUMS),
-    })),
-    leftOut: leftOut({
-      // Skipped attempts are rows too, so this is a lower bound: it never claims that more is shown than is.
-      attempts: rows.length < LIMITS.attempts ? 0 : rate.attempts - rows.length,
-      signatures: signatures.length - LIMITS.signatures,
-      environments: siblings.length - LIMITS.environments,
-    }),
   };
 }
 
@@ -296,8 +177,4 @@ export function runOf(row: RunRow): ChartRun {
     ...(row.excluded === null ? {} : { excluded: row.excluded }),
     complete: row.complete === 1,
   };
-}
-
-function leftOut(counts: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 }
