@@ -7,7 +7,7 @@ const part = (prefix: string) =>
   fc
     .record({
       fields: fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }),
-      leftOut: fc.dictionary(fc.string(), fc.nat()),
+      leftOut: fc.dictionary(fc.stringMatching(/^[a-zA-Z]+$/), fc.nat()),
     })
     .map(({ fields, leftOut }) => ({
       // Fields of two parts have other names.
