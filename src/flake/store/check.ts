@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { sql, type Kysely } from 'kysely';
 
-import { hasBlocks, sumBlocks, sumDays } from './queries.js';
+import { hasBlocks, sumBlocks, sumDays } from './window-sums.js';
 import type { Schema } from './schema.js';
 
 /**

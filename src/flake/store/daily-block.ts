@@ -2,7 +2,7 @@ import { DELTA_COLUMNS, type TestDelta } from './test-deltas.js';
 
 /**
  * The rows of `daily` of up to 256 series on one day, as one value: a rate over a month of thousands of series then reads
- * hundreds of rows and not hundreds of thousands. Pure; the tables are written by the writers and read in `queries.ts`.
+ * hundreds of rows and not hundreds of thousands. Pure; the tables are written by the writers and read in `window-sums.ts`.
  *
  * Format 1, numbers as varints (seven bits a byte, least first), rows by ascending slot: the gap to the slot before, doubled,
  * plus 1 when more than passes follow; then passes and their duration (as many runs as passes, all else 0), or all columns

@@ -2,8 +2,8 @@ import { sql, type Kysely } from 'kysely';
 
 import { number, type DaySpan, type RunScope } from './chart-scope.js';
 import { addDaysOfBlock, blockOf, BLOCK_SERIES, type BlockDay } from './daily-block.js';
-import { hasBlocks } from './queries.js';
 import type { Schema } from './schema.js';
+import { hasBlocks } from './window-sums.js';
 
 /** Reads of the pages about the days of tests. */
 

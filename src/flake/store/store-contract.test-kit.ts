@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { RunResult, TestAttempt, TestResult } from '../../results/model.js';
-import { sumBlocks, sumDays } from './queries.js';
+import { sumBlocks, sumDays } from './window-sums.js';
 import type { ResultRecord, RunRecord } from './record.js';
 import type { FlakeStore } from './store.js';
 

@@ -1,16 +1,9 @@
 import type { Kysely } from 'kysely';
 
 import { aliasText, readAliasText } from './aliases.js';
-import {
-  readAttempts,
-  readCounts,
-  readDurations,
-  readFailingDays,
-  readHistory,
-  readRuns,
-  readSignatures,
-  readSuiteDurations,
-} from './queries.js';
+import { readAttempts, readHistory, readSignatures } from './read-attempts.js';
+import { readCounts, readDurations, readFailingDays, readSuiteDurations } from './read-counts.js';
+import { readRuns } from './read-runs.js';
 import type { RunRecord } from './record.js';
 import type { Schema } from './schema.js';
 import type {
