@@ -1,3 +1,4 @@
+import type { PhaseEvent } from '../cluster/cluster.js';
 import { isMkCiError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 
@@ -13,20 +14,26 @@ export async function startOnBest<T>({
   start,
   isLeft,
   log,
+  signal,
 }: {
   readonly pick: (tried: ReadonlyMap<string, string>) => Promise<string>;
-  readonly start: (driver: string) => Promise<T>;
+  readonly start: (driver: string, onPhase: (event: PhaseEvent) => void) => Promise<T>;
   readonly isLeft: () => Promise<boolean>;
   readonly log: Pick<Logger, 'warn'>;
+  readonly signal: AbortSignal;
 }): Promise<T> {
   const tried = new Map<string, string>();
   for (;;) {
     const driver = await pick(tried);
+    const failed: string[] = [];
     try {
-      return await start(driver);
+      return await start(driver, ({ name, state }) => {
+        if (state === 'failed') failed.push(name);
+      });
     } catch (error) {
-      const isOfDriver = isMkCiError(error) && error.code.startsWith('DRV_');
-      if (!isOfDriver || (await isLeft())) throw error;
+      // A check of the driver fails before any phase.
+      const isOfDriver = failed.includes('machines') || (isMkCiError(error) && error.code.startsWith('DRV_'));
+      if (signal.aborted || !isOfDriver || (await isLeft())) throw error;
       log.warn(`driver ${driver} could not make the cluster; the next one is tried`, { why: messageOf(error) });
       tried.set(driver, messageOf(error));
     }

@@ -189,10 +189,17 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
     await context.stdout(flags.json === true ? print(plan) : sayPlan(name, state, does));
     return;
   }
-  const startWith = async (driver: string): Promise<RunningCluster> => {
+  const startWith = async (driver: string, onPhase?: (event: PhaseEvent) => void): Promise<RunningCluster> => {
     const spec = specWith(driver);
     if (state === 'absent') await prepareNodeImage(nodeImage, spec, context);
-    return await manager.start(spec, callOptions(flags, context));
+    const options = callOptions(flags, context);
+    return await manager.start(spec, {
+      ...options,
+      onPhase: (event) => {
+        options.onPhase?.(event);
+        onPhase?.(event);
+      },
+    });
   };
   const nodes = { nodeImage, kubernetesVersions: [flags.kubernetesVersion] };
   const cluster =
@@ -202,6 +209,7 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
           start: startWith,
           isLeft: async () => (await stateOrAbsent(manager, name, context.signal)) !== 'absent',
           log: context.log,
+          signal: context.signal,
         })
       : await startWith(known);
   const status = await manager.status(name, context.signal);
