@@ -257,6 +257,11 @@ export const ERROR_CATALOGUE = {
   },
   K8S_NOT_RUNNING: { summary: 'The cluster is not running', exitCode: 103, advice: 'Run mk-ci cluster start NAME.' },
   K8S_CLUSTER_NOT_FOUND: { summary: 'There is no such cluster', exitCode: 105, advice: 'Run mk-ci cluster list.' },
+  K8S_ABSENT: {
+    summary: 'The cluster has no Kubernetes',
+    exitCode: 106,
+    advice: 'Start another cluster without --no-kubernetes.',
+  },
   K8S_NODE_NOT_FOUND: {
     summary: 'The cluster has no such node',
     exitCode: 105,

@@ -12,7 +12,13 @@ import type {
   PhaseEvent,
   RunningCluster,
 } from '../cluster/cluster.js';
-import { clusterEnvironment, type ClusterNodesManager, type SeedableClusterManager } from '../cluster/index.js';
+import {
+  NO_VERSION,
+  clusterEnvironment,
+  kubernetesAbsent,
+  type ClusterNodesManager,
+  type SeedableClusterManager,
+} from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
 import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
@@ -46,6 +52,7 @@ export function build(context: CliContext): Command {
     .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
     .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
+    .option('--no-kubernetes', 'nodes in which only the container runtime runs')
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
     .option('--yes', 'for --driver none: this host may be changed')
@@ -101,7 +108,8 @@ export function build(context: CliContext): Command {
     .addOption(json)
     .addHelpText('after', '\nExample:\n  export KUBECONFIG=$(mk-ci cluster kubeconfig demo --path)\n')
     .action(async (name: string, flags: { readonly path?: boolean; readonly json?: boolean }) => {
-      const { kubeconfig: path } = await openClusters(context).status(name, context.signal);
+      const { kubeconfig: path, kubernetesVersion } = await openClusters(context).status(name, context.signal);
+      if (kubernetesVersion === NO_VERSION) throw kubernetesAbsent(name, 'kubeconfig');
       if (flags.json === true) await context.stdout(print({ name, path, kubeconfig: await readText(path) }));
       else await context.stdout(flags.path === true ? `${path}\n` : await readText(path));
     });
@@ -154,13 +162,19 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly kubernetesVersion: string;
   readonly nodes: number;
   readonly containerRuntime?: string;
+  readonly kubernetes: boolean;
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly yes?: boolean;
 }
 
 function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
-  const given = { kubeconfig: flags.kubeconfig, context: flags.context, ...sshOptionsOf(flags, cwd) };
+  const given = {
+    kubeconfig: flags.kubeconfig,
+    context: flags.context,
+    noKubernetes: flags.kubernetes ? undefined : true,
+    ...sshOptionsOf(flags, cwd),
+  };
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return {
     name,
@@ -214,6 +228,7 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
       : await startWith(known);
   const status = await manager.status(name, context.signal);
   if (flags.json === true) await context.stdout(print(status));
+  else if (cluster.server === '') context.stderr(`${name} runs; a shell in it: mk-ci cluster ssh ${name}\n`);
   else context.stderr(`${cluster.name} runs at ${cluster.server}; kubeconfig: ${cluster.kubeconfig}\n`);
 }
 

@@ -159,6 +159,7 @@ export async function openRunClusters(
     bundleDigest: async (spec, signal) =>
       (await programsFor(spec, signal))?.digest ?? (await nodesDigest(drivers, nodeImage, spec, context, signal)),
     settle: async ({ name, server }, signal) => {
+      if (server === '') return;
       using client = await adminClient(clusterFolder(state, name), server);
       await waitUntilSettled(client, SETTLE_LIMIT_MS, signal);
     },

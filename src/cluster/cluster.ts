@@ -31,6 +31,7 @@ export interface ComponentStatus {
 export interface ClusterStatus {
   readonly name: string;
   readonly driver: string;
+  /** `none` where there is no Kubernetes. */
   readonly kubernetesVersion: string;
   readonly state: ClusterState;
   /** Of the API server, such as `https://127.0.0.1:40123`. */
@@ -65,6 +66,7 @@ export interface ClusterCallOptions {
 export interface RunningCluster {
   readonly name: string;
   readonly spec: ClusterSpec;
+  /** Empty where there is no Kubernetes. */
   readonly server: string;
   /** File private to this cluster. */
   readonly kubeconfig: string;

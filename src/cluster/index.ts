@@ -16,3 +16,4 @@ export {
   type StartOptions,
 } from './manager.js';
 export { clusterFolder, readFolderOwnership } from './folder.js';
+export { NO_VERSION, kubernetesAbsent } from './without-kubernetes.js';

@@ -34,6 +34,7 @@ import { createJournal } from './journal.js';
 import { acquireLock } from './lock.js';
 import { createDeadline, createPhases, type Deadline, type Phases } from './phases.js';
 import type { ClusterSeed, StateAccess, StateParts } from './state-access.js';
+import { hasKubernetes } from './without-kubernetes.js';
 
 export interface ClusterManagerOptions {
   /** Made when absent. */
@@ -406,6 +407,12 @@ function checkSpec(spec: ClusterSpec, info: Driver['info']): void {
     throw new MkCiError('CLI_USAGE', {
       message: `nodes: ${spec.nodes}`,
       advice: 'Give a whole number from 0 to 1000.',
+    });
+  }
+  if (!hasKubernetes(spec) && info.bootstrap !== 'kubeadm') {
+    throw new MkCiError('DRV_UNSUPPORTED', {
+      message: `nodes without Kubernetes with driver ${info.name}`,
+      advice: 'Choose a driver that makes machines, such as docker.',
     });
   }
   if (info.bootstrap === 'kubeadm' && spec.nodes > info.maxMachines) {

@@ -7,6 +7,7 @@ import type { Journal } from '../../journal.js';
 import type { Ownership } from '../../ownership.js';
 import { allOf } from './all-of.js';
 import type { ClusterNode } from './cluster-nodes.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 import { CONTROL_PLANE_NODE } from './settings.js';
 
 /** The machines of one cluster as a whole, whichever driver makes them. */
@@ -73,21 +74,38 @@ export function judgeMachines(
   return record.wanted === 'paused' && !states.includes('stopped') ? 'paused' : 'broken';
 }
 
-/** The control plane and its workers. Machines carry the name of the cluster, nodes do not: they are the same in all clusters. */
-export function planMachines({ name, nodes }: Pick<ClusterSpec, 'name' | 'nodes'>): MachineRecord[] {
+/**
+ * The control plane and its workers, or nodes that are neither. Machines carry the name of the cluster, nodes do not: they are
+ * the same in all clusters.
+ */
+export function planMachines(spec: Pick<ClusterSpec, 'name' | 'nodes' | 'options'>): MachineRecord[] {
+  const { name, nodes } = spec;
+  if (!hasKubernetes(spec)) {
+    return Array.from({ length: Math.max(1, nodes) }, (_, index) => {
+      const node = `${BARE_NODE}-${index + 1}`;
+      return { name: `${name}-${node}`, node, isControlPlane: false };
+    });
+  }
   const names = [
     CONTROL_PLANE_NODE,
-    ...Array.from({ length: Math.max(0, nodes - 1) }, (_, index) => `worker-${index + 1}`),
+    ...Array.from({ length: Math.max(0, nodes - 1) }, (_, index) => `${WORKER_NODE}-${index + 1}`),
   ];
   return names.map((node, index) => ({ name: `${name}-${node}`, node, isControlPlane: index === 0 }));
 }
 
-/** @param node as Kubernetes names it; the control plane when absent. @throws {MkCiError} `K8S_NODE_NOT_FOUND` */
+/** Begin of the names of nodes without Kubernetes, and of workers; a number follows. */
+export const BARE_NODE = 'node';
+export const WORKER_NODE = 'worker';
+
+/** @param node as Kubernetes names it; the control plane, or else the first, when absent. @throws {MkCiError} `K8S_NODE_NOT_FOUND` */
 export function findNode(
   { spec, machines = [] }: Pick<ClusterRecord, 'spec' | 'machines'>,
   node: string | undefined,
 ): MachineRecord {
-  const found = machines.find((entry) => (node === undefined ? entry.isControlPlane : entry.node === node));
+  const found =
+    node === undefined
+      ? (machines.find(({ isControlPlane }) => isControlPlane) ?? machines[0])
+      : machines.find((entry) => entry.node === node);
   if (found !== undefined) return found;
   throw new MkCiError('K8S_NODE_NOT_FOUND', {
     message: `${spec.name} has no node ${node ?? CONTROL_PLANE_NODE}`,

@@ -82,7 +82,8 @@ export async function prepareNode(
   const asked = await runScript(node.machine, MARK_NEW_NODE + NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
   const facts = parseNodeFacts(asked.stdout);
   const runtime = planRuntime(settings, facts);
-  const missing = ['kubeadm', 'kubelet', ...runtime.needs].filter((program) => facts.programs[program] === undefined);
+  const needs = settings.hasKubernetes ? ['kubeadm', 'kubelet', ...runtime.needs] : runtime.needs;
+  const missing = needs.filter((program) => facts.programs[program] === undefined);
   if (missing.length > 0) {
     throw new MkCiError('DRV_UNSUPPORTED', {
       message: `the node image has no ${missing.join(', ')}, needed for the runtime ${settings.runtime}`,
@@ -91,13 +92,13 @@ export async function prepareNode(
   }
   const hostResolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
   const pace = paceOf(facts, runtime.units);
-  const files: NodeFile[] = [
-    ...runtime.files,
-    ...pace.files,
-    ...kubeletUnit(facts, runtime.units),
-    renderResolvConf(facts, hostResolvConf),
-    { path: '/etc/crictl.yaml', content: renderCrictl(settings.runtime) },
-  ];
+  const files: NodeFile[] = [...runtime.files];
+  if (settings.hasKubernetes) {
+    files.push(...pace.files, ...kubeletUnit(facts, runtime.units), renderResolvConf(facts, hostResolvConf), {
+      path: '/etc/crictl.yaml',
+      content: renderCrictl(settings.runtime),
+    });
+  }
   if (node.record.isControlPlane) files.push(...planDnsPatch(settings).files);
   if (settings.cni === 'own' && node.record.isControlPlane) {
     files.push({ path: CNI_LIST, content: renderCniList(firstPodSubnet(settings.podSubnet)) });

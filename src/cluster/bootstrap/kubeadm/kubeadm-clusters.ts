@@ -3,7 +3,9 @@ import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
 import { readClusterRecord, writeClusterRecord, type ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
+import { runtimeComponents } from './bare-nodes.js';
 import {
   createClusterMachines,
   findNode,
@@ -69,14 +71,16 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         }
       }
       const image = await phases.run('image', async () => await findImage(context, spec, signal));
-      const bundle = await phases.run(
-        'bundle',
-        async () =>
-          await bundles.ensure(spec.kubernetesVersion, {
-            parts: ['control-plane'],
-            signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(call.deadline.leftMs()))]),
-          }),
-      );
+      const bundle = !hasKubernetes(spec)
+        ? undefined
+        : await phases.run(
+            'bundle',
+            async () =>
+              await bundles.ensure(spec.kubernetesVersion, {
+                parts: ['control-plane'],
+                signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(call.deadline.leftMs()))]),
+              }),
+          );
       const planned = planMachines(spec);
       const pinned = await pinImage(drivers.get(spec.driver), image, signal);
       const record: ClusterRecord = {
@@ -85,7 +89,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         createdAt: now().toISOString(),
         wanted: 'starting',
         server: '',
-        binaries: bundle.binaries,
+        binaries: bundle?.binaries ?? '',
         machines: pinned === undefined ? planned : planned.map((machine) => ({ ...machine, image: pinned })),
         // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
         owner: identifySelf(),
@@ -188,7 +192,16 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     status: async (name, paths, record, signal) => {
       const found = record === undefined ? [] : await machines.list(record.spec, paths, signal);
       const state = record === undefined ? 'broken' : judgeMachines(record, found);
-      return await kubeadmStatus({ name, paths, record, machines: found, state, signal });
+      const isBare = record !== undefined && !hasKubernetes(record.spec);
+      const runtimes =
+        isBare && state === 'running'
+          ? await allOf(
+              (await machines.attach(record, signal)).map(
+                async (node) => await runtimeComponents(node, record, signal),
+              ),
+            )
+          : [];
+      return await kubeadmStatus({ name, paths, record, machines: found, runtimes: runtimes.flat(), state, signal });
     },
 
     saveLogs: async ({ paths, record, target, signal }) => {

@@ -2,6 +2,7 @@ import { isMkCiError } from '../../../errors.js';
 import type { MachineSummary } from '../../../drivers/index.js';
 import type { ClusterState, ClusterStatus, ComponentStatus } from '../../cluster.js';
 import type { ClusterFolder, ClusterRecord } from '../../folder.js';
+import { NO_VERSION, hasKubernetes } from '../../without-kubernetes.js';
 import { kubeadmClient } from './cluster-nodes.js';
 
 interface StatusInput {
@@ -9,18 +10,21 @@ interface StatusInput {
   readonly paths: ClusterFolder;
   readonly record: ClusterRecord | undefined;
   readonly machines: readonly MachineSummary[];
+  /** Container runtimes of the nodes that run, where there is no Kubernetes that could tell. */
+  readonly runtimes: readonly ComponentStatus[];
   readonly state: ClusterState;
   readonly signal: AbortSignal;
 }
 
 const ASK_MS = 3000;
 
-/** Machines, and what the API says of the pods of `kube-system`. A cluster that runs and does not answer is broken. */
+/** Machines, runtimes, and what the API says of the pods of `kube-system`. A cluster that runs and does not answer is broken. */
 export async function kubeadmStatus({
   name,
   paths,
   record,
   machines,
+  runtimes,
   state,
   signal,
 }: StatusInput): Promise<ClusterStatus> {
@@ -33,18 +37,21 @@ export async function kubeadmStatus({
       message: found === undefined ? `${machine} is gone` : machine,
     };
   });
-  const pods = state === 'running' && record !== undefined ? await readPods(paths, record.server, signal) : undefined;
+  const isBare = record !== undefined && !hasKubernetes(record.spec);
+  const pods =
+    state === 'running' && record !== undefined && !isBare ? await readPods(paths, record.server, signal) : undefined;
+  const isWhole = isBare ? runtimes.every((runtime) => runtime.state === 'running') : pods !== undefined;
   return {
     name,
     driver: record?.spec.driver ?? 'unknown',
-    kubernetesVersion: record?.spec.kubernetesVersion ?? 'unknown',
-    state: state === 'running' && pods === undefined ? 'broken' : state,
+    kubernetesVersion: isBare ? NO_VERSION : (record?.spec.kubernetesVersion ?? 'unknown'),
+    state: state === 'running' && !isWhole ? 'broken' : state,
     ...(record === undefined || record.server === '' ? {} : { server: record.server }),
     kubeconfig: paths.kubeconfig,
     nodes: record?.machines?.length ?? 0,
     createdAt: record?.createdAt ?? '',
     ...(record?.runId === undefined ? {} : { runId: record.runId }),
-    components: [...nodes, ...(pods ?? [])],
+    components: [...nodes, ...runtimes, ...(pods ?? [])],
   };
 }
 

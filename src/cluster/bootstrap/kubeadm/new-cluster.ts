@@ -6,7 +6,9 @@ import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../.
 import type { ClusterCall } from '../../manager.js';
 import { waitForDefaults, waitForNodes, type ReadinessOptions } from '../../readiness.js';
 import type { ClusterSeed } from '../../state-access.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
+import { setUpBareNodes } from './bare-nodes.js';
 import { bringUp, createMachines, statePartsIn } from './clone.js';
 import { ownedBy, ownershipOf } from './cluster-machines.js';
 import {
@@ -128,9 +130,10 @@ export async function startNew(
     const parts = statePartsIn(paths.folder);
     const isSeeded = seed !== undefined && (await call.phases.run('template', () => seed.copyTo(parts)));
     if (!isSeeded) await mkdir(paths.pki, { recursive: true, mode: 0o700 });
+    const make = hasKubernetes(record.spec) ? setUp : setUpBareNodes;
     const up = isSeeded
       ? await bringUp(context, noted, { image, nodes: parts.nodes }, call)
-      : await setUp(context, noted, image, call);
+      : await make(context, noted, image, call);
     const running = record.runId === undefined ? ownedBy(up, undefined) : up;
     await writeClusterRecord(paths, running);
     if (ownership.owner === undefined) {

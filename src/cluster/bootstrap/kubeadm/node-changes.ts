@@ -6,7 +6,9 @@ import type { Journal } from '../../journal.js';
 import type { ClusterCall } from '../../manager.js';
 import { ownershipLabels, type Ownership } from '../../ownership.js';
 import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
+import { BARE_NODE, WORKER_NODE } from './cluster-machines.js';
 import {
   connectNode,
   fetchCredentials,
@@ -51,12 +53,17 @@ export function planWorkers(
   { spec, machines = [] }: Pick<ClusterRecord, 'spec' | 'machines'>,
   count: number,
 ): MachineRecord[] {
-  const numbers = machines.map(({ node }) => Number(/^worker-(\d+)$/.exec(node)?.[1] ?? 0));
-  const last = Math.max(0, ...numbers);
+  const kind = hasKubernetes(spec) ? WORKER_NODE : BARE_NODE;
+  const last = lastNumberOf(kind, machines);
   return Array.from({ length: count }, (_, index) => {
-    const node = `worker-${last + index + 1}`;
+    const node = `${kind}-${last + index + 1}`;
     return { name: `${spec.name}-${node}`, node, isControlPlane: false };
   });
+}
+
+function lastNumberOf(kind: string, machines: readonly MachineRecord[]): number {
+  const numbers = machines.map(({ node }) => Number(new RegExp(`^${kind}-(\\d+)$`).exec(node)?.[1] ?? 0));
+  return Math.max(0, ...numbers);
 }
 
 /** Makes workers from an image and waits until they are Ready. When one fails, none of them is left. */
@@ -79,6 +86,13 @@ export async function addWorkers(
     }),
   );
   const added = planned.map(({ machine }) => machine);
+  const keepAdded = async (grown: ClusterRecord): Promise<ClusterRecord> => {
+    await writeClusterRecord(paths, grown);
+    if (ownership.owner === undefined) {
+      for (const { entry } of planned) await journal.update(entry, { ownership: { owner: undefined } });
+    }
+    return grown;
+  };
   try {
     const labels = ownershipLabels({ ...ownership, role: 'node' });
     const made = await phases.run('machines', async () =>
@@ -96,6 +110,11 @@ export async function addWorkers(
     const prepared = await phases.run('runtime', async () =>
       allOf(made.map((node) => prepareNode(node, peersOf(everyone), work))),
     );
+    if (!work.settings.hasKubernetes) {
+      const bare: ClusterRecord = { ...record, machines: [...(record.machines ?? []), ...added] };
+      await connectAll(everyone, bare.machines ?? [], work);
+      return await keepAdded(bare);
+    }
     await phases.run('kubeadm-join', async () => {
       const token = newToken();
       await runScript(controlPlane.machine, `kubeadm token create ${token} --ttl 15m >/dev/null\n`, work);
@@ -119,17 +138,14 @@ export async function addWorkers(
         await waitForNodes(client, names, ready());
       });
     }
-    const grown: ClusterRecord = { ...record, machines };
-    await writeClusterRecord(paths, grown);
-    if (ownership.owner === undefined) {
-      for (const { entry } of planned) await journal.update(entry, { ownership: { owner: undefined } });
-    }
-    return grown;
+    return await keepAdded({ ...record, machines });
   } catch (error) {
     const limit = AbortSignal.timeout(REMOVE_MS);
     await allOf(
       planned.map(async ({ machine, entry }) => {
-        await deleteNodeObject(controlPlane, machine.node, { ...work, signal: limit });
+        if (work.settings.hasKubernetes) {
+          await deleteNodeObject(controlPlane, machine.node, { ...work, signal: limit });
+        }
         await operations.remove(machine.name, limit);
         await journal.done(entry.id);
       }),
@@ -157,7 +173,13 @@ export async function deleteWorker(change: NodeChange, node: string): Promise<Cl
   const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
   const rest = change.nodes.filter((other) => other.record.node !== node);
   const [controlPlane] = rest;
-  if (controlPlane !== undefined) {
+  if (controlPlane === undefined) {
+    throw new MkCiError('CLI_USAGE', {
+      message: `${node} is the only node`,
+      advice: 'Delete the cluster in place of its last node.',
+    });
+  }
+  if (work.settings.hasKubernetes) {
     await phases.run('drain', async () => {
       const flags = `--ignore-daemonsets --delete-emptydir-data --force --timeout=${DRAIN_SECONDS}s`;
       // What does not leave in time goes with the node: that it shall go is decided.
@@ -172,7 +194,7 @@ export async function deleteWorker(change: NodeChange, node: string): Promise<Cl
   const smaller: ClusterRecord = { ...record, machines };
   await writeClusterRecord(paths, smaller);
   if (gone.journalId !== undefined) await journal.done(gone.journalId);
-  if (work.settings.cni === 'own') await connectAll(rest, machines, work);
+  if (work.settings.cni === 'own' || !work.settings.hasKubernetes) await connectAll(rest, machines, work);
   return smaller;
 }
 

@@ -47,8 +47,10 @@ export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
 export function renderNetworkScript(settings: KubeadmSettings, self: string, peers: readonly PeerNode[]): string {
   const own = peers.find(({ node }) => node === self);
   const controlPlane = peers.find(({ isControlPlane }) => isControlPlane);
+  const forwarding = 'sysctl -qw net.ipv4.ip_forward=1 || true';
+  if (!settings.hasKubernetes) return `${[forwarding, renderHostNames(peers)].join('\n')}\n`;
   const lines = [
-    'sysctl -qw net.ipv4.ip_forward=1 || true',
+    forwarding,
     'sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 || true',
     ...['FORWARD', 'OUTPUT'].map((chain) => {
       const rule = `${chain} -d ${settings.serviceSubnet} -m comment --comment mk-ci -j REJECT`;
@@ -69,12 +71,14 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
     const rule = `POSTROUTING -s ${settings.podSubnet} ! -d ${settings.podSubnet} -m comment --comment mk-ci -j MASQUERADE`;
     lines.push(`iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`);
   }
-  // The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to.
-  const hosts = peers.map(({ node, address }) => `${address} ${node} # mk-ci`).join('\\n');
-  lines.push(
-    `{ grep -v '# mk-ci$' /etc/hosts; printf '${hosts}\\n'; } >/run/mk-ci-hosts && cat /run/mk-ci-hosts >/etc/hosts`,
-  );
+  lines.push(renderHostNames(peers));
   return `${lines.join('\n')}\n`;
+}
+
+/** The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to. */
+function renderHostNames(peers: readonly PeerNode[]): string {
+  const hosts = peers.map(({ node, address }) => `${address} ${node} # mk-ci`).join('\\n');
+  return `{ grep -v '# mk-ci$' /etc/hosts; printf '${hosts}\\n'; } >/run/mk-ci-hosts && cat /run/mk-ci-hosts >/etc/hosts`;
 }
 
 /**

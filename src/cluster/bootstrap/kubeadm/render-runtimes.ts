@@ -165,29 +165,37 @@ function planDocker(settings: KubeadmSettings, facts: NodeFacts): RuntimePlan {
           TasksMax: 'infinity',
         },
       }),
-      unit('cri-dockerd.service', {
-        Unit: { Description: 'CRI for Docker', After: 'docker.service', Requires: 'docker.service' },
-        Service: {
-          ExecStart: [
-            facts.programs['cri-dockerd'] ?? '/usr/local/bin/cri-dockerd',
-            `--container-runtime-endpoint ${CRI_SOCKETS.docker}`,
-            `--pod-infra-container-image=${facts.pauseImage}`,
-            '--network-plugin=cni',
-            `--cni-bin-dir=${CNI_BIN}`,
-            `--cni-conf-dir=${CNI_CONF}`,
-            '--hairpin-mode=none',
-          ].join(' '),
-          Type: 'simple',
-          Restart: 'always',
-          RestartSec: '1',
-        },
-      }),
+      ...(settings.hasKubernetes ? [criDockerdUnit(facts)] : []),
     ],
-    units: ['docker.service', 'cri-dockerd.service'],
-    socket: '/run/cri-dockerd.sock',
-    needs: ['dockerd', 'cri-dockerd', 'runc'],
+    ...(settings.hasKubernetes
+      ? {
+          units: ['docker.service', 'cri-dockerd.service'],
+          socket: '/run/cri-dockerd.sock',
+          needs: ['dockerd', 'cri-dockerd', 'runc'],
+        }
+      : { units: ['docker.service'], socket: '/run/docker.sock', needs: ['dockerd', 'runc'] }),
     importCommand: (path) => `docker load -q -i ${path}`,
   };
+}
+
+function criDockerdUnit(facts: NodeFacts): NodeFile {
+  return unit('cri-dockerd.service', {
+    Unit: { Description: 'CRI for Docker', After: 'docker.service', Requires: 'docker.service' },
+    Service: {
+      ExecStart: [
+        facts.programs['cri-dockerd'] ?? '/usr/local/bin/cri-dockerd',
+        `--container-runtime-endpoint ${CRI_SOCKETS.docker}`,
+        `--pod-infra-container-image=${facts.pauseImage}`,
+        '--network-plugin=cni',
+        `--cni-bin-dir=${CNI_BIN}`,
+        `--cni-conf-dir=${CNI_CONF}`,
+        '--hairpin-mode=none',
+      ].join(' '),
+      Type: 'simple',
+      Restart: 'always',
+      RestartSec: '1',
+    },
+  });
 }
 
 export function renderDockerDaemon(settings: KubeadmSettings, facts: NodeFacts): string {
@@ -197,8 +205,8 @@ export function renderDockerDaemon(settings: KubeadmSettings, facts: NodeFacts):
     'storage-driver': 'overlay2',
     'log-driver': 'json-file',
     'log-opts': { 'max-size': '100m' },
-    // Pods get their network from CNI; a bridge of its own is of no use and takes a subnet.
-    bridge: 'none',
+    // Pods get their network from CNI; a bridge of its own is of no use to them and takes a subnet.
+    ...(settings.hasKubernetes ? { bridge: 'none' } : {}),
     'live-restore': true,
     ...(mirrors.length === 0 ? {} : { 'registry-mirrors': mirrors.map(withScheme) }),
     ...(settings.insecureRegistries.length === 0 ? {} : { 'insecure-registries': settings.insecureRegistries }),

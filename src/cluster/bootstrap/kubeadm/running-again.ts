@@ -2,6 +2,7 @@ import { MkCiError } from '../../../errors.js';
 import { writeClusterRecord, type ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../readiness.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
 import {
   attachKubelets,
@@ -54,6 +55,11 @@ export async function goOn(
   call: ClusterCall,
 ): Promise<ClusterRecord> {
   const { paths, phases, signal, deadline } = call;
+  if (!hasKubernetes(record.spec)) {
+    const bare: ClusterRecord = { ...record, wanted: 'running' };
+    await writeClusterRecord(paths, bare);
+    return bare;
+  }
   const first = nodes[0];
   if (first === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: record.spec.name });
   const server = await writeKubeconfig(record.spec.name, first.machine, paths);
@@ -102,7 +108,7 @@ export async function unpause(
   });
   const nodes = await machines.attach(record, signal);
   const running = await goOn(context, record, nodes, undefined, call);
-  if (readSettings(record.spec).cni !== 'none') {
+  if (hasKubernetes(record.spec) && readSettings(record.spec).cni !== 'none') {
     await phases.run('nodes', async () => {
       await waitForLivingNodes(context, running, nodes, call);
     });
@@ -137,6 +143,7 @@ const REFRESH_MS = 12_000;
 export async function refresh(context: KubeadmContext, record: ClusterRecord, call: ClusterCall): Promise<void> {
   const { machines, now } = context;
   const { paths, signal, deadline } = call;
+  if (!hasKubernetes(record.spec)) return;
   if ((await machines.stateOf(record, paths, signal)) !== 'paused') return;
   const operations = machines.operationsOf(record.spec);
   const entries = record.machines ?? [];

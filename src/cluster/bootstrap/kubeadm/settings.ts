@@ -1,6 +1,7 @@
 import { cidrsOverlap, parseCidr } from '../../../drivers/container/subnets.js';
 import { MkCiError } from '../../../errors.js';
 import type { ClusterSpec } from '../../cluster.js';
+import { hasKubernetes } from '../../without-kubernetes.js';
 
 /** Address of the API server inside every node: on `lo` of the control plane, routed to it from the workers. It is the same
  * in all clusters, so certificates do not depend on the network and a copied node needs no new ones. */
@@ -16,6 +17,8 @@ export type RuntimeName = 'containerd' | 'docker' | 'cri-o';
 
 /** How a cluster is set up, from the options of its spec. */
 export interface KubeadmSettings {
+  /** False: the nodes run the container runtime and nothing else; of the rest only what is about it counts. */
+  readonly hasKubernetes: boolean;
   readonly kubernetesVersion: string;
   readonly runtime: RuntimeName;
   readonly podSubnet: string;
@@ -36,7 +39,7 @@ export interface KubeadmSettings {
 const COMPONENTS = ['apiServer', 'controllerManager', 'scheduler', 'etcd', 'kubelet'] as const;
 const KNOWN_OPTIONS = [
   ...['podSubnet', 'serviceSubnet', 'proxyMode', 'featureGates', 'extraArgs', 'cni', 'registryMirrors'],
-  ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB'],
+  ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB', 'noKubernetes'],
 ];
 
 /**
@@ -92,7 +95,10 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   if (cni !== 'own' && cni !== 'none' && !isManifest(cni)) bad('cni', 'own, none or { manifest: text }');
   const defaultStorage = options['defaultStorage'] ?? true;
   if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
+  const noKubernetes = options['noKubernetes'] ?? false;
+  if (typeof noKubernetes !== 'boolean') bad('noKubernetes', 'true or false');
   const settings: KubeadmSettings = {
+    hasKubernetes: hasKubernetes(spec),
     kubernetesVersion: spec.kubernetesVersion,
     runtime: runtimeOf(spec),
     podSubnet,
@@ -103,7 +109,7 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
     cni: cni === 'none' || isManifest(cni) ? cni : 'own',
     registryMirrors: record('registryMirrors', isTextList, 'a list of addresses by host of the registry'),
     insecureRegistries: list('insecureRegistries'),
-    hasDefaultStorage: defaultStorage !== false,
+    hasDefaultStorage: defaultStorage !== false && hasKubernetes(spec),
   };
   if (problems.length > 0) {
     throw new MkCiError('CFG_INVALID', {
