@@ -262,6 +262,11 @@ export const ERROR_CATALOGUE = {
     exitCode: 106,
     advice: 'Start another cluster without --no-kubernetes.',
   },
+  K8S_ONE_CONTROL_PLANE: {
+    summary: 'The cluster was made for one control plane',
+    exitCode: 106,
+    advice: 'Start another one with --control-planes 1 or more, which can have others later.',
+  },
   K8S_NODE_NOT_FOUND: {
     summary: 'The cluster has no such node',
     exitCode: 105,

@@ -6,6 +6,12 @@ import type { CliContext } from './command.js';
 
 const NODE = /^node /;
 
+interface AddFlags {
+  readonly count: number;
+  readonly controlPlane?: boolean;
+  readonly json: boolean;
+}
+
 /** `mk-ci cluster node …`; `open` is called when one of its commands runs. */
 export function buildNodeCommand(
   context: CliContext,
@@ -18,17 +24,19 @@ export function buildNodeCommand(
   const json = new Option('--json', 'print data').default(false);
   node
     .command('add <cluster>')
-    .description('add workers and wait until they are Ready')
+    .description('add nodes and wait until they are Ready')
     .addHelpText('after', '\nExample:\n  mk-ci cluster node add demo --count 2\n')
     .option('--count <n>', 'how many', parsePositive, 1)
+    .option('--control-plane', 'control planes in place of workers')
     .addOption(json)
-    .action(async (cluster: string, flags: { readonly count: number; readonly json: boolean }) => {
-      const names = await open().addNodes(cluster, flags.count, callOptions({}));
+    .action(async (cluster: string, flags: AddFlags) => {
+      const kind = flags.controlPlane === true ? 'control-plane' : 'worker';
+      const names = await open().addNodes(cluster, flags.count, { ...callOptions({}), kind });
       await context.stdout(flags.json ? `${JSON.stringify(names)}\n` : names.map((name) => `${name}\n`).join(''));
     });
   node
     .command('delete <cluster> <node>')
-    .description('move the pods of a worker to other nodes and remove it; succeeds when there is none')
+    .description('move the pods of a node to other nodes and remove it; succeeds when there is none')
     .addHelpText('after', '\nExample:\n  mk-ci cluster node delete demo worker-1\n')
     .action(async (cluster: string, name: string) => {
       await open().deleteNode(cluster, name, callOptions({}));

@@ -52,6 +52,7 @@ export function build(context: CliContext): Command {
     .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
     .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
+    .option('--control-planes <n>', 'control planes; the cluster goes on without one of three', parseCount)
     .option('--no-kubernetes', 'nodes in which only the container runtime runs')
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
@@ -162,6 +163,7 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly kubernetesVersion: string;
   readonly nodes: number;
   readonly containerRuntime?: string;
+  readonly controlPlanes?: number;
   readonly kubernetes: boolean;
   readonly kubeconfig?: string;
   readonly context?: string;
@@ -172,6 +174,7 @@ function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
   const given = {
     kubeconfig: flags.kubeconfig,
     context: flags.context,
+    controlPlanes: flags.controlPlanes,
     noKubernetes: flags.kubernetes ? undefined : true,
     ...sshOptionsOf(flags, cwd),
   };

@@ -76,10 +76,12 @@ export interface Upgrades {
   undo(record: ClusterRecord, call: ClusterCall): Promise<ClusterRecord>;
 }
 
+export type NodeKind = 'worker' | 'control-plane';
+
 /** Both take a cluster that runs, and give its record as it is then. */
 export interface NodeChanges {
-  /** Waits until the new workers are Ready; none of them is left when one fails. */
-  add(record: ClusterRecord, call: ClusterCall, count: number): Promise<ClusterRecord>;
+  /** Waits until the new nodes are Ready; none of them is left when one fails. */
+  add(record: ClusterRecord, call: ClusterCall, count: number, kind: NodeKind): Promise<ClusterRecord>;
   /** Its pods are moved to other nodes first. Succeeds when it is gone. */
   delete(record: ClusterRecord, call: ClusterCall, node: string): Promise<ClusterRecord>;
 }

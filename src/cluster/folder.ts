@@ -65,7 +65,7 @@ export interface ClusterRecord {
   readonly ports?: ClusterPorts;
   /** Entry of the journal that names the folder. */
   readonly journalId?: string;
-  /** Nodes that are machines of a driver, the control plane first. */
+  /** Nodes that are machines of a driver, the control planes first; after them what is no node. */
   readonly machines?: readonly MachineRecord[];
 }
 
@@ -75,6 +75,8 @@ export interface MachineRecord {
   /** In Kubernetes. */
   readonly node: string;
   readonly isControlPlane: boolean;
+  /** It is no node, but the way to the API servers, where there may be several. */
+  readonly isBalancer?: true;
   /** Subnet of its pods; absent until it has one. */
   readonly podSubnet?: string;
   /** Identity of the image that it was made from, where its driver has images. */

@@ -6,7 +6,7 @@ import { MkCiError, hostErrorOf } from '../errors.js';
 import type { Argv, Exec, ExecOptions, ExecResult } from '../exec.js';
 import type { Logger } from '../log.js';
 import { identifySelf } from '../process.js';
-import type { ClusterBackend, UpgradeRequest, Upgrades } from './backend.js';
+import type { ClusterBackend, NodeKind, UpgradeRequest, Upgrades } from './backend.js';
 import { createAttachBackend } from './bootstrap/attach-backend.js';
 import { createKubeadmClusters, type UpgradePartsProvider, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
 import { createProcessBackend } from './bootstrap/process-backend.js';
@@ -83,9 +83,21 @@ export interface ClusterStateManager {
 
 /** What can be done with the nodes of clusters that have real ones. */
 export interface ClusterNodesManager {
-  /** Adds workers to a running cluster. @returns their names in Kubernetes. @throws {MkCiError} `DRV_UNSUPPORTED` */
-  addNodes(name: string, count: number, options: ClusterCallOptions): Promise<readonly string[]>;
-  /** Removes a worker, after its pods have moved. Succeeds when there is none. @throws {MkCiError} `DRV_UNSUPPORTED` */
+  /**
+   * Adds nodes to a running cluster.
+   *
+   * @returns their names in Kubernetes
+   * @throws {MkCiError} `DRV_UNSUPPORTED`, `K8S_ONE_CONTROL_PLANE`, `K8S_ABSENT`
+   */
+  addNodes(
+    name: string,
+    count: number,
+    options: ClusterCallOptions & {
+      /** @default 'worker' */
+      readonly kind?: NodeKind;
+    },
+  ): Promise<readonly string[]>;
+  /** Removes a node, after its pods have moved. Succeeds when there is none. @throws {MkCiError} `DRV_UNSUPPORTED` */
   deleteNode(name: string, node: string, options: ClusterCallOptions): Promise<void>;
   /** Puts the images of an archive into all nodes. @returns their names. @throws {MkCiError} `DRV_UNSUPPORTED` */
   loadImages(name: string, archive: string, options: ClusterCallOptions): Promise<readonly string[]>;
@@ -331,7 +343,7 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       const { nodes } = backendOf(record);
       if (nodes === undefined) throw unsupported('nodes that are added', record);
       const before = new Set(record.machines?.map(({ node }) => node));
-      const { machines = [] } = await nodes.add(record, call, count);
+      const { machines = [] } = await nodes.add(record, call, count, callOptions.kind ?? 'worker');
       return machines.map(({ node }) => node).filter((node) => !before.has(node));
     },
     deleteNode: async (name, node, callOptions) => {

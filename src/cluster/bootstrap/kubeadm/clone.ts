@@ -3,12 +3,14 @@ import { join } from 'node:path';
 
 import type { Machine, MachineSpec } from '../../../drivers/driver.js';
 import { ownershipLabels } from '../../ownership.js';
-import type { ClusterRecord } from '../../folder.js';
+import type { ClusterRecord, MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { allOf } from './all-of.js';
+import { startBalancer } from './balancer.js';
 import { driverOptionsOf, ownershipOf, sizeOf } from './cluster-machines.js';
 import { peersOf, restartNode, type ClusterNode, type NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
+import { splitMachines } from './control-planes.js';
 import { readNodeList } from './node-list.js';
 import { putNode } from './node-state.js';
 import { goOn } from './running-again.js';
@@ -37,7 +39,8 @@ export async function createMachines(
   const labels = ownershipLabels({ ...ownershipOf(record, paths), role: 'node' });
   const size = sizeOf(spec);
   const driver = drivers.get(spec.driver);
-  const { podSubnet, serviceSubnet } = readSettings(spec);
+  const { podSubnet, serviceSubnet, hasBalancer } = readSettings(spec);
+  const publishes = (entry: MachineRecord): boolean => (hasBalancer ? entry.isBalancer === true : entry.isControlPlane);
   return await phases.run(
     'machines',
     async () =>
@@ -50,9 +53,9 @@ export async function createMachines(
               labels,
               network: spec.name,
               image: entry.image ?? image,
-              ...size,
+              ...(entry.isBalancer === true ? {} : size),
               ...driverOptionsOf(spec, driver),
-              ...(entry.isControlPlane ? { publishedPorts: [API_PORT] } : {}),
+              ...(publishes(entry) ? { publishedPorts: [API_PORT] } : {}),
               ...(driver.info.machines === 'given' ? { subnets: [podSubnet, serviceSubnet] } : {}),
             },
             entry.node,
@@ -92,14 +95,18 @@ export async function bringUp(
     return await goOn(context, cloned, made, undefined, call);
   }
   const made = await createMachines(context, cloned, image, call);
-  const peers = peersOf(made);
+  const { nodes: members, balancer } = splitMachines(made);
+  const peers = peersOf(members);
   const since = context.now();
   await phases.run('nodes-state', async () => {
     await allOf(made.map((node) => putNode(node, folder, work)));
   });
   await rm(folder, { recursive: true, force: true });
   await phases.run('kubelet', async () => {
-    await allOf(made.map((node) => restartNode(node, peers, work)));
+    await allOf([
+      ...members.map((node) => restartNode(node, peers, work)),
+      ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work)]),
+    ]);
   });
   return await goOn(context, cloned, made, since, call);
 }

@@ -8,6 +8,7 @@ import type { Ownership } from '../../ownership.js';
 import { allOf } from './all-of.js';
 import type { ClusterNode } from './cluster-nodes.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
+import { BALANCER_NODE, controlPlaneName, controlPlanesOf } from './control-planes.js';
 import { CONTROL_PLANE_NODE } from './settings.js';
 
 /** The machines of one cluster as a whole, whichever driver makes them. */
@@ -17,8 +18,10 @@ export interface ClusterMachines {
   stateOf(record: ClusterRecord, paths: ClusterFolder, signal: AbortSignal): Promise<ClusterState>;
   /** Removes machines by record and by label: what a killed start made is in only one of them. */
   remove(record: Pick<ClusterRecord, 'spec' | 'machines'>, paths: ClusterFolder, signal: AbortSignal): Promise<void>;
-  /** All of them, the control plane first. @throws {MkCiError} when one does not run */
+  /** All nodes, the control plane first. @throws {MkCiError} when one does not run */
   attach(record: ClusterRecord, signal: AbortSignal): Promise<readonly ClusterNode[]>;
+  /** The same, and what is no node. */
+  attachAll(record: ClusterRecord, signal: AbortSignal): Promise<readonly ClusterNode[]>;
 }
 
 export function createClusterMachines({
@@ -34,6 +37,13 @@ export function createClusterMachines({
     return driver.machines;
   };
   const operationsOf: ClusterMachines['operationsOf'] = ({ driver }) => machinesOf(drivers.get(driver));
+  const attachAll: ClusterMachines['attachAll'] = async ({ spec, machines = [] }, signal) =>
+    await allOf(
+      machines.map(async (entry) => ({
+        machine: await operationsOf(spec).attach(entry.name, signal),
+        record: entry,
+      })),
+    );
   const list: ClusterMachines['list'] = async (spec, paths, signal) =>
     await operationsOf(spec).list({ cluster: spec.name, folder: paths.folder }, signal);
   return {
@@ -49,13 +59,11 @@ export function createClusterMachines({
         }),
       );
     },
-    attach: async (record, signal) =>
-      await allOf(
-        (record.machines ?? []).map(async (entry) => ({
-          machine: await operationsOf(record.spec).attach(entry.name, signal),
-          record: entry,
-        })),
-      ),
+    attach: async (record, signal) => {
+      const nodes = (record.machines ?? []).filter(({ isBalancer }) => isBalancer !== true);
+      return await attachAll({ ...record, machines: nodes }, signal);
+    },
+    attachAll,
   };
 }
 
@@ -75,7 +83,7 @@ export function judgeMachines(
 }
 
 /**
- * The control plane and its workers, or nodes that are neither. Machines carry the name of the cluster, nodes do not: they are
+ * The control planes and workers, or nodes that are neither, and the way to several control planes. Machines carry the name of the cluster, nodes do not: they are
  * the same in all clusters.
  */
 export function planMachines(spec: Pick<ClusterSpec, 'name' | 'nodes' | 'options'>): MachineRecord[] {
@@ -86,11 +94,18 @@ export function planMachines(spec: Pick<ClusterSpec, 'name' | 'nodes' | 'options
       return { name: `${name}-${node}`, node, isControlPlane: false };
     });
   }
-  const names = [
-    CONTROL_PLANE_NODE,
-    ...Array.from({ length: Math.max(0, nodes - 1) }, (_, index) => `${WORKER_NODE}-${index + 1}`),
+  const controlPlanes = controlPlanesOf(spec);
+  const nodeOf = (node: string, isControlPlane: boolean): MachineRecord => ({
+    name: `${name}-${node}`,
+    node,
+    isControlPlane,
+  });
+  const range = (length: number): number[] => Array.from({ length: Math.max(0, length) }, (_, index) => index + 1);
+  return [
+    ...range(controlPlanes ?? 1).map((number) => nodeOf(controlPlaneName(number), true)),
+    ...range(nodes - (controlPlanes ?? 1)).map((number) => nodeOf(`${WORKER_NODE}-${number}`, false)),
+    ...(controlPlanes === undefined ? [] : [{ ...nodeOf(BALANCER_NODE, false), isBalancer: true as const }]),
   ];
-  return names.map((node, index) => ({ name: `${name}-${node}`, node, isControlPlane: index === 0 }));
 }
 
 /** Begin of the names of nodes without Kubernetes, and of workers; a number follows. */

@@ -13,6 +13,7 @@ import type { ClusterFolder, MachineRecord } from '../../folder.js';
 import { renderKubeconfig } from '../../kubeconfig.js';
 import type { Deadline } from '../../phases.js';
 import { allOf } from './all-of.js';
+import { START_API_ROUTE, apiRouteFiles } from './api-route.js';
 import { planDnsPatch } from './dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from './node-facts.js';
 import { MARK_NEW_NODE } from './node-marker.js';
@@ -28,7 +29,7 @@ import {
 import { renderInit, renderJoin } from './render-kubeadm.js';
 import { CNI_LIST, renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
 import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from './render-runtimes.js';
-import { API_PORT, type KubeadmSettings } from './settings.js';
+import { API_PORT, CONTROL_PLANE_NODE, type KubeadmSettings } from './settings.js';
 import { paceOf } from './translated-nodes.js';
 import { renderStorageScript } from './storage.js';
 
@@ -59,11 +60,13 @@ export async function runScript(
   return await machine.exec(['sh', '-e'], { input: script, signal, timeoutMs: Math.ceil(deadline.leftMs()) });
 }
 
-export function peersOf(nodes: readonly ClusterNode[]): PeerNode[] {
+/** @param joining names of control planes whose API server does not serve yet. @default none */
+export function peersOf(nodes: readonly ClusterNode[], joining: readonly string[] = []): PeerNode[] {
   return nodes.map(({ machine, record: { node, isControlPlane, podSubnet } }) => ({
     node,
     address: machine.internalAddress,
     isControlPlane,
+    ...(joining.includes(node) ? { isJoining: true } : {}),
     ...(podSubnet === undefined ? {} : { podSubnet }),
   }));
 }
@@ -99,8 +102,11 @@ export async function prepareNode(
       content: renderCrictl(settings.runtime),
     });
   }
-  if (node.record.isControlPlane) files.push(...planDnsPatch(settings).files);
-  if (settings.cni === 'own' && node.record.isControlPlane) {
+  const isFirst = node.record.node === CONTROL_PLANE_NODE;
+  const hasRoute = settings.hasBalancer && !node.record.isControlPlane;
+  if (isFirst) files.push(...planDnsPatch(settings).files);
+  if (hasRoute) files.push(...apiRouteFiles());
+  if (settings.cni === 'own' && isFirst) {
     files.push({ path: CNI_LIST, content: renderCniList(firstPodSubnet(settings.podSubnet)) });
   }
   const script =
@@ -108,6 +114,7 @@ export async function prepareNode(
     renderNetworkScript(settings, node.record.node, peers) +
     renderStorageScript(settings) +
     WAIT_FOR_SYSTEMD +
+    (hasRoute ? START_API_ROUTE : '') +
     pace.script +
     renderStartRuntime(runtime, facts);
   await runScript(node.machine, script, work);
@@ -123,9 +130,14 @@ export function newToken(): string {
   return `${randomBytes(3).toString('hex')}.${randomBytes(8).toString('hex')}`;
 }
 
+/** @param entrance machine through which this host reaches the API server */
 export async function initControlPlane(
   node: PreparedNode,
-  { clusterName, token }: { readonly clusterName: string; readonly token: string },
+  {
+    clusterName,
+    token,
+    entrance,
+  }: { readonly clusterName: string; readonly token: string; readonly entrance: Machine },
   work: NodeWork,
 ): Promise<void> {
   const config = renderInit({
@@ -134,7 +146,7 @@ export async function initControlPlane(
     clusterName,
     node: node.record.node,
     // Also another one than the loopback, where the machine is a host that was there before.
-    serverNames: [(await node.machine.endpoint(API_PORT)).host],
+    serverNames: [(await entrance.endpoint(API_PORT)).host],
     token,
     timeoutSeconds: secondsOf(work.deadline),
   });
@@ -167,7 +179,7 @@ export async function joinWorker(
 
 const KUBEADM_CONFIG = '/etc/mk-ci/kubeadm.yaml';
 
-async function runKubeadm(
+export async function runKubeadm(
   machine: Machine,
   verb: 'init' | 'join',
   config: string,
@@ -193,6 +205,7 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
     renderNetworkScript(work.settings, node.record.node, peers) +
     renderStorageScript(work.settings) +
     WAIT_FOR_SYSTEMD +
+    (work.settings.hasBalancer && !node.record.isControlPlane ? START_API_ROUTE : '') +
     renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
     (node.record.isControlPlane ? START_KUBELET : '');
   await runScript(node.machine, script, work);
@@ -210,7 +223,10 @@ export async function attachKubelets(nodes: readonly ClusterNode[], work: NodeWo
 /** Routes to the pods of all nodes, and the network list of a worker once its subnet is known. */
 export async function connectNode(node: ClusterNode, peers: readonly PeerNode[], work: NodeWork): Promise<void> {
   const { podSubnet } = node.record;
-  const files = podSubnet === undefined ? [] : [{ path: CNI_LIST, content: renderCniList(podSubnet) }];
+  const files =
+    podSubnet === undefined || work.settings.cni !== 'own'
+      ? []
+      : [{ path: CNI_LIST, content: renderCniList(podSubnet) }];
   await runScript(
     node.machine,
     renderNetworkScript(work.settings, node.record.node, peers) + renderWriteFiles(files),
@@ -218,7 +234,8 @@ export async function connectNode(node: ClusterNode, peers: readonly PeerNode[],
   );
 }
 
-const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
+/** For the waits of kubeadm. */
+export const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
 
 /** Certificates of the administrator, as files of the cluster's folder. */
 function credentialFiles(paths: ClusterFolder): {

@@ -1,9 +1,10 @@
 import { MkCiError } from '../../../errors.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
-import { readClusterRecord, writeClusterRecord, type ClusterRecord } from '../../folder.js';
+import type { ClusterSpec } from '../../cluster.js';
+import { readClusterRecord, writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
-import { hasKubernetes } from '../../without-kubernetes.js';
+import { hasKubernetes, needKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
 import { runtimeComponents } from './bare-nodes.js';
 import {
@@ -17,13 +18,14 @@ import {
 } from './cluster-machines.js';
 import { runScript, type NodeWork } from './cluster-nodes.js';
 import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
+import { controlPlanesOf, planControlPlanes, splitMachines } from './control-planes.js';
 import { explain, saveAll } from './failed-start.js';
 import { findImage, pinImage } from './find-image.js';
 import { removeFolder } from './folders.js';
 import { createKubeadmState } from './kubeadm-state.js';
 import { kubeadmStatus } from './kubeadm-status.js';
 import { startNew } from './new-cluster.js';
-import { addWorkers, deleteWorker, type NodeChange } from './node-changes.js';
+import { addNodes, deleteNode, planWorkers, type NodeChange } from './node-changes.js';
 import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { STOP_NODE } from './node-scripts.js';
 import { planUpgrade } from './plan-upgrade.js';
@@ -44,13 +46,17 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   const context: KubeadmContext = { ...options, machines };
   const state = createKubeadmState(context);
 
-  /** @throws {MkCiError} `K8S_NOT_RUNNING` */
-  const changeOf = async (record: ClusterRecord, call: ClusterCall): Promise<NodeChange> => {
-    const state = await machines.stateOf(record, call.paths, call.signal);
+  /** @param leaving name of a node that need not run. @throws {MkCiError} `K8S_NOT_RUNNING` */
+  const changeOf = async (record: ClusterRecord, call: ClusterCall, leaving?: string): Promise<NodeChange> => {
+    const found = await machines.list(record.spec, call.paths, call.signal);
+    const isRunning = ({ name }: MachineRecord): boolean =>
+      found.some((machine) => machine.name === name && machine.state === 'running');
+    const needed = (record.machines ?? []).filter((entry) => entry.node !== leaving || isRunning(entry));
+    const state = judgeMachines({ ...record, machines: needed }, found);
     if (state !== 'running') throw new MkCiError('K8S_NOT_RUNNING', { message: `${call.name} is ${state}` });
-    const nodes = await machines.attach(record, call.signal);
+    const split = splitMachines(await machines.attachAll({ ...record, machines: needed }, call.signal));
     const operations = machines.operationsOf(record.spec);
-    return { record, call, nodes, operations, journal, ownership: ownershipOf(record, call.paths) };
+    return { record, call, ...split, operations, journal, ownership: ownershipOf(record, call.paths) };
   };
 
   return {
@@ -58,7 +64,14 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
 
     start: async (spec, call, have, { owner, seed }) => {
       const { paths, phases, signal } = call;
-      readSettings(spec, drivers.get(spec.driver).info.options ?? []);
+      const { info } = drivers.get(spec.driver);
+      readSettings(spec, info.options ?? []);
+      const count = planMachines(spec).length;
+      if (count > info.maxMachines) {
+        throw new MkCiError('DRV_UNSUPPORTED', {
+          message: `${count} machines with driver ${info.name}, which has ${info.maxMachines}`,
+        });
+      }
       if (have !== undefined && have.wanted !== 'starting') {
         await settleRestore(context, have, call);
         const state = await machines.stateOf(have, paths, signal);
@@ -162,19 +175,26 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     state,
 
     upgrades: {
-      plan: ({ spec }, version) => planUpgrade(spec.name, spec.kubernetesVersion, version),
-      upgrade: async (record, call, request) => await upgradeCluster(context, state, record, call, request),
+      plan: ({ spec }, version) => {
+        checkUpgrade(spec);
+        return planUpgrade(spec.name, spec.kubernetesVersion, version);
+      },
+      upgrade: async (record, call, request) => {
+        checkUpgrade(record.spec);
+        return await upgradeCluster(context, state, record, call, request);
+      },
       undo: async (record, call) => await undoUpgrade(context, state, record, call),
     },
 
     nodes: {
-      add: async (record, call, count) => {
+      add: async (record, call, count, kind) => {
+        const planned = kind === 'worker' ? planWorkers(record, count) : planControlPlanes(record, count);
         const change = await changeOf(record, call);
         const image = await call.phases.run('image', async () => await findImage(context, record.spec, call.signal));
         const pinned = await pinImage(drivers.get(record.spec.driver), image, call.signal);
-        return await addWorkers(change, { image: pinned ?? image, pinned, count, size: sizeOf(record.spec) });
+        return await addNodes(change, { image: pinned ?? image, pinned, planned, size: sizeOf(record.spec) });
       },
-      delete: async (record, call, node) => await deleteWorker(await changeOf(record, call), node),
+      delete: async (record, call, node) => await deleteNode(await changeOf(record, call, node), node),
     },
 
     loadImages: async (record, call, archive) => {
@@ -209,4 +229,14 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       if (known !== undefined) await saveAll(context, known, paths, target, signal);
     },
   };
+}
+
+/** @throws {MkCiError} `K8S_ABSENT`, `DRV_UNSUPPORTED` */
+function checkUpgrade(spec: ClusterSpec): void {
+  needKubernetes(spec, 'upgrade');
+  if (controlPlanesOf(spec) === undefined) return;
+  throw new MkCiError('DRV_UNSUPPORTED', {
+    message: `upgrades of clusters with several control planes, such as ${spec.name}`,
+    advice: 'Start another cluster of the version that is wanted.',
+  });
 }

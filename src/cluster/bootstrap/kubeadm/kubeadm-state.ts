@@ -45,7 +45,7 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
           const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
           const { states } = drivers.get(record.spec.driver);
           if (states === undefined) {
-            await saveNodes(await machines.attach(record, signal), saved.nodes, work);
+            await saveNodes(await machines.attachAll(record, signal), saved.nodes, work);
           } else {
             const entries = record.machines ?? [];
             await allOf(entries.map((entry) => states.save(entry.name, join(saved.nodes, entry.node), signal)));

@@ -28,10 +28,10 @@ export async function kubeadmStatus({
   state,
   signal,
 }: StatusInput): Promise<ClusterStatus> {
-  const nodes = (record?.machines ?? []).map(({ name: machine, node }): ComponentStatus => {
+  const nodes = (record?.machines ?? []).map(({ name: machine, node, isBalancer }): ComponentStatus => {
     const found = machines.find((item) => item.name === machine)?.state;
     return {
-      name: `node ${node}`,
+      name: isBalancer === true ? node : `node ${node}`,
       state: found === undefined || found === 'broken' ? 'failed' : found,
       restarts: 0,
       message: found === undefined ? `${machine} is gone` : machine,
@@ -48,7 +48,7 @@ export async function kubeadmStatus({
     state: state === 'running' && !isWhole ? 'broken' : state,
     ...(record === undefined || record.server === '' ? {} : { server: record.server }),
     kubeconfig: paths.kubeconfig,
-    nodes: record?.machines?.length ?? 0,
+    nodes: (record?.machines ?? []).filter(({ isBalancer }) => isBalancer !== true).length,
     createdAt: record?.createdAt ?? '',
     ...(record?.runId === undefined ? {} : { runId: record.runId }),
     components: [...nodes, ...runtimes, ...(pods ?? [])],

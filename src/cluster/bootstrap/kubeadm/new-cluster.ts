@@ -8,6 +8,7 @@ import { waitForDefaults, waitForNodes, type ReadinessOptions } from '../../read
 import type { ClusterSeed } from '../../state-access.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
+import { startBalancer, updateBalancer } from './balancer.js';
 import { setUpBareNodes } from './bare-nodes.js';
 import { bringUp, createMachines, statePartsIn } from './clone.js';
 import { ownedBy, ownershipOf } from './cluster-machines.js';
@@ -25,8 +26,10 @@ import {
   type NodeWork,
 } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
+import { splitMachines } from './control-planes.js';
 import { explain } from './failed-start.js';
 import { removeFolder } from './folders.js';
+import { joinControlPlane } from './join-control-plane.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
 import { readSettings } from './settings.js';
 import { createDefaultStorageClass } from './storage.js';
@@ -46,24 +49,37 @@ async function setUp(
   const settings = readSettings(spec);
   const work: NodeWork = { settings, signal, deadline };
   const made = await createMachines(context, record, image, call);
-  const peers = peersOf(made);
-  const [first, ...others] = made;
+  const { nodes: members, balancer } = splitMachines(made);
+  const [first, ...others] = members;
+  const joining = others.filter(({ record: { isControlPlane } }) => isControlPlane).map(({ record: { node } }) => node);
+  const peers = peersOf(members, joining);
   if (first === undefined) throw new MkCiError('CLI_USAGE', { message: 'a cluster of no nodes' });
   // Workers get ready for joining while the control plane starts.
   const token = newToken();
   const waiting = allOf(others.map((node) => prepareNode(node, peers, work)));
   waiting.catch(() => undefined); // looked at below; it must not end the process before that
+  const entrance = (balancer ?? first).machine;
+  const opening = balancer === undefined ? Promise.resolve() : startBalancer(balancer, peers, work);
+  opening.catch(() => undefined);
   const controlPlane = await phases.run('runtime', async () => await prepareNode(first, peers, work));
   await phases.run('kubeadm-init', async () => {
-    await initControlPlane(controlPlane, { clusterName: spec.name, token }, work);
+    await initControlPlane(controlPlane, { clusterName: spec.name, token, entrance }, work);
   });
   const caHash = await fetchCredentials(first.machine, paths, work);
-  const server = await writeKubeconfig(spec.name, first.machine, paths);
+  await opening;
+  const server = await writeKubeconfig(spec.name, entrance, paths);
   using client = await kubeadmClient(paths, server);
   const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
-  const workers = await waiting;
-  const nodes = (record.machines ?? []).map(({ node }) => node);
+  const prepared = await waiting;
+  const workers = prepared.filter((node) => !node.record.isControlPlane);
+  const nodes = members.map(({ record: { node } }) => node);
   let entries: readonly MachineRecord[] = record.machines ?? [];
+  if (joining.length > 0) {
+    await phases.run('control-planes', async () => {
+      const further = prepared.filter((node) => node.record.isControlPlane);
+      for (const node of further) await joinControlPlane(node, first.machine, { token, caHash }, work);
+    });
+  }
   if (workers.length > 0) {
     await phases.run('kubeadm-join', async () => {
       await allOf(workers.map((node) => joinWorker(node, { token, caHash }, work)));
@@ -72,10 +88,17 @@ async function setUp(
   await phases.run('network', async () => {
     const subnets = await waitForPodSubnets(client, nodes, ready());
     entries = entries.map((entry) => ({ ...entry, ...podSubnetOf(subnets, entry) }));
-    if (settings.cni === 'own') {
-      const known = made.map(({ machine }, index) => ({ machine, record: entries[index] ?? first.record }));
-      await allOf(known.map((node) => connectNode(node, peersOf(known), work)));
-    } else if (settings.cni !== 'none') {
+    const known = members.map(({ machine, record: member }) => ({
+      machine,
+      record: entries.find(({ node }) => node === member.node) ?? member,
+    }));
+    if (settings.cni === 'own' || balancer !== undefined) {
+      await allOf([
+        ...known.map((node) => connectNode(node, peersOf(known), work)),
+        ...(balancer === undefined ? [] : [updateBalancer(balancer, peersOf(known), work)]),
+      ]);
+    }
+    if (settings.cni !== 'own' && settings.cni !== 'none') {
       const apply = 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f /etc/mk-ci/cni.yaml';
       const text = Buffer.from(settings.cni.manifest).toString('base64');
       await runScript(first.machine, `echo ${text} | base64 -d >/etc/mk-ci/cni.yaml && ${apply}\n`, work);

@@ -12,6 +12,7 @@ const LIST = z.array(
   z.object({
     node: z.string(),
     isControlPlane: z.boolean(),
+    isBalancer: z.exactOptional(z.literal(true)),
     podSubnet: z.exactOptional(z.string()),
     image: z.exactOptional(z.string()),
   }),
@@ -22,9 +23,10 @@ export type SavedNode = z.infer<typeof LIST>[number];
 const listIn = (folder: string): string => join(folder, 'nodes.json');
 
 export async function writeNodeList(folder: string, machines: readonly MachineRecord[]): Promise<void> {
-  const nodes: SavedNode[] = machines.map(({ node, isControlPlane, podSubnet, image }) => ({
+  const nodes: SavedNode[] = machines.map(({ node, isControlPlane, isBalancer, podSubnet, image }) => ({
     node,
     isControlPlane,
+    ...(isBalancer === undefined ? {} : { isBalancer }),
     ...(podSubnet === undefined ? {} : { podSubnet }),
     ...(image === undefined ? {} : { image }),
   }));

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { ClusterSpec } from '../../cluster.js';
+import { apiRouteFiles } from './api-route.js';
 import { firstPodSubnet } from './cluster-nodes.js';
 import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts } from './node-facts.js';
@@ -22,9 +23,12 @@ export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
   const content = [
     renderInit({ settings, facts, clusterName: 'any', node: CONTROL_PLANE_NODE, token, timeoutSeconds: 1 }),
     renderCniList(firstPodSubnet(settings.podSubnet)),
-    ...[...files, ...planDnsPatch(settings).files, ...kubeletUnit(facts, units)].map(
-      (file) => `${file.path}\n${file.content}`,
-    ),
+    ...[
+      ...files,
+      ...planDnsPatch(settings).files,
+      ...kubeletUnit(facts, units),
+      ...(settings.hasBalancer ? apiRouteFiles() : []),
+    ].map((file) => `${file.path}\n${file.content}`),
   ];
   return createHash('sha256').update(content.join('\0')).digest('hex');
 }

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 
+import { controlPlaneAddress } from './control-planes.js';
 import { planDnsPatch } from './dns-patch.js';
 import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
@@ -26,6 +27,8 @@ export function renderInit(input: InitInput): string {
   const args = argumentsFor(settings);
   const gates = gateArgument(settings);
   const storage = storageOfControllerManager(settings);
+  // With one control plane, waiting for the lease of one that is gone only costs time.
+  const election: Record<string, string> = settings.hasBalancer ? {} : { 'leader-elect': 'false' };
   const pace = paceOf(input.facts);
   const environment = usesOldFormat(settings) ? {} : environmentList(pace.environment);
   const init = {
@@ -39,7 +42,10 @@ export function renderInit(input: InitInput): string {
         groups: ['system:bootstrappers:kubeadm:default-node-token'],
       },
     ],
-    localAPIEndpoint: { advertiseAddress: CONTROL_PLANE_ADDRESS, bindPort: API_PORT },
+    localAPIEndpoint: {
+      advertiseAddress: settings.hasBalancer ? controlPlaneAddress(input.node) : CONTROL_PLANE_ADDRESS,
+      bindPort: API_PORT,
+    },
     nodeRegistration: registration(input),
     ...pace.init,
     ...planDnsPatch(settings).init,
@@ -62,18 +68,21 @@ export function renderInit(input: InitInput): string {
       ...environment,
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
     },
-    // One control plane: waiting for the lease of one that is gone only costs time.
     controllerManager: {
-      ...args({ 'leader-elect': 'false', ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
+      ...args({ ...election, ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
       ...storage.rest,
       ...environment,
     },
-    scheduler: { ...args({ 'leader-elect': 'false', ...gates, ...settings.extraArgs['scheduler'] }), ...environment },
+    scheduler: { ...args({ ...election, ...gates, ...settings.extraArgs['scheduler'] }), ...environment },
     // The data need not survive a power cut, so nothing waits for the disk.
     etcd: {
       local: {
         dataDir: '/var/lib/etcd',
-        ...args({ 'unsafe-no-fsync': 'true', ...settings.extraArgs['etcd'] }),
+        ...args({
+          'unsafe-no-fsync': 'true',
+          ...(settings.hasBalancer ? SLOW_ETCD : {}),
+          ...settings.extraArgs['etcd'],
+        }),
         ...environment,
       },
     },
@@ -81,13 +90,18 @@ export function renderInit(input: InitInput): string {
   return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings)]);
 }
 
+/** Members that share a busy host must not take each other for dead: twice what etcd has by default, in milliseconds. */
+const SLOW_ETCD = { 'heartbeat-interval': '200', 'election-timeout': '2000' } as const;
+
 export interface JoinInput extends Omit<InitInput, 'clusterName'> {
+  /** Of its API server and its member of etcd: the node becomes a control plane. @default a worker */
+  readonly advertiseAddress?: string;
   /** `sha256:…` of the public key of the cluster's CA. */
   readonly caHash: string;
 }
 
 export function renderJoin(input: JoinInput): string {
-  const { settings, token, caHash, timeoutSeconds } = input;
+  const { settings, token, caHash, advertiseAddress, timeoutSeconds } = input;
   return documents([
     {
       apiVersion: apiVersion(settings),
@@ -97,6 +111,9 @@ export function renderJoin(input: JoinInput): string {
         ...(usesOldFormat(settings) ? { timeout: `${timeoutSeconds}s` } : {}),
       },
       nodeRegistration: registration(input),
+      ...(advertiseAddress === undefined
+        ? {}
+        : { controlPlane: { localAPIEndpoint: { advertiseAddress, bindPort: API_PORT } } }),
       ...timeouts(settings, timeoutSeconds),
     },
   ]);

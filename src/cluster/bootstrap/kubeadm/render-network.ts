@@ -1,3 +1,4 @@
+import { renderApiAddresses } from './api-route.js';
 import type { NodeFacts } from './node-facts.js';
 import type { NodeFile } from './render-runtimes.js';
 import { CONTROL_PLANE_ADDRESS, type KubeadmSettings } from './settings.js';
@@ -7,6 +8,8 @@ export interface PeerNode {
   readonly node: string;
   readonly address: string;
   readonly isControlPlane: boolean;
+  /** A control plane whose API server does not serve yet. */
+  readonly isJoining?: boolean;
   /** Subnet of its pods, once the controller manager has given it one. */
   readonly podSubnet?: string;
 }
@@ -59,7 +62,8 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
     // Of versions that had a route in their place.
     `ip route delete unreachable ${settings.serviceSubnet} 2>/dev/null || true`,
   ];
-  if (own?.isControlPlane === true) lines.push(`ip address replace ${CONTROL_PLANE_ADDRESS}/32 dev lo`);
+  if (settings.hasBalancer) lines.push(...renderApiAddresses(self, peers));
+  else if (own?.isControlPlane === true) lines.push(`ip address replace ${CONTROL_PLANE_ADDRESS}/32 dev lo`);
   else if (controlPlane !== undefined)
     lines.push(`ip route replace ${CONTROL_PLANE_ADDRESS}/32 via ${controlPlane.address}`);
   for (const { node, address, podSubnet } of peers) {
@@ -76,7 +80,7 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
 }
 
 /** The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to. */
-function renderHostNames(peers: readonly PeerNode[]): string {
+export function renderHostNames(peers: readonly PeerNode[]): string {
   const hosts = peers.map(({ node, address }) => `${address} ${node} # mk-ci`).join('\\n');
   return `{ grep -v '# mk-ci$' /etc/hosts; printf '${hosts}\\n'; } >/run/mk-ci-hosts && cat /run/mk-ci-hosts >/etc/hosts`;
 }

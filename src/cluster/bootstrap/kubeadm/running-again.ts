@@ -4,6 +4,7 @@ import type { ClusterCall } from '../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
+import { startBalancer } from './balancer.js';
 import {
   attachKubelets,
   kubeadmClient,
@@ -14,6 +15,7 @@ import {
   type NodeWork,
 } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
+import { splitMachines } from './control-planes.js';
 import { waitForDns, waitForHeartbeats } from './kubeadm-readiness.js';
 import { readSettings } from './settings.js';
 
@@ -39,9 +41,13 @@ export async function startAgain(
       ),
   );
   const since = now();
-  const peers = peersOf(nodes);
-  await phases.run('kubelet', async () => {
-    await allOf(nodes.map((node) => restartNode(node, peers, work)));
+  const { nodes: members, balancer } = splitMachines(nodes);
+  const peers = peersOf(members);
+  await phases.run(work.settings.hasKubernetes ? 'kubelet' : 'runtime', async () => {
+    await allOf([
+      ...members.map((node) => restartNode(node, peers, work)),
+      ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work)]),
+    ]);
   });
   return await goOn(context, { ...record, wanted: 'running' }, nodes, since, call);
 }
@@ -50,7 +56,7 @@ export async function startAgain(
 export async function goOn(
   context: Pick<KubeadmContext, 'now'>,
   record: ClusterRecord,
-  nodes: readonly ClusterNode[],
+  machines: readonly ClusterNode[],
   since: Date | undefined,
   call: ClusterCall,
 ): Promise<ClusterRecord> {
@@ -60,7 +66,8 @@ export async function goOn(
     await writeClusterRecord(paths, bare);
     return bare;
   }
-  const first = nodes[0];
+  const { nodes, balancer } = splitMachines(machines);
+  const first = balancer ?? nodes[0];
   if (first === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: record.spec.name });
   const server = await writeKubeconfig(record.spec.name, first.machine, paths);
   using client = await kubeadmClient(paths, server);
@@ -106,8 +113,9 @@ export async function unpause(
     // The control plane first: kubelets that find it report at once.
     for (const { name } of record.machines ?? []) await operations.unpause(name, signal);
   });
-  const nodes = await machines.attach(record, signal);
-  const running = await goOn(context, record, nodes, undefined, call);
+  const made = await machines.attachAll(record, signal);
+  const { nodes } = splitMachines(made);
+  const running = await goOn(context, record, made, undefined, call);
   if (hasKubernetes(record.spec) && readSettings(record.spec).cni !== 'none') {
     await phases.run('nodes', async () => {
       await waitForLivingNodes(context, running, nodes, call);
@@ -151,7 +159,7 @@ export async function refresh(context: KubeadmContext, record: ClusterRecord, ca
   const since = now();
   try {
     for (const { name } of entries) await operations.unpause(name, signal);
-    const nodes = entries.map(({ node }) => node);
+    const nodes = entries.flatMap(({ node, isBalancer }) => (isBalancer === true ? [] : [node]));
     const deadlineMs = Math.min(REFRESH_MS, deadline.leftMs());
     await waitForHeartbeats(client, nodes, since, { signal, deadlineMs, check: async () => undefined });
   } finally {

@@ -13,6 +13,10 @@ export const DEFAULT_SERVICE_SUBNET = '10.96.0.0/16';
 /** Names of the nodes in Kubernetes, the same in all clusters. */
 export const CONTROL_PLANE_NODE = 'control-plane';
 
+export const MAX_CONTROL_PLANES = 9;
+/** Holds the addresses of all control planes, where there may be several. */
+const CONTROL_PLANE_SUBNET = '10.99.0.0/24';
+
 export type RuntimeName = 'containerd' | 'docker' | 'cri-o';
 
 /** How a cluster is set up, from the options of its spec. */
@@ -32,6 +36,8 @@ export interface KubeadmSettings {
   /** Mirrors by host of the registry. */
   readonly registryMirrors: Readonly<Record<string, readonly string[]>>;
   readonly insecureRegistries: readonly string[];
+  /** Whether there may be several control planes, see `control-planes.ts`. */
+  readonly hasBalancer: boolean;
   /** Whether claims for volumes are served by folders of the nodes. */
   readonly hasDefaultStorage: boolean;
 }
@@ -40,6 +46,7 @@ const COMPONENTS = ['apiServer', 'controllerManager', 'scheduler', 'etcd', 'kube
 const KNOWN_OPTIONS = [
   ...['podSubnet', 'serviceSubnet', 'proxyMode', 'featureGates', 'extraArgs', 'cni', 'registryMirrors'],
   ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB', 'noKubernetes'],
+  'controlPlanes',
 ];
 
 /**
@@ -80,9 +87,14 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   const podSubnet = cidr('podSubnet', DEFAULT_POD_SUBNET);
   const serviceSubnet = cidr('serviceSubnet', DEFAULT_SERVICE_SUBNET);
   if (cidrsOverlap(podSubnet, serviceSubnet)) bad('podSubnet', `overlaps with serviceSubnet ${serviceSubnet}`);
+  const controlPlanes = options['controlPlanes'];
+  const hasBalancer = controlPlanes !== undefined;
+  const isCount = typeof controlPlanes === 'number' && Number.isInteger(controlPlanes);
+  if (hasBalancer && !(isCount && controlPlanes >= 1 && controlPlanes <= MAX_CONTROL_PLANES))
+    bad('controlPlanes', `a whole number from 1 to ${MAX_CONTROL_PLANES}`);
+  const taken = hasBalancer ? CONTROL_PLANE_SUBNET : `${CONTROL_PLANE_ADDRESS}/32`;
   for (const [key, value] of Object.entries({ podSubnet, serviceSubnet })) {
-    if (cidrsOverlap(value, `${CONTROL_PLANE_ADDRESS}/32`))
-      bad(key, `holds ${CONTROL_PLANE_ADDRESS}, the address of the API server`);
+    if (cidrsOverlap(value, taken)) bad(key, `holds ${CONTROL_PLANE_ADDRESS}, the address of the API server`);
   }
   const proxyMode = options['proxyMode'] ?? 'iptables';
   if (proxyMode !== 'iptables' && proxyMode !== 'nftables' && proxyMode !== 'ipvs')
@@ -97,8 +109,10 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
   const noKubernetes = options['noKubernetes'] ?? false;
   if (typeof noKubernetes !== 'boolean') bad('noKubernetes', 'true or false');
+  if (noKubernetes === true && hasBalancer) bad('controlPlanes', 'none with noKubernetes');
   const settings: KubeadmSettings = {
     hasKubernetes: hasKubernetes(spec),
+    hasBalancer,
     kubernetesVersion: spec.kubernetesVersion,
     runtime: runtimeOf(spec),
     podSubnet,
