@@ -54,6 +54,7 @@ export function build(context: CliContext): Command {
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
     .option('--control-planes <n>', 'control planes; the cluster goes on without one of three', parseCount)
     .option('--no-kubernetes', 'nodes in which only the container runtime runs')
+    .option('--addon <file>', 'manifest that is applied to a new cluster; may be repeated', collect, [])
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
     .option('--yes', 'for --driver none: this host may be changed')
@@ -163,6 +164,7 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly kubernetesVersion: string;
   readonly nodes: number;
   readonly containerRuntime?: string;
+  readonly addon: readonly string[];
   readonly controlPlanes?: number;
   readonly kubernetes: boolean;
   readonly kubeconfig?: string;
@@ -170,11 +172,15 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly yes?: boolean;
 }
 
-function specOf(name: string, flags: StartFlags, cwd: string): ClusterSpec {
+async function specOf(name: string, flags: StartFlags, cwd: string): Promise<ClusterSpec> {
+  const addons = await Promise.all(
+    flags.addon.map(async (file) => ({ manifest: await readInput(resolve(cwd, file)) })),
+  );
   const given = {
     kubeconfig: flags.kubeconfig,
     context: flags.context,
     controlPlanes: flags.controlPlanes,
+    addons: addons.length === 0 ? undefined : addons,
     noKubernetes: flags.kubernetes ? undefined : true,
     ...sshOptionsOf(flags, cwd),
   };
@@ -194,7 +200,8 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
   const manager = openClusters(context, { nodeImage, isConfirmed: flags.yes === true });
   const state = await stateOrAbsent(manager, name, context.signal);
   const isAuto = flags.driver === AUTO_DRIVER;
-  const specWith = (driver: string): ClusterSpec => specOf(name, { ...flags, driver }, context.cwd);
+  const asked = await specOf(name, flags, context.cwd);
+  const specWith = (driver: string): ClusterSpec => ({ ...asked, driver });
   // A cluster that is there keeps its driver.
   const known = isAuto && state !== 'absent' ? (await manager.status(name, context.signal)).driver : flags.driver;
   if (flags.dryRun === true) {
@@ -360,6 +367,19 @@ async function readText(path: string): Promise<string> {
   } catch (error) {
     throw new MkCiError('K8S_KUBECONFIG', { message: path, cause: error });
   }
+}
+
+/** @throws {MkCiError} `CLI_NO_INPUT` */
+async function readInput(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new MkCiError('CLI_NO_INPUT', { message: path, cause: error });
+  }
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
 }
 
 function parseCount(text: string): number {

@@ -21,7 +21,6 @@ import {
   newToken,
   peersOf,
   prepareNode,
-  runScript,
   writeKubeconfig,
   type NodeWork,
 } from './cluster-nodes.js';
@@ -31,6 +30,7 @@ import { explain } from './failed-start.js';
 import { removeFolder } from './folders.js';
 import { joinControlPlane } from './join-control-plane.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
+import { applyManifest } from './manifests.js';
 import { readSettings } from './settings.js';
 import { createDefaultStorageClass } from './storage.js';
 
@@ -99,9 +99,7 @@ async function setUp(
       ]);
     }
     if (settings.cni !== 'own' && settings.cni !== 'none') {
-      const apply = 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f /etc/mk-ci/cni.yaml';
-      const text = Buffer.from(settings.cni.manifest).toString('base64');
-      await runScript(first.machine, `echo ${text} | base64 -d >/etc/mk-ci/cni.yaml && ${apply}\n`, work);
+      await applyManifest(first.machine, { name: 'cni', text: settings.cni.manifest }, work);
     }
   });
   await allOf([
@@ -120,6 +118,12 @@ async function setUp(
           }),
         ]),
   ]);
+  if (settings.addons.length > 0) {
+    await phases.run('addons', async () => {
+      for (const [index, text] of settings.addons.entries())
+        await applyManifest(first.machine, { name: `addon-${index + 1}`, text }, work);
+    });
+  }
   return { ...record, machines: entries, server, wanted: 'running' };
 }
 

@@ -41,6 +41,21 @@ function fileOf(settings: KubeadmSettings, facts: NodeFacts, path: string): stri
   return planRuntime(settings, facts).files.find((file) => file.path === path)?.content ?? '';
 }
 
+describe('addons', () => {
+  const read = (options: Record<string, unknown>) => readSettings({ ...spec, options }, []);
+
+  it('are texts of manifests, in their order', () => {
+    expect(read({ addons: [{ manifest: 'b' }, { manifest: 'a' }] }).addons).toEqual(['b', 'a']);
+    expect(read({}).addons).toEqual([]);
+  });
+
+  it('are refused in another form, and where there is no Kubernetes', () => {
+    for (const addons of ['a.yaml', ['a.yaml'], [{ path: 'a' }]])
+      expect(() => read({ addons })).toThrow(/addons: a list of/);
+    expect(() => read({ addons: [{ manifest: 'a' }], noKubernetes: true })).toThrow(/addons: none with noKubernetes/);
+  });
+});
+
 describe('kubeadm configuration', () => {
   it('is v1beta4 with lists of arguments, one address for the API server and no leader election', () => {
     const { InitConfiguration, ClusterConfiguration } = init({ extraArgs: { apiServer: { v: '4' } } });

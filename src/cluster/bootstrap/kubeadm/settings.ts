@@ -33,6 +33,8 @@ export interface KubeadmSettings {
   readonly extraArgs: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `own`: a list for `ptp` with routes between the nodes; `none`; or text of a manifest to be applied. */
   readonly cni: 'own' | 'none' | { readonly manifest: string };
+  /** Manifests that are applied once the cluster is up, in this order. */
+  readonly addons: readonly string[];
   /** Mirrors by host of the registry. */
   readonly registryMirrors: Readonly<Record<string, readonly string[]>>;
   readonly insecureRegistries: readonly string[];
@@ -47,6 +49,7 @@ const KNOWN_OPTIONS = [
   ...['podSubnet', 'serviceSubnet', 'proxyMode', 'featureGates', 'extraArgs', 'cni', 'registryMirrors'],
   ...['insecureRegistries', 'defaultStorage', 'nodeImage', 'cpus', 'memoryMiB', 'noKubernetes'],
   'controlPlanes',
+  'addons',
 ];
 
 /**
@@ -105,10 +108,13 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   }
   const cni = options['cni'] ?? 'own';
   if (cni !== 'own' && cni !== 'none' && !isManifest(cni)) bad('cni', 'own, none or { manifest: text }');
-  const defaultStorage = options['defaultStorage'] ?? true;
-  if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
   const noKubernetes = options['noKubernetes'] ?? false;
   if (typeof noKubernetes !== 'boolean') bad('noKubernetes', 'true or false');
+  const addons = options['addons'] ?? [];
+  if (!isManifestList(addons)) bad('addons', 'a list of { manifest: text }');
+  if (noKubernetes === true && isManifestList(addons) && addons.length > 0) bad('addons', 'none with noKubernetes');
+  const defaultStorage = options['defaultStorage'] ?? true;
+  if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
   if (noKubernetes === true && hasBalancer) bad('controlPlanes', 'none with noKubernetes');
   const settings: KubeadmSettings = {
     hasKubernetes: hasKubernetes(spec),
@@ -121,6 +127,7 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
     featureGates: record('featureGates', (value) => typeof value === 'boolean', 'true or false by feature gate'),
     extraArgs,
     cni: cni === 'none' || isManifest(cni) ? cni : 'own',
+    addons: isManifestList(addons) ? addons.map(({ manifest }) => manifest) : [],
     registryMirrors: record('registryMirrors', isTextList, 'a list of addresses by host of the registry'),
     insecureRegistries: list('insecureRegistries'),
     hasDefaultStorage: defaultStorage !== false && hasKubernetes(spec),
@@ -157,4 +164,8 @@ function isTextRecord(value: unknown): value is Readonly<Record<string, string>>
 
 function isManifest(value: unknown): value is { readonly manifest: string } {
   return typeof value === 'object' && value !== null && 'manifest' in value && typeof value.manifest === 'string';
+}
+
+function isManifestList(value: unknown): value is readonly { readonly manifest: string }[] {
+  return Array.isArray(value) && value.every(isManifest);
 }
