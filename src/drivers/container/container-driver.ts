@@ -96,10 +96,10 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
     throw last;
   };
-  const removeNetwork = async ({ id }: NetworkFacts, signal: AbortSignal): Promise<void> => {
+  const removeNetwork = async (network: NetworkFacts, signal: AbortSignal): Promise<void> => {
     // In use by another machine of the cluster: the last one removes it.
     await engine.actUnless(
-      ['network', 'rm', id],
+      ['network', 'rm', network[traits.networkKey]],
       new RegExp(`${NOT_THERE.source}|active endpoints|in use|being used|associated`, 'i'),
       signal,
     );

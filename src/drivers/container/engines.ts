@@ -15,6 +15,8 @@ export interface EngineTraits {
   readonly cgroupV1Runtime?: string;
   /** Options of `network create`: names are not asked for, and a server for them would be one more program to have. */
   readonly networkFlags: readonly string[];
+  /** What tells a network for good. Podman 4 looks for the users of a network by the word it was given: by id it finds none. */
+  readonly networkKey: 'id' | 'name';
   /** Options of `rm` beside `--force`: without them it first waits for an orderly end. */
   readonly removeFlags: readonly string[];
   /** It has a daemon that may not run. */
@@ -36,6 +38,7 @@ export const DOCKER: EngineTraits = {
   privilegedIsBounded: false,
   setsOwnLimits: false,
   networkFlags: [],
+  networkKey: 'id',
   removeFlags: [],
   hasDaemon: true,
   missingParts: [],
@@ -51,6 +54,7 @@ export const PODMAN: EngineTraits = {
   systemdFlag: '--systemd=false',
   cgroupV1Runtime: 'runc',
   networkFlags: ['--disable-dns'],
+  networkKey: 'name',
   removeFlags: ['--time', '0'],
   hasDaemon: false,
   missingParts: [

@@ -177,6 +177,23 @@ describe('a machine of podman', () => {
   });
 });
 
+describe('a network of podman', () => {
+  it('is removed by its name: by its id podman removes one that another machine uses', async () => {
+    const commands: string[] = [];
+    const exec: Exec = (argv) => {
+      const end = { signal: undefined, timedOut: false, aborted: false, leftChildren: false, durationMs: 1 };
+      const line = argv.slice(1).join(' ');
+      if (line.startsWith('network rm')) commands.push(line);
+      const network = line.startsWith('network ls') ? PODMAN_NETWORK.id : JSON.stringify([PODMAN_NETWORK]);
+      const stdout = line.startsWith('network') ? network : line.includes('inspect') ? '[]' : '';
+      return Promise.resolve({ ...end, argv, exitCode: 0, stdout, stderr: '' });
+    };
+    const driver = createContainerDriver({ traits: PODMAN, exec, readHost: () => host, architecture: 'x64' });
+    await driver.machines?.remove('try-one', signal);
+    expect(commands).toEqual(['network rm mk-ci-try']);
+  });
+});
+
 describe('what podman describes', () => {
   it('are containers with their address and ports, also while they have none', () => {
     expect(readContainer(PODMAN_CONTAINER)).toEqual({
