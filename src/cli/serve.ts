@@ -103,7 +103,8 @@ Examples:
       });
       await using server = await listen(app, address);
       const warmed = warmPages(app, context.signal);
-      await Promise.race([warmed, delay(WARM_MS, undefined, { ref: false })]);
+      const waited = delay(WARM_MS, undefined, { ref: false, signal: context.signal });
+      await Promise.race([warmed, waited.catch(() => undefined)]);
       await context.stdout(`${server.url}\n`);
       context.stderr(
         `${store.location}, ${writes === undefined ? 'read only' : 'taking results in'}; Ctrl-C ends it\n`,
