@@ -43,9 +43,8 @@ export async function settleRestore(
   const found = await machines.list(record.spec, paths, signal);
   await allOf(found.filter(({ name }) => !isOurs.has(name)).map(({ name }) => operations.remove(name, signal)));
   for (const { id, thing, ownership } of (await journal.list()).entries) {
-    if (thing.kind === 'resource' && ownership.folder === paths.folder && !isOurs.has(thing.name)) {
-      await journal.done(id);
-    }
+    const isMachine = thing.kind === 'resource' && thing.type === 'machine';
+    if (isMachine && ownership.folder === paths.folder && !isOurs.has(thing.name)) await journal.done(id);
   }
   await disown(journal, record);
   const oldPki = pkiBefore(paths, record);
