@@ -11,7 +11,14 @@ export interface KnownFailure {
 export const DISK_FULL_FAILURE: KnownFailure = {
   kind: 'disk-full',
   pattern: /no space left on device|disk quota exceeded|mvcc: database space exceeded/i,
-  advice: 'Free space on the disk of the state folder, or set MK_CI_HOME to a folder elsewhere.',
+  advice:
+    'Free space on the disk of the state folder and of the container engine, or set MK_CI_HOME to a folder elsewhere.',
+};
+
+export const MEMORY_FAILURE: KnownFailure = {
+  kind: 'memory',
+  pattern: /out of memory|cannot allocate memory/i,
+  advice: 'Free memory, lower --jobs, or raise options.memoryMiB of the environment where it is set.',
 };
 
 /** The first that matches counts: general ones come last. */
@@ -42,11 +49,7 @@ export const KNOWN_FAILURES: readonly KnownFailure[] = [
     pattern: /too many open files|resource temporarily unavailable|cannot allocate memory: fork/i,
     advice: 'Raise the limit of open files or processes (ulimit -n, -u), or run fewer clusters at once.',
   },
-  {
-    kind: 'memory',
-    pattern: /out of memory|cannot allocate memory/i,
-    advice: 'Free memory, or lower --jobs.',
-  },
+  MEMORY_FAILURE,
   {
     kind: 'permission',
     pattern: /permission denied|read-only file system|operation not permitted/i,

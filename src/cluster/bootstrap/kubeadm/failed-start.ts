@@ -7,17 +7,23 @@ import { keepFailedStart, withLogs } from '../../failed-starts.js';
 import type { ClusterFolder, ClusterRecord } from '../../folder.js';
 import { saveClusterLogs } from '../../logs.js';
 import type { ClusterCall } from '../../manager.js';
-import { recogniseFailure } from '../known-failures.js';
+import { codeOfFailure, DISK_FULL_FAILURE, MEMORY_FAILURE, recogniseFailure } from '../known-failures.js';
 import { allOf } from './all-of.js';
 import { kubeadmClient } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { parseNodeFacts } from './node-facts.js';
 import { nodeLogsLimitMs, saveNodeLogs } from './node-logs.js';
-import { readNodeFailure, renderFailureScript } from './node-scripts.js';
+import { readNodeFailure, renderFailureScript, type NodeFailure } from './node-scripts.js';
 import { planRuntime } from './render-runtimes.js';
 import { readSettings } from './settings.js';
 
 const DIAGNOSE_MS = 20_000;
+/** What no component tells itself: it had no time to, or could not write it. */
+const LACKS = {
+  memory: 'the kernel ended processes of the node for want of memory',
+  disk: 'no space left on the disk of the node',
+} as const;
+const LACK_FAILURES = { memory: MEMORY_FAILURE, disk: DISK_FULL_FAILURE } as const;
 
 /** The error of a start in the words of the component that is to blame, with its logs kept. */
 export async function explain(
@@ -37,12 +43,13 @@ export async function explain(
     const { units } = planRuntime(readSettings(record.spec), parseNodeFacts(''));
     for (const { machine, record: entry } of nodes) {
       const asked = await machine.exec(['sh'], { input: renderFailureScript(units), signal: limit });
-      const { component, lines } = readNodeFailure(asked.stdout);
+      const { component, lines, lacks } = readNodeFailure(asked.stdout);
       const said = typeof error.details['output'] === 'string' ? lastLines(error.details['output'], 4) : [];
-      const known = recogniseFailure(lines);
+      const known = lacks === undefined ? recogniseFailure(lines) : LACK_FAILURES[lacks];
       const isTimeout = error.code === 'K8S_START_TIMEOUT' || error.code === 'HOST_COMMAND_TIMEOUT';
-      result = new MkCiError(isTimeout ? 'K8S_START_TIMEOUT' : 'K8S_COMPONENT_FAILED', {
-        message: `${component} on ${entry.node}: ${whatFailed(isTimeout ? error.message : (said.at(-1) ?? error.message), lines)}`,
+      const stopped = isTimeout ? error.message : (said.at(-1) ?? error.message);
+      result = new MkCiError(codeOfFailure(known, isTimeout ? 'K8S_START_TIMEOUT' : 'K8S_COMPONENT_FAILED'), {
+        message: `${component} on ${entry.node}: ${whatFailed(stopped, lines, lacks)}`,
         ...(known === undefined ? {} : { advice: known.advice }),
         cause: error,
         details: { component, node: entry.node, known: known?.kind, output: lines.join('\n') },
@@ -51,6 +58,14 @@ export async function explain(
     }
   } catch (second) {
     log.warn('the nodes of a cluster that did not start could not be asked why', { error: messageOf(second) });
+    // Where the disk is full, nothing more can be run in a node.
+    if (recogniseFailure([wordsOf(second)]) === DISK_FULL_FAILURE) {
+      result = new MkCiError('HOST_DISK_FULL', {
+        message: `${record.spec.name}: ${whatFailed(error.message, [], 'disk')}`,
+        advice: DISK_FULL_FAILURE.advice,
+        cause: new AggregateError([error, second]),
+      });
+    }
   }
   const kept = await keepFailedStart({ stateFolder, name: record.spec.name, now: now() }, async (target) => {
     const limitMs = nodeLogsLimitMs(context.drivers.get(record.spec.driver).info);
@@ -94,7 +109,18 @@ export async function saveAll(
   ]);
 }
 
-/** What stopped the start, and the last words of the component that is to blame. */
-function whatFailed(stopped: string, lines: readonly string[]): string {
-  return [stopped, ...lines.slice(-1)].map((text) => text.trim().slice(0, 300)).join('; its last words: ');
+/** What stopped the start: what the node lacked, or the last words of the component that is to blame. */
+function whatFailed(stopped: string, lines: readonly string[], lacks: NodeFailure['lacks']): string {
+  if (lacks !== undefined) return `${LACKS[lacks]}; ${shorten(stopped)}`;
+  return [stopped, ...lines.slice(-1)].map(shorten).join('; its last words: ');
+}
+
+/** The message, and what the command said that failed. */
+function wordsOf(error: unknown): string {
+  const output = isMkCiError(error) && typeof error.details['output'] === 'string' ? error.details['output'] : '';
+  return `${messageOf(error)}\n${output}`;
+}
+
+function shorten(text: string): string {
+  return text.trim().slice(0, 300);
 }

@@ -125,7 +125,7 @@ describe('who is to blame for a start that failed', () => {
   it('is the runtime before the kubelet, which only waits for it', () => {
     const text =
       '== unit kubelet.service activating 9\nE0101 no runtime\n== unit containerd.service failed 5\nlevel=fatal msg="bad config"\n';
-    expect(readNodeFailure(text)).toEqual({ component: 'containerd', lines: ['level=fatal msg="bad config"'] });
+    expect(readNodeFailure(text)).toMatchObject({ component: 'containerd', lines: ['level=fatal msg="bad config"'] });
   });
 
   it('is a kubelet that keeps ending, with its error lines', () => {
@@ -140,12 +140,19 @@ describe('who is to blame for a start that failed', () => {
   it('is a container of the control plane that was started again', () => {
     const text =
       '== unit kubelet.service active 0\nI0101 ok\n== unit containerd.service active 0\n== container etcd 0\n{"level":"info"}\n== container kube-apiserver 2\nError: unknown flag: --x\n';
-    expect(readNodeFailure(text)).toEqual({ component: 'kube-apiserver', lines: ['Error: unknown flag: --x'] });
+    expect(readNodeFailure(text)).toMatchObject({ component: 'kube-apiserver', lines: ['Error: unknown flag: --x'] });
   });
 
   it('is nobody when the node says nothing', () => {
     expect(readNodeFailure('')).toEqual({ component: 'node', lines: [] });
     expect(renderFailureScript(['crio.service'])).toContain('kubelet.service crio.service');
+  });
+
+  it('is also what the node lacks, which no component can tell; a full disk before all', () => {
+    const text = '== unit kubelet.service active 0\nI0101 ok\n';
+    expect(readNodeFailure(text)).toEqual({ component: 'kubelet', lines: ['I0101 ok'] });
+    expect(readNodeFailure(`${text}== lacks memory\n`)).toMatchObject({ component: 'kubelet', lacks: 'memory' });
+    expect(readNodeFailure(`${text}== lacks memory\n== lacks disk\n`).lacks).toBe('disk');
   });
 });
 

@@ -92,6 +92,12 @@ export function renderFailureScript(runtimeUnits: readonly string[]): string {
     '  f=$(ls -t /var/log/pods/kube-system_$c-*/$c/*.log 2>/dev/null | head -1)',
     '  [ -n "$f" ] && { echo "== container $c $(basename "$f" .log)"; tail -n 40 "$f" | cut -d" " -f4-; }',
     'done',
+    // cgroup v2 counts in all groups around the process; in v1 the count ends with the container, and the kernel's log stays.
+    `find /sys/fs/cgroup -name memory.events | xargs -r awk '$1 == "oom_kill" && $2 > 0 { n = 1 } END { if (n) print "== lacks memory" }'`,
+    'pods=$(ls /var/log/pods 2>/dev/null | sed "s/.*_/pod/")',
+    '[ -z "$pods" ] || { dmesg 2>/dev/null | grep oom-kill: | grep -qF "$pods" && echo "== lacks memory"; }',
+    // Who finds no room can not write a log either. etcd alone begins with a file of 64 MiB.
+    '[ "$(df --output=avail -k /var | tail -n 1)" -ge 131072 ] || echo "== lacks disk"',
     'true',
     '',
   ].join('\n');
@@ -101,6 +107,8 @@ export interface NodeFailure {
   /** Unit or container that is to blame. */
   readonly component: string;
   readonly lines: readonly string[];
+  /** What the node has too little of: the kernel ended processes for want of memory, or nothing more can be written. */
+  readonly lacks?: 'memory' | 'disk';
 }
 
 /**
@@ -122,8 +130,13 @@ export function readNodeFailure(text: string): NodeFailure {
     (rest(kubelet, 0) === 'failed' || rest(kubelet, 0) === 'activating' || Number(rest(kubelet, 1)) > 3);
   const restarted = parsed.find(({ kind, rest }) => kind === 'container' && Number(rest[0]) > 0);
   const culprit = runtime ?? (isLooping ? kubelet : undefined) ?? restarted ?? kubelet;
-  if (culprit === undefined) return { component: 'node', lines: [] };
-  return { component: culprit.name, lines: worst(culprit.lines) };
+  const lacking = parsed.filter(({ kind }) => kind === 'lacks').map(({ name }) => name);
+  const lacks = (['disk', 'memory'] as const).find((thing) => lacking.includes(thing));
+  return {
+    component: culprit?.name ?? 'node',
+    lines: worst(culprit?.lines ?? []),
+    ...(lacks === undefined ? {} : { lacks }),
+  };
 }
 
 function rest(section: { readonly rest: readonly string[] }, index: number): string {
