@@ -45,14 +45,16 @@ describe('addons', () => {
   const read = (options: Record<string, unknown>) => readSettings({ ...spec, options }, []);
 
   it('are texts of manifests, in their order', () => {
-    expect(read({ addons: [{ manifest: 'b' }, { manifest: 'a' }] }).addons).toEqual(['b', 'a']);
+    expect(read({ addons: [{ manifest: 'kind: B' }, { manifest: 'kind: A' }] }).addons).toEqual(['kind: B', 'kind: A']);
     expect(read({}).addons).toEqual([]);
   });
 
   it('are refused in another form, and where there is no Kubernetes', () => {
     for (const addons of ['a.yaml', ['a.yaml'], [{ path: 'a' }]])
       expect(() => read({ addons })).toThrow(/addons: a list of/);
-    expect(() => read({ addons: [{ manifest: 'a' }], noKubernetes: true })).toThrow(/addons: none with noKubernetes/);
+    expect(() => read({ addons: [{ manifest: 'kind: A' }], noKubernetes: true })).toThrow(
+      /addons: none with noKubernetes/,
+    );
   });
 });
 

@@ -2,6 +2,7 @@ import { cidrsOverlap, parseCidr } from '../../../drivers/container/subnets.js';
 import { MkCiError } from '../../../errors.js';
 import type { ClusterSpec } from '../../cluster.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
+import { problemOfManifest } from './check-manifest.js';
 
 /** Address of the API server inside every node: on `lo` of the control plane, routed to it from the workers. It is the same
  * in all clusters, so certificates do not depend on the network and a copied node needs no new ones. */
@@ -112,6 +113,11 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   if (typeof noKubernetes !== 'boolean') bad('noKubernetes', 'true or false');
   const addons = options['addons'] ?? [];
   if (!isManifestList(addons)) bad('addons', 'a list of { manifest: text }');
+  else if (driverOptions !== undefined)
+    for (const [index, { manifest }] of addons.entries()) {
+      const problem = problemOfManifest(manifest);
+      if (problem !== undefined) bad(`addons[${index}]`, `no manifest: ${problem}`);
+    }
   if (noKubernetes === true && isManifestList(addons) && addons.length > 0) bad('addons', 'none with noKubernetes');
   const defaultStorage = options['defaultStorage'] ?? true;
   if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
