@@ -12,6 +12,7 @@ import { createKubeadmClusters, type UpgradePartsProvider, type NodeImageProvide
 import { createProcessBackend } from './bootstrap/process-backend.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
 import type { BundleStore } from './bundle/bundle.js';
+import { checkSpec } from './check-spec.js';
 import type {
   ClusterCallOptions,
   ClusterManager,
@@ -34,7 +35,6 @@ import { createJournal } from './journal.js';
 import { acquireLock } from './lock.js';
 import { createDeadline, createPhases, type Deadline, type Phases } from './phases.js';
 import type { ClusterSeed, StateAccess, StateParts } from './state-access.js';
-import { hasKubernetes } from './without-kubernetes.js';
 
 export interface ClusterManagerOptions {
   /** Made when absent. */
@@ -410,33 +410,6 @@ export function clusterEnvironment(
 
 function unsupported(what: string, { spec }: ClusterRecord): MkCiError {
   return new MkCiError('DRV_UNSUPPORTED', { message: `${what} with driver ${spec.driver}` });
-}
-
-/** @throws {MkCiError} `BND_UNKNOWN_VERSION`, `CLI_USAGE`, `DRV_UNSUPPORTED` */
-function checkSpec(spec: ClusterSpec, info: Driver['info']): void {
-  if (info.bootstrap !== 'attach') checkKubernetesVersion(spec.kubernetesVersion);
-  if (!Number.isInteger(spec.nodes) || spec.nodes < 0 || spec.nodes > 1000) {
-    throw new MkCiError('CLI_USAGE', {
-      message: `nodes: ${spec.nodes}`,
-      advice: 'Give a whole number from 0 to 1000.',
-    });
-  }
-  if (!hasKubernetes(spec) && info.bootstrap !== 'kubeadm') {
-    throw new MkCiError('DRV_UNSUPPORTED', {
-      message: `nodes without Kubernetes with driver ${info.name}`,
-      advice: 'Choose a driver that makes machines, such as docker.',
-    });
-  }
-  if (info.bootstrap === 'kubeadm' && spec.nodes > info.maxMachines) {
-    throw new MkCiError('DRV_UNSUPPORTED', {
-      message: `${spec.nodes} nodes with driver ${info.name}, which has ${info.maxMachines}`,
-    });
-  }
-  if (spec.containerRuntime !== undefined && !info.containerRuntimes.includes(spec.containerRuntime)) {
-    throw new MkCiError('DRV_UNSUPPORTED', {
-      message: `container runtime ${spec.containerRuntime} with driver ${info.name}`,
-    });
-  }
 }
 
 async function exists(folder: string): Promise<boolean> {
