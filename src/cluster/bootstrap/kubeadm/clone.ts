@@ -6,11 +6,10 @@ import { ownershipLabels } from '../../ownership.js';
 import type { ClusterRecord, MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { allOf } from './all-of.js';
-import { startBalancer } from './balancer.js';
-import { driverOptionsOf, ownershipOf, sizeOf } from './cluster-machines.js';
-import { peersOf, restartNode, type ClusterNode, type NodeWork } from './cluster-nodes.js';
+import { driverOptionsOf, ownershipOf, sizeOf, withPodSubnets } from './cluster-machines.js';
+import type { ClusterNode, NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
-import { splitMachines } from './control-planes.js';
+import { restartMachines } from './every-machine.js';
 import { readNodeList } from './node-list.js';
 import { putNode } from './node-state.js';
 import { goOn } from './running-again.js';
@@ -80,11 +79,8 @@ export async function bringUp(
   const { phases, signal, deadline } = call;
   const work: NodeWork = { settings: readSettings(record.spec), signal, deadline };
   const known = await readNodeList(folder);
-  const entries = (record.machines ?? []).map((entry) => {
-    const podSubnet = known.find(({ node }) => node === entry.node)?.podSubnet;
-    return podSubnet === undefined ? entry : { ...entry, podSubnet };
-  });
-  const cloned: ClusterRecord = { ...record, machines: entries };
+  const subnets = new Map(known.flatMap(({ node, podSubnet }) => (podSubnet === undefined ? [] : [[node, podSubnet]])));
+  const cloned: ClusterRecord = { ...record, machines: withPodSubnets(record.machines ?? [], subnets) };
   const { states } = context.drivers.get(record.spec.driver);
   if (states !== undefined) {
     // Everything runs in them already, and has not noticed that it stood still.
@@ -95,18 +91,13 @@ export async function bringUp(
     return await goOn(context, cloned, made, undefined, call);
   }
   const made = await createMachines(context, cloned, image, call);
-  const { nodes: members, balancer } = splitMachines(made);
-  const peers = peersOf(members);
   const since = context.now();
   await phases.run('nodes-state', async () => {
     await allOf(made.map((node) => putNode(node, folder, work)));
   });
   await rm(folder, { recursive: true, force: true });
   await phases.run('kubelet', async () => {
-    await allOf([
-      ...members.map((node) => restartNode(node, peers, work)),
-      ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work)]),
-    ]);
+    await restartMachines(made, work);
   });
   return await goOn(context, cloned, made, since, call);
 }

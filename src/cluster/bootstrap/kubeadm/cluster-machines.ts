@@ -142,6 +142,17 @@ export function sizeOf({ options }: ClusterSpec): { readonly cpus?: number; read
   return { ...number('cpus'), ...number('memoryMiB') };
 }
 
+/** Machines with the subnets of pods that are known. @param subnets by node */
+export function withPodSubnets(
+  machines: readonly MachineRecord[],
+  subnets: ReadonlyMap<string, string>,
+): readonly MachineRecord[] {
+  return machines.map((machine) => {
+    const podSubnet = subnets.get(machine.node);
+    return podSubnet === undefined ? machine : { ...machine, podSubnet };
+  });
+}
+
 /** What of the options of a spec is the driver's. */
 export function driverOptionsOf({ options = {} }: ClusterSpec, { info }: Driver): Pick<MachineSpec, 'options'> {
   const own = Object.entries(options).filter(([key]) => info.options?.includes(key) === true);

@@ -8,12 +8,11 @@ import { waitForDefaults, waitForNodes, type ReadinessOptions } from '../../read
 import type { ClusterSeed } from '../../state-access.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
-import { startBalancer, updateBalancer } from './balancer.js';
+import { startBalancer } from './balancer.js';
 import { setUpBareNodes } from './bare-nodes.js';
 import { bringUp, createMachines, statePartsIn } from './clone.js';
-import { ownedBy, ownershipOf } from './cluster-machines.js';
+import { ownedBy, ownershipOf, withPodSubnets } from './cluster-machines.js';
 import {
-  connectNode,
   fetchCredentials,
   initControlPlane,
   joinWorker,
@@ -26,6 +25,7 @@ import {
 } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { splitMachines } from './control-planes.js';
+import { connectMachines } from './every-machine.js';
 import { explain } from './failed-start.js';
 import { removeFolder } from './folders.js';
 import { joinControlPlane } from './join-control-plane.js';
@@ -49,7 +49,8 @@ async function setUp(
   const settings = readSettings(spec);
   const work: NodeWork = { settings, signal, deadline };
   const made = await createMachines(context, record, image, call);
-  const { nodes: members, balancer } = splitMachines(made);
+  const split = splitMachines(made);
+  const { nodes: members, balancer } = split;
   const [first, ...others] = members;
   const joining = others.filter(({ record: { isControlPlane } }) => isControlPlane).map(({ record: { node } }) => node);
   const peers = peersOf(members, joining);
@@ -87,17 +88,8 @@ async function setUp(
   }
   await phases.run('network', async () => {
     const subnets = await waitForPodSubnets(client, nodes, ready());
-    entries = entries.map((entry) => ({ ...entry, ...podSubnetOf(subnets, entry) }));
-    const known = members.map(({ machine, record: member }) => ({
-      machine,
-      record: entries.find(({ node }) => node === member.node) ?? member,
-    }));
-    if (settings.cni === 'own' || balancer !== undefined) {
-      await allOf([
-        ...known.map((node) => connectNode(node, peersOf(known), work)),
-        ...(balancer === undefined ? [] : [updateBalancer(balancer, peersOf(known), work)]),
-      ]);
-    }
+    entries = withPodSubnets(entries, subnets);
+    if (settings.cni === 'own' || balancer !== undefined) await connectMachines(split, entries, work);
     if (settings.cni !== 'own' && settings.cni !== 'none') {
       await applyManifest(first.machine, { name: 'cni', text: settings.cni.manifest }, work);
     }
@@ -182,11 +174,6 @@ export async function startNew(
     }
     throw explained;
   }
-}
-
-function podSubnetOf(subnets: ReadonlyMap<string, string>, { node }: MachineRecord): Pick<MachineRecord, 'podSubnet'> {
-  const podSubnet = subnets.get(node);
-  return podSubnet === undefined ? {} : { podSubnet };
 }
 
 function journalIdOf(entry: { readonly id: string } | undefined): Pick<MachineRecord, 'journalId'> {

@@ -8,8 +8,7 @@ import { ownershipLabels, type Ownership } from '../../ownership.js';
 import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
-import { updateBalancer } from './balancer.js';
-import { BARE_NODE, WORKER_NODE } from './cluster-machines.js';
+import { BARE_NODE, WORKER_NODE, withPodSubnets } from './cluster-machines.js';
 import {
   connectNode,
   fetchCredentials,
@@ -23,6 +22,7 @@ import {
   type NodeWork,
 } from './cluster-nodes.js';
 import { checkControlPlaneGoes } from './control-planes.js';
+import { connectMachines } from './every-machine.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from './kubeadm-readiness.js';
 import { ADMIN_KUBECTL } from './node-scripts.js';
@@ -117,7 +117,7 @@ export async function addNodes(
     const prepared = await phases.run('runtime', async () => allOf(made.map((node) => prepareNode(node, peers, work))));
     if (!work.settings.hasKubernetes) {
       const bare = withMachines(record, added);
-      await connectAll({ nodes: everyone, balancer: undefined }, bare.machines ?? [], work);
+      await connectMachines({ nodes: everyone, balancer: undefined }, bare.machines ?? [], work);
       return await keepAdded(bare);
     }
     if (joining.length > 0) {
@@ -140,13 +140,10 @@ export async function addNodes(
     let machines = withMachines(record, added).machines ?? [];
     await phases.run('network', async () => {
       const subnets = await waitForPodSubnets(client, names, ready());
-      machines = machines.map((entry) => {
-        const podSubnet = subnets.get(entry.node);
-        return podSubnet === undefined ? entry : { ...entry, podSubnet };
-      });
+      machines = withPodSubnets(machines, subnets);
       const { balancer } = change;
       if (work.settings.cni === 'own' || balancer !== undefined) {
-        await connectAll({ nodes: everyone, balancer }, machines, work);
+        await connectMachines({ nodes: everyone, balancer }, machines, work);
       }
     });
     if (work.settings.cni !== 'none') {
@@ -222,7 +219,7 @@ export async function deleteNode(change: NodeChange, node: string): Promise<Clus
   if (gone.isControlPlane) {
     await phases.run('etcd', async () => {
       // Whoever uses its API server goes to another one first.
-      await connectAll(left, machines, work);
+      await connectMachines(left, machines, work);
       await removeEtcdMember(controlPlane.machine, node, work);
     });
   }
@@ -233,7 +230,7 @@ export async function deleteNode(change: NodeChange, node: string): Promise<Clus
   await writeClusterRecord(paths, smaller);
   if (gone.journalId !== undefined) await journal.done(gone.journalId);
   const isConnected = gone.isControlPlane || (work.settings.cni !== 'own' && work.settings.hasKubernetes);
-  if (!isConnected) await connectAll(left, machines, work);
+  if (!isConnected) await connectMachines(left, machines, work);
   return smaller;
 }
 
@@ -250,20 +247,4 @@ function withMachines(record: ClusterRecord, added: readonly MachineRecord[]): C
   );
   const others = have.filter(({ isBalancer }) => isBalancer === true);
   return { ...record, machines: [...controlPlanes, ...workers, ...others] };
-}
-
-async function connectAll(
-  { nodes, balancer }: Pick<NodeChange, 'nodes' | 'balancer'>,
-  machines: readonly MachineRecord[],
-  work: NodeWork,
-): Promise<void> {
-  const known = nodes.map(({ machine, record }) => ({
-    machine,
-    record: machines.find(({ name }) => name === record.name) ?? record,
-  }));
-  const peers = peersOf(known);
-  await allOf([
-    ...known.map((node) => connectNode(node, peers, work)),
-    ...(balancer === undefined ? [] : [updateBalancer(balancer, peers, work)]),
-  ]);
 }

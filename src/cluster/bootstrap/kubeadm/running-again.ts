@@ -4,18 +4,10 @@ import type { ClusterCall } from '../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
-import { startBalancer } from './balancer.js';
-import {
-  attachKubelets,
-  kubeadmClient,
-  peersOf,
-  restartNode,
-  writeKubeconfig,
-  type ClusterNode,
-  type NodeWork,
-} from './cluster-nodes.js';
+import { attachKubelets, kubeadmClient, writeKubeconfig, type ClusterNode, type NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { splitMachines } from './control-planes.js';
+import { restartMachines } from './every-machine.js';
 import { waitForDns, waitForHeartbeats } from './kubeadm-readiness.js';
 import { readSettings } from './settings.js';
 
@@ -41,13 +33,8 @@ export async function startAgain(
       ),
   );
   const since = now();
-  const { nodes: members, balancer } = splitMachines(nodes);
-  const peers = peersOf(members);
   await phases.run(work.settings.hasKubernetes ? 'kubelet' : 'runtime', async () => {
-    await allOf([
-      ...members.map((node) => restartNode(node, peers, work)),
-      ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work)]),
-    ]);
+    await restartMachines(nodes, work);
   });
   return await goOn(context, { ...record, wanted: 'running' }, nodes, since, call);
 }
