@@ -161,17 +161,26 @@ export async function initControlPlane(
   await runScript(node.machine, phases.join(''), work);
 }
 
-export async function joinWorker(
+/** What a node shows and looks for when it joins. */
+export interface JoinKeys {
+  readonly token: string;
+  /** Of the key of the CA. */
+  readonly caHash: string;
+}
+
+/** @param advertiseAddress of a new control plane, whose keys are there; `undefined` for a worker */
+export async function joinNode(
   node: PreparedNode,
-  { token, caHash }: { readonly token: string; readonly caHash: string },
+  keys: JoinKeys,
   work: NodeWork,
+  advertiseAddress?: string,
 ): Promise<void> {
   const config = renderJoin({
     settings: work.settings,
     facts: node.facts,
     node: node.record.node,
-    token,
-    caHash,
+    ...keys,
+    ...(advertiseAddress === undefined ? {} : { advertiseAddress }),
     timeoutSeconds: secondsOf(work.deadline),
   });
   await runKubeadm(node.machine, 'join', config, work);
@@ -179,7 +188,7 @@ export async function joinWorker(
 
 const KUBEADM_CONFIG = '/etc/mk-ci/kubeadm.yaml';
 
-export async function runKubeadm(
+async function runKubeadm(
   machine: Machine,
   verb: 'init' | 'join',
   config: string,
@@ -235,7 +244,7 @@ export async function connectNode(node: ClusterNode, peers: readonly PeerNode[],
 }
 
 /** For the waits of kubeadm. */
-export const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
+const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
 
 /** Certificates of the administrator, as files of the cluster's folder. */
 function credentialFiles(paths: ClusterFolder): {

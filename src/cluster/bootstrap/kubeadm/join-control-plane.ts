@@ -2,9 +2,8 @@ import { z } from 'zod';
 
 import type { Machine } from '../../../drivers/driver.js';
 import { MkCiError } from '../../../errors.js';
-import { runKubeadm, runScript, secondsOf, type NodeWork, type PreparedNode } from './cluster-nodes.js';
+import { joinNode, runScript, type JoinKeys, type NodeWork, type PreparedNode } from './cluster-nodes.js';
 import { controlPlaneAddress } from './control-planes.js';
-import { renderJoin } from './render-kubeadm.js';
 
 /** Control planes that come to others, and members of etcd that leave. */
 
@@ -24,22 +23,13 @@ const SHARED_KEYS = [
 export async function joinControlPlane(
   node: PreparedNode,
   from: Machine,
-  { token, caHash }: { readonly token: string; readonly caHash: string },
+  keys: JoinKeys,
   work: NodeWork,
 ): Promise<void> {
-  const { stdout: keys } = await runScript(from, `tar -C ${PKI} -cf - ${SHARED_KEYS.join(' ')} | base64 -w0\n`, work);
-  const unpack = `umask 077; mkdir -p ${PKI}; base64 -d <<'KEYS' | tar -C ${PKI} -xf -\n${keys.trim()}\nKEYS\n`;
+  const { stdout: shared } = await runScript(from, `tar -C ${PKI} -cf - ${SHARED_KEYS.join(' ')} | base64 -w0\n`, work);
+  const unpack = `umask 077; mkdir -p ${PKI}; base64 -d <<'KEYS' | tar -C ${PKI} -xf -\n${shared.trim()}\nKEYS\n`;
   await runScript(node.machine, unpack, work);
-  const config = renderJoin({
-    settings: work.settings,
-    facts: node.facts,
-    node: node.record.node,
-    token,
-    caHash,
-    advertiseAddress: controlPlaneAddress(node.record.node),
-    timeoutSeconds: secondsOf(work.deadline),
-  });
-  await runKubeadm(node.machine, 'join', config, work);
+  await joinNode(node, keys, work, controlPlaneAddress(node.record.node));
 }
 
 const MEMBERS = z.object({

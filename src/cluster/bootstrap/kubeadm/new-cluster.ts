@@ -15,7 +15,7 @@ import { ownedBy, ownershipOf, withPodSubnets } from './cluster-machines.js';
 import {
   fetchCredentials,
   initControlPlane,
-  joinWorker,
+  joinNode,
   kubeadmClient,
   newToken,
   peersOf,
@@ -66,7 +66,7 @@ async function setUp(
   await phases.run('kubeadm-init', async () => {
     await initControlPlane(controlPlane, { clusterName: spec.name, token, entrance }, work);
   });
-  const caHash = await fetchCredentials(first.machine, paths, work);
+  const keys = { token, caHash: await fetchCredentials(first.machine, paths, work) };
   await opening;
   const server = await writeKubeconfig(spec.name, entrance, paths);
   using client = await kubeadmClient(paths, server);
@@ -78,12 +78,12 @@ async function setUp(
   if (joining.length > 0) {
     await phases.run('control-planes', async () => {
       const further = prepared.filter((node) => node.record.isControlPlane);
-      for (const node of further) await joinControlPlane(node, first.machine, { token, caHash }, work);
+      for (const node of further) await joinControlPlane(node, first.machine, keys, work);
     });
   }
   if (workers.length > 0) {
     await phases.run('kubeadm-join', async () => {
-      await allOf(workers.map((node) => joinWorker(node, { token, caHash }, work)));
+      await allOf(workers.map((node) => joinNode(node, keys, work)));
     });
   }
   await phases.run('network', async () => {

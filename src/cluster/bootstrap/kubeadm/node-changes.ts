@@ -12,7 +12,7 @@ import { BARE_NODE, WORKER_NODE, withPodSubnets } from './cluster-machines.js';
 import {
   connectNode,
   fetchCredentials,
-  joinWorker,
+  joinNode,
   kubeadmClient,
   newToken,
   peersOf,
@@ -127,12 +127,12 @@ export async function addNodes(
     await phases.run('kubeadm-join', async () => {
       const token = newToken();
       await runScript(controlPlane.machine, `kubeadm token create ${token} --ttl 15m >/dev/null\n`, work);
-      const caHash = await fetchCredentials(controlPlane.machine, paths, work);
+      const keys = { token, caHash: await fetchCredentials(controlPlane.machine, paths, work) };
       for (const node of prepared.filter((one) => one.record.isControlPlane)) {
-        await joinControlPlane(node, controlPlane.machine, { token, caHash }, work);
+        await joinControlPlane(node, controlPlane.machine, keys, work);
       }
       const workers = prepared.filter((one) => !one.record.isControlPlane);
-      await allOf(workers.map((node) => joinWorker(node, { token, caHash }, work)));
+      await allOf(workers.map((node) => joinNode(node, keys, work)));
     });
     using client = await kubeadmClient(paths, record.server);
     const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
