@@ -6,6 +6,7 @@ import type { ClusterFolder, ClusterRecord, MachineRecord } from '../../folder.j
 import type { Journal } from '../../journal.js';
 import type { Ownership } from '../../ownership.js';
 import { allOf } from './all-of.js';
+import { forgetMachines } from './machine-notes.js';
 import type { ClusterNode } from './cluster-nodes.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { BALANCER_NODE, controlPlaneName, controlPlanesOf } from './control-planes.js';
@@ -53,11 +54,7 @@ export function createClusterMachines({
     remove: async (record, paths, signal) => {
       const found = await list(record.spec, paths, signal);
       await allOf(found.map(({ name }) => operationsOf(record.spec).remove(name, signal)));
-      await allOf(
-        (record.machines ?? []).map(async ({ journalId }) => {
-          if (journalId !== undefined) await journal.done(journalId);
-        }),
-      );
+      await forgetMachines(journal, record.machines ?? []);
     },
     attach: async (record, signal) => {
       const nodes = (record.machines ?? []).filter(({ isBalancer }) => isBalancer !== true);

@@ -2,8 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { MkCiError } from '../../../errors.js';
-import { identifySelf } from '../../../process.js';
-import { writeClusterRecord, type ClusterFolder, type ClusterRecord, type MachineRecord } from '../../folder.js';
+import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { StateAccess } from '../../state-access.js';
 import { allOf } from './all-of.js';
 import { bringUp, statePartsIn } from './clone.js';
@@ -11,6 +10,7 @@ import { ownershipOf } from './cluster-machines.js';
 import type { NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
 import { findSavedImage } from './find-image.js';
+import { forgetMachines, noteMachines } from './machine-notes.js';
 import { readNodeList, writeNodeList, type SavedNode } from './node-list.js';
 import { saveNodes } from './node-state.js';
 import { readSettings } from './settings.js';
@@ -75,9 +75,10 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         const removeAll = async (entries: readonly MachineRecord[]): Promise<void> => {
           const limit = AbortSignal.timeout(REMOVE_MS);
           await allOf(entries.map((entry) => operations.remove(entry.name, limit)));
-          await allOf(entries.flatMap(({ journalId }) => (journalId === undefined ? [] : [journal.done(journalId)])));
+          await forgetMachines(journal, entries);
         };
-        const noted = await noteMachines(replaced, paths);
+        const planned = await noteMachines(journal, replaced, ownershipOf(record, paths));
+        const noted: ClusterRecord = { ...replaced, machines: planned.map(({ machine }) => machine) };
         // Only frozen: until the new ones run, the old ones are the cluster.
         if (before === 'running') {
           await phases.run('pause', async () => {
@@ -110,18 +111,6 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
       }
     },
   };
-
-  async function noteMachines(record: ClusterRecord, paths: ClusterFolder): Promise<ClusterRecord> {
-    const ownership = { ...ownershipOf(record, paths), owner: identifySelf() };
-    const noted = await allOf(
-      (record.machines ?? []).map(async (machine): Promise<MachineRecord> => {
-        const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
-        const entry = await journal.intend(thing, ownership);
-        return { ...machine, journalId: entry.id };
-      }),
-    );
-    return { ...record, machines: noted };
-  }
 }
 
 /**

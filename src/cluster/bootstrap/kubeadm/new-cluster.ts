@@ -30,6 +30,7 @@ import { explain } from './failed-start.js';
 import { removeFolder } from './folders.js';
 import { joinControlPlane } from './join-control-plane.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
+import { handOver, noteMachines } from './machine-notes.js';
 import { applyManifest } from './manifests.js';
 import { readSettings } from './settings.js';
 import { createDefaultStorageClass } from './storage.js';
@@ -129,20 +130,13 @@ export async function startNew(
   const { journal, machines } = context;
   const { paths } = call;
   const ownership = ownershipOf(record, paths);
-  const self = identifySelf();
   // Until it is up, all of it belongs to the process that starts it, whoever has it later.
-  const folder = await journal.intend({ kind: 'cluster-folder', path: paths.folder }, { ...ownership, owner: self });
-  const entries = await allOf(
-    (record.machines ?? []).map(async (machine) => {
-      const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
-      return await journal.intend(thing, { ...ownership, owner: self });
-    }),
+  const folder = await journal.intend(
+    { kind: 'cluster-folder', path: paths.folder },
+    { ...ownership, owner: identifySelf() },
   );
-  const noted: ClusterRecord = {
-    ...record,
-    journalId: folder.id,
-    machines: (record.machines ?? []).map((machine, index) => ({ ...machine, ...journalIdOf(entries[index]) })),
-  };
+  const planned = await noteMachines(journal, record, ownership);
+  const noted: ClusterRecord = { ...record, journalId: folder.id, machines: planned.map(({ machine }) => machine) };
   try {
     for (const path of [paths.folder, paths.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
     await writeClusterRecord(paths, noted);
@@ -155,9 +149,7 @@ export async function startNew(
       : await make(context, noted, image, call);
     const running = record.runId === undefined ? ownedBy(up, undefined) : up;
     await writeClusterRecord(paths, running);
-    if (ownership.owner === undefined) {
-      for (const entry of [folder, ...entries]) await journal.update(entry, { ownership: { owner: undefined } });
-    }
+    await handOver(journal, [folder, ...planned.map(({ entry }) => entry)]);
     return running;
   } catch (error) {
     const explained = await explain(context, error, noted, call);
@@ -174,8 +166,4 @@ export async function startNew(
     }
     throw explained;
   }
-}
-
-function journalIdOf(entry: { readonly id: string } | undefined): Pick<MachineRecord, 'journalId'> {
-  return entry === undefined ? {} : { journalId: entry.id };
 }

@@ -1,6 +1,5 @@
 import type { MachineOperations } from '../../../drivers/index.js';
 import { MkCiError, messageOf } from '../../../errors.js';
-import { identifySelf } from '../../../process.js';
 import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { Journal } from '../../journal.js';
 import type { ClusterCall } from '../../manager.js';
@@ -25,6 +24,7 @@ import { checkControlPlaneGoes } from './control-planes.js';
 import { connectMachines } from './every-machine.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from './kubeadm-readiness.js';
+import { handOver, noteMachines } from './machine-notes.js';
 import { ADMIN_KUBECTL } from './node-scripts.js';
 import { readSettings } from './settings.js';
 
@@ -82,20 +82,16 @@ export async function addNodes(
   const [controlPlane] = change.nodes;
   if (controlPlane === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: record.spec.name });
 
-  const planned = await Promise.all(
-    wanted.map(async (machine) => {
-      const thing = { kind: 'resource', driver: record.spec.driver, type: 'machine', name: machine.name } as const;
-      const entry = await journal.intend(thing, { ...ownership, owner: identifySelf() });
-      const made = pinned === undefined ? machine : { ...machine, image: pinned };
-      return { machine: { ...made, journalId: entry.id }, entry };
-    }),
-  );
+  const pinnedTo = pinned === undefined ? {} : { image: pinned };
+  const pinnedOnes = wanted.map((machine) => ({ ...machine, ...pinnedTo }));
+  const planned = await noteMachines(journal, { ...record, machines: pinnedOnes }, ownership);
   const added = planned.map(({ machine }) => machine);
   const keepAdded = async (grown: ClusterRecord): Promise<ClusterRecord> => {
     await writeClusterRecord(paths, grown);
-    if (ownership.owner === undefined) {
-      for (const { entry } of planned) await journal.update(entry, { ownership: { owner: undefined } });
-    }
+    await handOver(
+      journal,
+      planned.map(({ entry }) => entry),
+    );
     return grown;
   };
   try {
