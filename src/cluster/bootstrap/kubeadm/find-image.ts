@@ -1,6 +1,7 @@
 import type { Driver } from '../../../drivers/driver.js';
 import { MkCiError } from '../../../errors.js';
 import type { ClusterSpec } from '../../cluster.js';
+import type { ClusterRecord } from '../../folder.js';
 import type { KubeadmContext } from './context.js';
 import type { SavedNode } from './node-list.js';
 
@@ -39,6 +40,17 @@ export async function pinImage(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   return images?.acceptsIdentity === true ? await images.identify(reference, signal) : undefined;
+}
+
+/**
+ * The record with the image of machines that have none noted: what is saved of nodes goes with the image that they were made
+ * from, also once they have another version.
+ *
+ * @param image as {@link pinImage} gives it
+ */
+export function withImages(record: ClusterRecord, image: string | undefined): ClusterRecord {
+  if (image === undefined) return record;
+  return { ...record, machines: (record.machines ?? []).map((machine) => ({ image, ...machine })) };
 }
 
 /**

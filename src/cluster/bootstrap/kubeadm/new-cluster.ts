@@ -27,11 +27,11 @@ import type { KubeadmContext } from './context.js';
 import { splitMachines } from './control-planes.js';
 import { connectMachines } from './every-machine.js';
 import { explain } from './failed-start.js';
-import { removeFolder } from './folders.js';
 import { joinControlPlane } from './join-control-plane.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
 import { handOver, noteMachines } from './machine-notes.js';
 import { applyManifest } from './manifests.js';
+import { removeCluster } from './remove-cluster.js';
 import { readSettings } from './settings.js';
 import { createDefaultStorageClass } from './storage.js';
 
@@ -127,7 +127,7 @@ export async function startNew(
   call: ClusterCall,
   seed: ClusterSeed | undefined,
 ): Promise<ClusterRecord> {
-  const { journal, machines } = context;
+  const { journal } = context;
   const { paths } = call;
   const ownership = ownershipOf(record, paths);
   // Until it is up, all of it belongs to the process that starts it, whoever has it later.
@@ -154,9 +154,7 @@ export async function startNew(
   } catch (error) {
     const explained = await explain(context, error, noted, call);
     try {
-      await machines.remove(noted, paths, AbortSignal.timeout(REMOVE_MS));
-      await removeFolder(paths.folder);
-      await journal.done(folder.id);
+      await removeCluster(context, noted, paths, AbortSignal.timeout(REMOVE_MS));
     } catch (second) {
       throw new MkCiError('DRV_FAILED', {
         message: `${messageOf(explained)}; and what was made of it could not be removed: ${messageOf(second)}`,

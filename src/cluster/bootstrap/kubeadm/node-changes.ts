@@ -22,6 +22,7 @@ import {
 } from './cluster-nodes.js';
 import { checkControlPlaneGoes } from './control-planes.js';
 import { connectMachines } from './every-machine.js';
+import { withImages } from './find-image.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from './kubeadm-readiness.js';
 import { handOver, noteMachines } from './machine-notes.js';
@@ -82,9 +83,7 @@ export async function addNodes(
   const [controlPlane] = change.nodes;
   if (controlPlane === undefined) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: record.spec.name });
 
-  const pinnedTo = pinned === undefined ? {} : { image: pinned };
-  const pinnedOnes = wanted.map((machine) => ({ ...machine, ...pinnedTo }));
-  const planned = await noteMachines(journal, { ...record, machines: pinnedOnes }, ownership);
+  const planned = await noteMachines(journal, withImages({ ...record, machines: wanted }, pinned), ownership);
   const added = planned.map(({ machine }) => machine);
   const keepAdded = async (grown: ClusterRecord): Promise<ClusterRecord> => {
     await writeClusterRecord(paths, grown);

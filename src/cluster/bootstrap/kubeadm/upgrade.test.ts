@@ -13,10 +13,10 @@ import type { ClusterCall } from '../../manager.js';
 import { createDeadline, createPhases } from '../../phases.js';
 import type { StateAccess } from '../../state-access.js';
 import { planMachines } from './cluster-machines.js';
+import { withImages } from './find-image.js';
 import { parseNodeFacts } from './node-facts.js';
 import { planUpgrade } from './plan-upgrade.js';
 import { readSettings } from './settings.js';
-import { withImages } from './upgrade.js';
 import { renderApply, renderCheckPods, renderDrain, upgradeNodes } from './upgrade-nodes.js';
 import { goBack, readUpgradeNote, saveBeforeUpgrade, writeUpgradeNote } from './way-back.js';
 

@@ -8,7 +8,7 @@ import type { StateAccess } from '../../state-access.js';
 import { allOf } from './all-of.js';
 import { kubeadmClient, runScript, type ClusterNode, type NodeWork } from './cluster-nodes.js';
 import type { KubeadmContext } from './context.js';
-import { findImage, pinImage } from './find-image.js';
+import { findImage, pinImage, withImages } from './find-image.js';
 import { waitForDns } from './kubeadm-readiness.js';
 import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
 import { planUpgrade } from './plan-upgrade.js';
@@ -107,15 +107,6 @@ export async function undoUpgrade(
   await findImage(context, { ...record.spec, kubernetesVersion: note.from }, call.signal);
   await wayBack(state, record, call, note);
   return (await readClusterRecord(call.paths)) ?? record;
-}
-
-/**
- * What is saved of the nodes goes with the image that they were made from, also once they have another version: without a word
- * about it, it would be that of the version.
- */
-export function withImages(record: ClusterRecord, image: string | undefined): ClusterRecord {
-  if (image === undefined) return record;
-  return { ...record, machines: (record.machines ?? []).map((machine) => ({ image, ...machine })) };
 }
 
 /** @throws {MkCiError} `K8S_UPGRADE_FAILED` for pods that nodes can not be drained of */
