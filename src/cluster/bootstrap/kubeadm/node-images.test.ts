@@ -43,6 +43,16 @@ describe('the manifest of an archive', () => {
     }
   });
 
+  it('gives no name that would be more than a word in a script of a node', () => {
+    for (const name of ['a:1; reboot', 'a:$(reboot)', 'a`reboot`', "a'b", 'a\nb', '-a', '']) {
+      const text = JSON.stringify([{ Config: `${HASH}.json`, RepoTags: [name] }]);
+      expect(() => readArchiveManifest(text), name).toThrow('name of an image');
+    }
+    const names = ['a', 'localhost/a_b/c.d__e:v1.2-3_4', 'host:5000/a@sha256:' + HASH, 'Registry.example/a:LATEST'];
+    const text = JSON.stringify([{ Config: `${HASH}.json`, RepoTags: names }]);
+    expect(readArchiveManifest(text)[0]?.names).toHaveLength(4);
+  });
+
   it('is found in a tar, wherever it lies', async () => {
     await using folder = await createTemporaryFolder();
     const path = join(folder.path, 'a.tar');

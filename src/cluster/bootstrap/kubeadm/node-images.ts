@@ -46,10 +46,19 @@ export function readArchiveManifest(text: string): ArchivedImage[] {
     };
     const hash = typeof config === 'string' ? /([0-9a-f]{64})(?:\.json)?$/.exec(config)?.[1] : undefined;
     if (hash === undefined) return bad();
-    const names = Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string').map(fullName) : [];
-    return { id: `sha256:${hash}`, names };
+    const names = Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string') : [];
+    const wrong = names.find((name) => !NAME.test(name));
+    if (wrong !== undefined) {
+      throw new MkCiError('IMG_LOAD_FAILED', {
+        message: `${JSON.stringify(wrong.slice(0, 80))} is no name of an image`,
+      });
+    }
+    return { id: `sha256:${hash}`, names: names.map(fullName) };
   });
 }
+
+/** One word for the shell of a node, and no option. */
+const NAME = /^\w[\w.:/@-]{0,254}$/;
 
 /** A small file of a tar; '' when it has none of this name. @throws {MkCiError} `IMG_LOAD_FAILED` when it can not be read as one */
 export async function readFromTar(path: string, name: string, signal: AbortSignal): Promise<string> {
