@@ -15,6 +15,8 @@ export async function applyManifest(
   work: NodeWork,
 ): Promise<void> {
   const path = `/etc/mk-ci/${name}.yaml`;
-  const script = `${renderWriteFiles([{ path, content: text }])}${ADMIN_KUBECTL} apply --filename ${path} >/dev/null\n`;
+  // It may hold secrets.
+  const file = { path, content: text, mode: 0o600 };
+  const script = `${renderWriteFiles([file])}${ADMIN_KUBECTL} apply --filename ${path} >/dev/null\n`;
   await runScript(machine, script, work);
 }
