@@ -11,7 +11,7 @@ import { CONTROL_PLANE_NODE, MAX_CONTROL_PLANES } from './settings.js';
  * Each control plane has an address of its own on `lo`, routed to it from the other nodes: etcd and the API server are known by
  * it, so that members are found again whatever addresses the engine gives to machines. The address of the cluster,
  * {@link CONTROL_PLANE_ADDRESS}, is on `lo` of all of them: a control plane uses its own API server, every other machine has a
- * route to one that is ready, which {@link renderApiRoute} keeps. Nothing is balanced and no packet passes through a program:
+ * route to one that is ready, which `api-route.ts` keeps. Nothing is balanced and no packet passes through a program:
  * when the route moves, connections to the API server that is gone are refused by the next one, and made again.
  *
  * A port that an engine has published goes with its machine. So the port of this host belongs to a machine that is no node, the

@@ -4,6 +4,7 @@ import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../.
 import type { Journal } from '../../journal.js';
 import type { ClusterCall } from '../../manager.js';
 import { ownershipLabels, type Ownership } from '../../ownership.js';
+import { createDeadline } from '../../phases.js';
 import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
@@ -45,7 +46,7 @@ export interface NodeChange {
   /** Those that run. */
   readonly nodes: readonly ClusterNode[];
   readonly balancer: ClusterNode | undefined;
-  readonly operations: MachineOperations;
+  readonly operations: Pick<MachineOperations, 'create' | 'remove'>;
   readonly journal: Journal;
   readonly ownership: Ownership;
 }
@@ -148,16 +149,22 @@ export async function addNodes(
     }
     return await keepAdded({ ...record, machines });
   } catch (error) {
-    const undo: NodeWork = { ...work, signal: AbortSignal.timeout(REMOVE_MS) };
+    const undo: NodeWork = {
+      ...work,
+      signal: AbortSignal.timeout(REMOVE_MS),
+      deadline: createDeadline(REMOVE_MS),
+    };
     try {
+      // Machines go all the same when that fails.
+      const [leaving] = await Promise.allSettled([leaveEtcd(added, controlPlane, undo)]);
       await allOf(
         planned.map(async ({ machine, entry }) => {
           await operations.remove(machine.name, undo.signal);
           await journal.done(entry.id);
-          if (machine.isControlPlane) await removeEtcdMember(controlPlane.machine, machine.node, undo);
           if (work.settings.hasKubernetes) await deleteNodeObject(controlPlane, machine.node, undo);
         }),
       );
+      if (leaving.status === 'rejected') throw leaving.reason;
     } catch (second) {
       throw new MkCiError('DRV_FAILED', {
         message: `${messageOf(error)}; and what was made of it could not be removed: ${messageOf(second)}`,
@@ -227,6 +234,14 @@ export async function deleteNode(change: NodeChange, node: string): Promise<Clus
   const isConnected = gone.isControlPlane || (work.settings.cni !== 'own' && work.settings.hasKubernetes);
   if (!isConnected) await connectMachines(left, machines, work);
   return smaller;
+}
+
+/** Takes new control planes out of etcd while their machines live: with one of two members gone, it would answer no more. */
+async function leaveEtcd(added: readonly MachineRecord[], { machine }: ClusterNode, work: NodeWork): Promise<void> {
+  // One at a time: etcd changes its members one after the other.
+  for (const { node, isControlPlane } of added) {
+    if (isControlPlane) await removeEtcdMember(machine, node, work);
+  }
 }
 
 async function deleteNodeObject({ machine }: ClusterNode, node: string, work: NodeWork): Promise<void> {
