@@ -8,15 +8,17 @@ import type { Machine } from '../../../drivers/driver.js';
 import { MkCiError } from '../../../errors.js';
 import { exec, type ExecResult } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
-import { clusterFolderAt, type ClusterRecord } from '../../folder.js';
+import { clusterFolderAt, writeClusterRecord, type ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { createDeadline, createPhases } from '../../phases.js';
 import type { StateAccess } from '../../state-access.js';
 import { planMachines } from './cluster-machines.js';
+import type { KubeadmContext } from './context.js';
 import { withImages } from './find-image.js';
 import { parseNodeFacts } from './node-facts.js';
 import { planUpgrade } from './plan-upgrade.js';
 import { readSettings } from './settings.js';
+import { upgradeCluster } from './upgrade.js';
 import { renderApply, renderCheckPods, renderDrain, upgradeNodes } from './upgrade-nodes.js';
 import { goBack, readUpgradeNote, saveBeforeUpgrade, writeUpgradeNote } from './way-back.js';
 
@@ -252,5 +254,18 @@ describe('the state of before an upgrade', () => {
     expect(await readFile(join(folder.path, 'restoring', 'nodes', 'control-plane.tar'), 'utf8')).toBe('old');
     expect(await readFile(join(folder.path, 'restoring', 'pki', 'ca.crt'), 'utf8')).toBe('ca');
     expect(await readUpgradeNote(call.paths)).toBeUndefined();
+  });
+
+  it('stays where it is when the upgrade had come to its end but for the note', async () => {
+    await using folder = await createTemporaryFolder();
+    const call = callIn(folder.path);
+    const { state, replaced } = stateIn(folder.path);
+    await mkdir(call.paths.pki, { recursive: true });
+    await saveBeforeUpgrade(state, before, call, 'v1.36.3');
+    const upgraded: ClusterRecord = { ...before, spec: { ...spec, kubernetesVersion: 'v1.36.3' } };
+    await writeClusterRecord(call.paths, upgraded);
+    const context = {} as KubeadmContext; // nothing of it is used
+    expect(await upgradeCluster(context, state, upgraded, call, { version: 'v1.36.3' })).toEqual(upgraded);
+    expect(replaced).toEqual([]);
   });
 });

@@ -38,7 +38,9 @@ export async function upgradeCluster(
 ): Promise<ClusterRecord> {
   const { name, signal } = call;
   const interrupted = await readUpgradeNote(call.paths);
-  if (interrupted?.isDone === false) await wayBack(state, given, call, interrupted);
+  // The record is written before the note: an upgrade whose version it has came to its end.
+  const isOpen = interrupted?.isDone === false && given.spec.kubernetesVersion !== interrupted.to;
+  if (isOpen) await wayBack(state, given, call, interrupted);
   const have = (await readClusterRecord(call.paths)) ?? given;
   const { spec } = have;
   if (!planUpgrade(name, spec.kubernetesVersion, version)) return have;
