@@ -60,6 +60,18 @@ export async function runScript(
   return await machine.exec(['sh', '-e'], { input: script, signal, timeoutMs: Math.ceil(deadline.leftMs()) });
 }
 
+/**
+ * The same for a script that prints a secret. An error repeats what a command printed when it said nothing on its other
+ * stream, as when its time is up: so this one says something there first.
+ */
+export async function runSecretScript(
+  machine: Machine,
+  script: string,
+  work: Pick<NodeWork, 'signal' | 'deadline'>,
+): Promise<string> {
+  return (await runScript(machine, `echo 'what this printed is secret' >&2\n${script}`, work)).stdout;
+}
+
 /** @param joining names of control planes whose API server does not serve yet. @default none */
 export function peersOf(nodes: readonly ClusterNode[], joining: readonly string[] = []): PeerNode[] {
   return nodes.map(({ machine, record: { node, isControlPlane, podSubnet } }) => ({
@@ -261,8 +273,7 @@ function credentialFiles(paths: ClusterFolder): {
 
 /** Takes the administrator's credentials out of the control plane. @returns hash of the CA's key, for joining */
 export async function fetchCredentials(machine: Machine, paths: ClusterFolder, work: NodeWork): Promise<string> {
-  const { stdout } = await runScript(machine, 'cat /etc/kubernetes/admin.conf\n', work);
-  const config = parse(stdout) as {
+  const config = parse(await runSecretScript(machine, 'cat /etc/kubernetes/admin.conf\n', work)) as {
     readonly clusters?: readonly { readonly cluster?: Readonly<Record<string, string>> }[];
     readonly users?: readonly { readonly user?: Readonly<Record<string, string>> }[];
   };

@@ -2,7 +2,14 @@ import { z } from 'zod';
 
 import type { Machine } from '../../../drivers/driver.js';
 import { MkCiError } from '../../../errors.js';
-import { joinNode, runScript, type JoinKeys, type NodeWork, type PreparedNode } from './cluster-nodes.js';
+import {
+  joinNode,
+  runScript,
+  runSecretScript,
+  type JoinKeys,
+  type NodeWork,
+  type PreparedNode,
+} from './cluster-nodes.js';
 import { controlPlaneAddress } from './control-planes.js';
 
 /** Control planes that come to others, and members of etcd that leave. */
@@ -26,7 +33,8 @@ export async function joinControlPlane(
   keys: JoinKeys,
   work: NodeWork,
 ): Promise<void> {
-  const { stdout: shared } = await runScript(from, `tar -C ${PKI} -cf - ${SHARED_KEYS.join(' ')} | base64 -w0\n`, work);
+  const pack = `tar -C ${PKI} -cf - ${SHARED_KEYS.join(' ')} | base64 -w0\n`;
+  const shared = await runSecretScript(from, pack, work);
   const unpack = `umask 077; mkdir -p ${PKI}; base64 -d <<'KEYS' | tar -C ${PKI} -xf -\n${shared.trim()}\nKEYS\n`;
   await runScript(node.machine, unpack, work);
   await joinNode(node, keys, work, controlPlaneAddress(node.record.node));
