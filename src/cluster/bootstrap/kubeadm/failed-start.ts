@@ -17,6 +17,8 @@ import { readNodeFailure, renderFailureScript, type NodeFailure } from './node-s
 import { planRuntime } from './render-runtimes.js';
 import { readSettings } from './settings.js';
 
+type StartContext = Pick<KubeadmContext, 'log' | 'machines' | 'now' | 'stateFolder' | 'drivers'>;
+
 const DIAGNOSE_MS = 20_000;
 /** What no component tells itself: it had no time to, or could not write it. */
 const LACKS = {
@@ -25,9 +27,9 @@ const LACKS = {
 } as const;
 const LACK_FAILURES = { memory: MEMORY_FAILURE, disk: DISK_FULL_FAILURE } as const;
 
-/** The error of a start in the words of the component that is to blame, with its logs kept. */
+/** The error of a start in the words of the component that is to blame, with its logs kept. An interrupt ends the asking. */
 export async function explain(
-  context: KubeadmContext,
+  context: StartContext,
   error: unknown,
   record: ClusterRecord,
   call: ClusterCall,
@@ -36,7 +38,7 @@ export async function explain(
   if (call.signal.aborted) return error;
   const isOfNodes = isMkCiError(error) && ['K8S_', 'HOST_COMMAND_'].some((prefix) => error.code.startsWith(prefix));
   if (!isOfNodes) return error;
-  const limit = AbortSignal.timeout(DIAGNOSE_MS);
+  const limit = AbortSignal.any([call.signal, AbortSignal.timeout(DIAGNOSE_MS)]);
   let result: unknown = error;
   try {
     const nodes = await machines.attach(record, limit);
@@ -69,14 +71,19 @@ export async function explain(
   }
   const kept = await keepFailedStart({ stateFolder, name: record.spec.name, now: now() }, async (target) => {
     const limitMs = nodeLogsLimitMs(context.drivers.get(record.spec.driver).info);
-    await saveAll(context, record, call.paths, target, AbortSignal.timeout(limitMs + 5000));
+    const end = AbortSignal.any([call.signal, AbortSignal.timeout(limitMs + 5000)]);
+    try {
+      await saveAll(context, record, call.paths, target, end);
+    } catch (error) {
+      if (!end.aborted) throw error; // what came until then is kept
+    }
   });
   return withLogs(result, kept);
 }
 
 /** Logs of the cluster and of all its nodes, as far as they can be had. */
 export async function saveAll(
-  context: KubeadmContext,
+  context: Pick<KubeadmContext, 'machines' | 'drivers'>,
   record: ClusterRecord,
   paths: ClusterFolder,
   target: string,
