@@ -1,3 +1,3 @@
 export type { KubeadmClustersOptions, NodeImageProvider, UpgradePartsProvider } from './context.js';
 export { createKubeadmClusters } from './kubeadm-clusters.js';
-export { recipeDigest } from './recipe.js';
+export { recipeDigest } from './render/recipe.js';

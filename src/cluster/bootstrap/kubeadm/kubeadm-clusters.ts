@@ -6,7 +6,7 @@ import { readClusterRecord, writeClusterRecord, type ClusterRecord, type Machine
 import type { ClusterCall } from '../../manager.js';
 import { hasKubernetes, needKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
-import { runtimeComponents } from './bare-nodes.js';
+import { runtimeComponents } from './nodes/bare-nodes.js';
 import {
   createClusterMachines,
   findNode,
@@ -15,24 +15,24 @@ import {
   ownershipOf,
   planMachines,
   sizeOf,
-} from './cluster-machines.js';
-import { runScript, type NodeWork } from './cluster-nodes.js';
+} from './machines/cluster-machines.js';
+import { runScript, type NodeWork } from './nodes/cluster-nodes.js';
 import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
-import { controlPlanesOf, planControlPlanes, splitMachines } from './control-planes.js';
-import { explain, saveAll } from './failed-start.js';
-import { findImage, pinImage, withImages } from './find-image.js';
-import { createKubeadmState } from './kubeadm-state.js';
-import { kubeadmStatus } from './kubeadm-status.js';
-import { startNew } from './new-cluster.js';
-import { addNodes, deleteNode, planWorkers, type NodeChange } from './node-changes.js';
-import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
-import { STOP_NODE } from './node-scripts.js';
-import { planUpgrade } from './plan-upgrade.js';
-import { refresh, startAgain, unpause } from './running-again.js';
-import { removeCluster, removeFolder } from './remove-cluster.js';
+import { controlPlanesOf, planControlPlanes, splitMachines } from './machines/control-planes.js';
+import { explain, saveAll } from './lifecycle/failed-start.js';
+import { findImage, pinImage, withImages } from './machines/find-image.js';
+import { createKubeadmState } from './state/kubeadm-state.js';
+import { kubeadmStatus } from './lifecycle/kubeadm-status.js';
+import { startNew } from './lifecycle/new-cluster.js';
+import { addNodes, deleteNode, planWorkers, type NodeChange } from './nodes/node-changes.js';
+import { loadIntoNode, readArchiveManifest, readFromTar } from './nodes/node-images.js';
+import { STOP_NODE } from './render/node-scripts.js';
+import { planUpgrade } from './upgrade/plan-upgrade.js';
+import { refresh, startAgain, unpause } from './lifecycle/running-again.js';
+import { removeCluster, removeFolder } from './machines/remove-cluster.js';
 import { readSettings } from './settings.js';
-import { settleRestore } from './settle-restore.js';
-import { undoUpgrade, upgradeCluster } from './upgrade.js';
+import { settleRestore } from './state/settle-restore.js';
+import { undoUpgrade, upgradeCluster } from './upgrade/upgrade.js';
 
 /**
  * Clusters whose nodes are machines with a kubelet, set up by kubeadm. Nothing here knows which driver makes the machines.
