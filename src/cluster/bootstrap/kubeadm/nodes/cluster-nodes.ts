@@ -29,6 +29,7 @@ import {
 import { renderInit, renderJoin } from '../render/render-kubeadm.js';
 import {
   CNI_LIST,
+  firstPodSubnet,
   renderCniList,
   renderNetworkScript,
   renderResolvConf,
@@ -137,11 +138,6 @@ export async function prepareNode(
     renderStartRuntime(runtime, facts);
   await runScript(node.machine, script, work);
   return { ...node, facts, runtime };
-}
-
-/** The controller manager gives nodes a /24 each, in the order in which they appear: the control plane has the first. */
-export function firstPodSubnet(podSubnet: string): string {
-  return podSubnet.replace(/\/\d+$/, (bits) => (Number(bits.slice(1)) > 24 ? bits : '/24'));
 }
 
 export function newToken(): string {

@@ -2,12 +2,11 @@ import { createHash } from 'node:crypto';
 
 import type { ClusterSpec } from '../../../cluster.js';
 import { apiRouteFiles } from './api-route.js';
-import { firstPodSubnet } from '../nodes/cluster-nodes.js';
 import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts } from './node-facts.js';
 import { kubeletUnit } from './node-scripts.js';
 import { renderInit } from './render-kubeadm.js';
-import { renderCniList } from './render-network.js';
+import { firstPodSubnet, renderCniList } from './render-network.js';
 import { planRuntime } from './render-runtimes.js';
 import { CONTROL_PLANE_NODE, readSettings } from '../settings.js';
 

@@ -36,6 +36,11 @@ export function renderCniList(podSubnet: string): string {
   return `${JSON.stringify({ cniVersion: '1.0.0', name: 'mk-ci', plugins }, undefined, 2)}\n`;
 }
 
+/** The controller manager gives nodes a /24 each, in the order in which they appear: the control plane has the first. */
+export function firstPodSubnet(podSubnet: string): string {
+  return podSubnet.replace(/\/\d+$/, (bits) => (Number(bits.slice(1)) > 24 ? bits : '/24'));
+}
+
 export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
 
 /**

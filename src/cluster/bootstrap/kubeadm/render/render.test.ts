@@ -3,9 +3,14 @@ import { parse, parseAllDocuments } from 'yaml';
 
 import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts, type NodeFacts } from './node-facts.js';
-import { firstPodSubnet } from '../nodes/cluster-nodes.js';
 import { renderInit, renderJoin } from './render-kubeadm.js';
-import { renderCniList, renderNetworkScript, renderResolvConf, type PeerNode } from './render-network.js';
+import {
+  firstPodSubnet,
+  renderCniList,
+  renderNetworkScript,
+  renderResolvConf,
+  type PeerNode,
+} from './render-network.js';
 import { planRuntime, renderDockerDaemon } from './render-runtimes.js';
 import { readSettings, type KubeadmSettings } from '../settings.js';
 import { renderStorageScript } from './storage.js';
