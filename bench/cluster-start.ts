@@ -11,19 +11,12 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { adminClient } from '../src/cluster/bootstrap/processes.js';
 import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
 import type { ClusterLease, PhaseEvent } from '../src/cluster/cluster.js';
-import { clusterFolder } from '../src/cluster/folder.js';
-import { createClusterManager } from '../src/cluster/manager.js';
-import { createClusterSource, waitUntilSettled } from '../src/cluster/pool/index.js';
-import { createTemplates } from '../src/cluster/templates/index.js';
-import { createDriverRegistry } from '../src/drivers/index.js';
 import { exec, type Argv } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
-import { createLogger } from '../src/log.js';
+import { VERSION, openBenchClusters, say } from './clusters.js';
 
-const VERSION = 'v1.36.3';
 const { values } = parseArgs({
   options: {
     binaries: { type: 'string', default: process.env['MK_CI_BENCH_BINARIES'] ?? '' },
@@ -61,20 +54,15 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds);
   await using temporary = await createTemporaryFolder('mk-ci-bench-');
   const { signal } = new AbortController();
-  const stateFolder = join(temporary.path, 'state');
   const bundles = createFolderBundle(values.binaries);
-  const log = createLogger({ write: (line) => process.stderr.write(`${line}\n`) });
-  const manager = createClusterManager({
-    stateFolder,
+  const { manager, openSource, waitForFrozen } = openBenchClusters({
+    folder: temporary.path,
     bundles,
-    drivers: createDriverRegistry({ exec }),
-    exec,
-    log,
     env: process.env,
-    supervisorEntry: join(import.meta.dirname, '..', 'dist', 'cluster', 'supervisor-main.js'),
+    digest: async () => (await bundles.ensure(VERSION, { parts: ['control-plane'], signal })).digest,
+    signal,
   });
   const spec = { driver: 'local', kubernetesVersion: VERSION, nodes: Number(values.nodes) };
-  const say = (text: string): boolean => process.stderr.write(`${text}\n`);
 
   const start = async (name: string, phases?: Map<string, number[]>): Promise<number> => {
     const onPhase = ({ name: phase, state, durationMs = 0 }: PhaseEvent): void => {
@@ -103,19 +91,6 @@ async function main(): Promise<void> {
     say(`${count} in parallel: ${Math.round(elapsedMs)} ms`);
   }
 
-  const openSource = (pool: { readonly min: number; readonly max: number }) =>
-    createClusterSource({
-      manager,
-      templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
-      owner: { runId: `bench${pool.max}` },
-      bundleDigest: async () => (await bundles.ensure(VERSION, { parts: ['control-plane'], signal })).digest,
-      settle: async ({ name, server }) => {
-        using client = await adminClient(clusterFolder(stateFolder, name), server);
-        await waitUntilSettled(client, 10_000, signal);
-      },
-      log,
-      pool,
-    });
   const giveBack = async (lease: ClusterLease): Promise<void> => {
     await lease[Symbol.asyncDispose]();
   };
@@ -144,7 +119,7 @@ async function main(): Promise<void> {
     await using source = openSource({ min: 1, max: 1 });
     await giveBack(await source.acquire(spec, 'fresh', { signal }));
     for (let round = 0; round < rounds; round += 1) {
-      await waitForState(manager.list.bind(manager), signal);
+      await waitForFrozen();
       const [lease, elapsedMs] = await timed(() => source.acquire(spec, 'fresh', { signal }));
       fromPool.push(elapsedMs);
       await giveBack(lease);
@@ -210,16 +185,6 @@ async function kwokctl(folder: string, name: string): Promise<number> {
   });
   await exec([values.kwokctl, 'delete', 'cluster', '--name', name, '--kubeconfig', kubeconfig], { env });
   return elapsedMs;
-}
-
-/** Until a prepared cluster is frozen. */
-async function waitForState(
-  list: (signal: AbortSignal) => Promise<readonly { readonly state: string }[]>,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!(await list(signal)).some(({ state }) => state === 'paused')) {
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
 }
 
 await main();

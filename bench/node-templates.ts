@@ -8,24 +8,17 @@
  * NAME (or MK_CI_NODE_IMAGE) is a node image that the engine has (`mk-ci node-image build --engine docker`), FOLDER (or
  * MK_CI_BENCH_BINARIES) holds kubectl.
  */
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import type { ApiClient } from '../src/cluster/api-client.js';
 import { adminClient } from '../src/cluster/bootstrap/processes.js';
 import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
-import type { ClusterLease, PhaseEvent, RunningCluster } from '../src/cluster/cluster.js';
+import type { ClusterLease, ClusterSource, PhaseEvent, RunningCluster } from '../src/cluster/cluster.js';
 import { clusterFolder } from '../src/cluster/folder.js';
-import { createClusterManager } from '../src/cluster/manager.js';
-import { createClusterSource, waitUntilSettled } from '../src/cluster/pool/index.js';
-import { createTemplates } from '../src/cluster/templates/index.js';
-import { createDriverRegistry } from '../src/drivers/index.js';
-import { exec } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
-import { createLogger } from '../src/log.js';
+import { VERSION, openBenchClusters, say } from './clusters.js';
 
-const VERSION = 'v1.36.3';
 const { values } = parseArgs({
   options: {
     binaries: { type: 'string', default: process.env['MK_CI_BENCH_BINARIES'] ?? '' },
@@ -97,22 +90,19 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds);
   await using temporary = await createTemporaryFolder('mk-ci-bench-');
   const signal = AbortSignal.timeout(40 * 60_000);
-  const stateFolder = join(temporary.path, 'state');
-  const log = createLogger({ write: (line) => process.stderr.write(`${line}\n`) });
-  const drivers = createDriverRegistry({ exec });
-  const manager = createClusterManager({
-    stateFolder,
-    bundles: createFolderBundle(values.binaries),
-    drivers,
-    exec,
-    log,
-    env: { ...process.env, MK_CI_NODE_IMAGE: values.image },
-  });
   const spec = { driver: values.driver, kubernetesVersion: VERSION, nodes: Number(values.nodes) };
-  const say = (text: string): boolean => process.stderr.write(`${text}\n`);
-  const digest = await drivers.get(values.driver).images?.identify(values.image, signal);
-  if (digest === undefined) throw new Error(`${values.driver} has no image ${values.image}`);
-
+  const { stateFolder, drivers, manager, openSource, waitForFrozen } = openBenchClusters({
+    folder: temporary.path,
+    bundles: createFolderBundle(values.binaries),
+    env: { ...process.env, MK_CI_NODE_IMAGE: values.image },
+    digest: async (registry) => {
+      const digest = await registry.get(values.driver).images?.identify(values.image, signal);
+      if (digest === undefined) throw new Error(`${values.driver} has no image ${values.image}`);
+      return digest;
+    },
+    signal,
+    room: () => ({ fits: true, isIdle: true }),
+  });
   const measure = async (
     kind: string,
     get: (onPhase: (event: PhaseEvent) => void) => Promise<RunningCluster>,
@@ -133,22 +123,7 @@ async function main(): Promise<void> {
     say(`${kind}: ${JSON.stringify(sample)}`);
     return sample;
   };
-  const openSource = (max: number) =>
-    createClusterSource({
-      manager,
-      templates: createTemplates({ folder: join(temporary.path, 'templates'), now: () => new Date() }),
-      owner: { runId: `bench${max}` },
-      bundleDigest: async () => digest,
-      settle: async ({ name, server }) => {
-        using client = await adminClient(clusterFolder(stateFolder, name), server);
-        await waitUntilSettled(client, 10_000, signal);
-      },
-      log,
-      pool: { min: max, max },
-      room: () => ({ fits: true, isIdle: true }),
-      removeTimeoutMs: 90_000,
-    });
-  const take = async (kind: string, source: ReturnType<typeof openSource>): Promise<Sample> => {
+  const take = async (kind: string, source: ClusterSource): Promise<Sample> => {
     let lease: ClusterLease | undefined;
     try {
       return await measure(kind, async (onPhase) => {
@@ -159,11 +134,6 @@ async function main(): Promise<void> {
       await lease?.[Symbol.asyncDispose]();
     }
   };
-  const waitForFrozen = async (): Promise<void> => {
-    while (!(await manager.list(signal)).some(({ state }) => state === 'paused'))
-      await delay(200, undefined, { signal });
-  };
-
   const samples: Record<'cold' | 'template' | 'pool' | 'frozen', Sample[]> = {
     cold: [],
     template: [],
@@ -171,7 +141,7 @@ async function main(): Promise<void> {
     frozen: [],
   };
   {
-    await using source = openSource(0);
+    await using source = openSource({ min: 0, max: 0 });
     const first = await source.acquire(spec, 'fresh', { signal });
     await first[Symbol.asyncDispose]();
     for (let round = 0; round < rounds; round += 1) {
@@ -187,7 +157,7 @@ async function main(): Promise<void> {
     }
   }
   {
-    await using source = openSource(1);
+    await using source = openSource({ min: 1, max: 1 });
     const first = await source.acquire(spec, 'fresh', { signal });
     await first[Symbol.asyncDispose]();
     for (let round = 0; round < rounds; round += 1) {

@@ -6,127 +6,111 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 
-import type { ClusterStatus } from '../src/cluster/cluster.js';
-import { TEST_ENGINE, createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
+import { TEST_ENGINE, describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
 import { ROOT, startMkCi } from './mk-ci.js';
 
 const ENGINE = TEST_ENGINE;
 const MINUTE = 60_000;
 const found = await findNodeImage(ENGINE);
 
-if ('missing' in found) {
-  describe(`clusters in containers: ${ENGINE}`, () => {
-    it.skip(found.missing);
-  });
-} else {
-  describe(`clusters in containers: ${ENGINE}`, () => {
-    let rig: ClusterRig;
+describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
+  const rig = useClusterRig(ENGINE);
 
-    beforeAll(async () => {
-      rig = await createClusterRig(ENGINE);
-    });
-    afterAll(async () => {
-      await rig[Symbol.asyncDispose]();
-    });
+  it(
+    'run a suite on real pods of two nodes, and leave nothing behind',
+    async () => {
+      const config = join(ROOT, 'examples', 'pods', 'mk-ci.yaml');
+      const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(rig.folder, 'runs')];
+      await rig.succeed('run', '--config', config, ...flags);
+      const latest = join(rig.folder, 'runs', 'latest');
+      const summary: unknown = JSON.parse(await readFile(join(latest, 'summary.json'), 'utf8'));
+      expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: 11 });
+      await rig.expectNothingLeft();
+    },
+    12 * MINUTE,
+  );
 
-    const status = async (name: string): Promise<ClusterStatus> =>
-      JSON.parse(await rig.succeed('cluster', 'status', name, '--json')) as ClusterStatus;
-    it(
-      'run a suite on real pods of two nodes, and leave nothing behind',
-      async () => {
-        const config = join(ROOT, 'examples', 'pods', 'mk-ci.yaml');
-        const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(rig.folder, 'runs')];
-        await rig.succeed('run', '--config', config, ...flags);
-        const latest = join(rig.folder, 'runs', 'latest');
-        const summary: unknown = JSON.parse(await readFile(join(latest, 'summary.json'), 'utf8'));
-        expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: 11 });
+  it(
+    'are stopped, started, paused and deleted, and keep what was in them',
+    async () => {
+      const kubectl = async (...args: string[]): Promise<string> =>
+        await rig.succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
+      await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
+      await kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
+      await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
+      for (const [verb, state] of [
+        ['stop', 'stopped'],
+        ['start', 'running'],
+        ['pause', 'paused'],
+        ['unpause', 'running'],
+      ] as const) {
+        const driver = verb === 'start' ? ['--driver', ENGINE] : [];
+        await rig.succeed('cluster', verb, 'life', ...driver);
+        expect((await rig.status('life')).state).toBe(state);
+      }
+      expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
+      expect(await rig.succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
+      expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\nnode/worker-1\n');
+      expect(await rig.succeed('cluster', 'ssh', 'life', '--node', 'worker-1', '--', 'hostname')).toBe(
+        'life-worker-1\n',
+      );
+      expect((await rig.run('cluster', 'ssh', 'life', '--', 'exit 7')).exitCode).toBe(7);
+      expect((await rig.run('cluster', 'ssh', 'life', '--node', 'nobody')).stderr).toContain('K8S_NODE_NOT_FOUND');
+      const note = join(rig.folder, 'note');
+      await writeFile(note, 'from here');
+      await rig.succeed('cluster', 'cp', 'life', note, ':/root/note');
+      await rig.succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
+      await rig.succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
+      expect(await readFile(join(rig.folder, 'srv', 'note'), 'utf8')).toBe('from here');
+      await rig.succeed('cluster', 'node', 'delete', 'life', 'worker-1');
+      expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
+      const folder = (await rig.succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
+      expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
+        expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),
+      );
+      await rig.succeed('cluster', 'delete', 'life');
+      await rig.succeed('cluster', 'delete', 'life');
+      await rig.expectNothingLeft();
+    },
+    12 * MINUTE,
+  );
+
+  it(
+    'fail to start with the last words of the component that is to blame, and leave nothing behind',
+    async () => {
+      const folder = join(rig.folder, 'broken');
+      await mkdir(folder);
+      const environment = { driver: ENGINE, options: { extraArgs: { kubelet: { 'no-such-flag': 'x' } } } };
+      const suite = { name: 'none', command: 'true', format: 'tap' };
+      const config = { version: 1, environments: [environment], suites: [suite] };
+      await writeFile(join(folder, 'mk-ci.yaml'), JSON.stringify(config));
+      const { exitCode, stderr } = await rig.run('run', '--config', join(folder, 'mk-ci.yaml'), '--out', folder);
+      expect(exitCode).toBeGreaterThanOrEqual(100);
+      expect(stderr).toMatch(/kubelet on control-plane: .*unknown flag: --no-such-flag.*\(K8S_COMPONENT_FAILED\)/);
+      await rig.expectNothingLeft();
+    },
+    12 * MINUTE,
+  );
+
+  it(
+    'leave nothing behind when the start is killed, once gc has run',
+    async () => {
+      // While machines are made, while the runtime starts, while kubeadm works.
+      for (const [index, phase] of ['image (', 'machines (', 'runtime ('].entries()) {
+        const name = `killed-${index}`;
+        const child = startMkCi(['cluster', 'start', name, '--driver', ENGINE, '--nodes', '2'], {
+          cwd: rig.folder,
+          env: rig.env,
+        });
+        await child.sees(`${name}: ${phase}`, 3 * MINUTE);
+        child.signal('SIGKILL');
+        await child.ended;
+        await rig.succeed('gc', '--yes');
         await rig.expectNothingLeft();
-      },
-      12 * MINUTE,
-    );
-
-    it(
-      'are stopped, started, paused and deleted, and keep what was in them',
-      async () => {
-        const kubectl = async (...args: string[]): Promise<string> =>
-          await rig.succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
-        await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
-        await kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
-        await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
-        for (const [verb, state] of [
-          ['stop', 'stopped'],
-          ['start', 'running'],
-          ['pause', 'paused'],
-          ['unpause', 'running'],
-        ] as const) {
-          const driver = verb === 'start' ? ['--driver', ENGINE] : [];
-          await rig.succeed('cluster', verb, 'life', ...driver);
-          expect((await status('life')).state).toBe(state);
-        }
-        expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
-        expect(await rig.succeed('cluster', 'node', 'add', 'life')).toBe('worker-1\n');
-        expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\nnode/worker-1\n');
-        expect(await rig.succeed('cluster', 'ssh', 'life', '--node', 'worker-1', '--', 'hostname')).toBe(
-          'life-worker-1\n',
-        );
-        expect((await rig.run('cluster', 'ssh', 'life', '--', 'exit 7')).exitCode).toBe(7);
-        expect((await rig.run('cluster', 'ssh', 'life', '--node', 'nobody')).stderr).toContain('K8S_NODE_NOT_FOUND');
-        const note = join(rig.folder, 'note');
-        await writeFile(note, 'from here');
-        await rig.succeed('cluster', 'cp', 'life', note, ':/root/note');
-        await rig.succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
-        await rig.succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
-        expect(await readFile(join(rig.folder, 'srv', 'note'), 'utf8')).toBe('from here');
-        await rig.succeed('cluster', 'node', 'delete', 'life', 'worker-1');
-        expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
-        const folder = (await rig.succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();
-        expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
-          expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),
-        );
-        await rig.succeed('cluster', 'delete', 'life');
-        await rig.succeed('cluster', 'delete', 'life');
-        await rig.expectNothingLeft();
-      },
-      12 * MINUTE,
-    );
-
-    it(
-      'fail to start with the last words of the component that is to blame, and leave nothing behind',
-      async () => {
-        const folder = join(rig.folder, 'broken');
-        await mkdir(folder);
-        const environment = { driver: ENGINE, options: { extraArgs: { kubelet: { 'no-such-flag': 'x' } } } };
-        const suite = { name: 'none', command: 'true', format: 'tap' };
-        const config = { version: 1, environments: [environment], suites: [suite] };
-        await writeFile(join(folder, 'mk-ci.yaml'), JSON.stringify(config));
-        const { exitCode, stderr } = await rig.run('run', '--config', join(folder, 'mk-ci.yaml'), '--out', folder);
-        expect(exitCode).toBeGreaterThanOrEqual(100);
-        expect(stderr).toMatch(/kubelet on control-plane: .*unknown flag: --no-such-flag.*\(K8S_COMPONENT_FAILED\)/);
-        await rig.expectNothingLeft();
-      },
-      12 * MINUTE,
-    );
-
-    it(
-      'leave nothing behind when the start is killed, once gc has run',
-      async () => {
-        // While machines are made, while the runtime starts, while kubeadm works.
-        for (const [index, phase] of ['image (', 'machines (', 'runtime ('].entries()) {
-          const name = `killed-${index}`;
-          const child = startMkCi(['cluster', 'start', name, '--driver', ENGINE, '--nodes', '2'], {
-            cwd: rig.folder,
-            env: rig.env,
-          });
-          await child.sees(`${name}: ${phase}`, 3 * MINUTE);
-          child.signal('SIGKILL');
-          await child.ended;
-          await rig.succeed('gc', '--yes');
-          await rig.expectNothingLeft();
-        }
-      },
-      12 * MINUTE,
-    );
-  });
-}
+      }
+    },
+    12 * MINUTE,
+  );
+});

@@ -8,10 +8,10 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 
 import { exec } from '../src/exec.js';
-import { createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
+import { describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
 import { PROGRAM, ROOT, startMkCi } from './mk-ci.js';
 
 const ENGINE = 'docker';
@@ -74,162 +74,148 @@ async function listProcesses(ids: ReadonlySet<string>): Promise<string[]> {
   return pids.filter((_, index) => isOne[index]);
 }
 
-if ('missing' in found) {
-  describe('clusters in containers under faults', () => {
-    it.skip(found.missing);
-  });
-} else {
-  describe(`clusters in containers under faults (MK_CI_TEST_SEED=${seed})`, () => {
-    const random = createRandom(seed);
-    let rig: ClusterRig;
+describeWithNodeImage(`clusters in containers under faults (MK_CI_TEST_SEED=${seed})`, found, () => {
+  const random = createRandom(seed);
+  const rig = useClusterRig(ENGINE);
 
-    beforeAll(async () => {
-      rig = await createClusterRig(ENGINE);
-    });
-    afterAll(async () => {
-      await rig[Symbol.asyncDispose]();
-    });
-
-    /** Writes a configuration of suites that see a node and end; each wants a cluster of its own. */
-    const writeSuites = async (name: string, suites: number, options: object = {}): Promise<string> => {
-      const config = {
-        version: 1,
-        environments: [{ driver: ENGINE, options }],
-        suites: Array.from({ length: suites }, (_, index) => ({
-          name: `${name}-${index + 1}`,
-          command: ['sh', '-c', WAIT_FOR_NODE],
-          format: 'tap',
-          cluster: 'fresh',
-        })),
-      };
-      const path = join(rig.folder, `${name}.yaml`);
-      await writeFile(path, JSON.stringify(config));
-      return path;
+  /** Writes a configuration of suites that see a node and end; each wants a cluster of its own. */
+  const writeSuites = async (name: string, suites: number, options: object = {}): Promise<string> => {
+    const config = {
+      version: 1,
+      environments: [{ driver: ENGINE, options }],
+      suites: Array.from({ length: suites }, (_, index) => ({
+        name: `${name}-${index + 1}`,
+        command: ['sh', '-c', WAIT_FOR_NODE],
+        format: 'tap',
+        cluster: 'fresh',
+      })),
     };
-    const start = (...args: string[]) => startMkCi(args, { cwd: rig.folder, env: rig.env });
+    const path = join(rig.folder, `${name}.yaml`);
+    await writeFile(path, JSON.stringify(config));
+    return path;
+  };
+  const start = (...args: string[]) => startMkCi(args, { cwd: rig.folder, env: rig.env });
 
-    it(
-      `leave no container, volume, network, cgroup or process after kill -9 at ${KILLS} random moments, once gc has run`,
-      async () => {
-        const config = await writeSuites('killed', 1);
-        const ids = new Set<string>();
-        const seen: string[] = [];
-        const killAfter = async (longestMs: number, ...args: string[]): Promise<void> => {
-          const child = start(...args);
-          const afterMs = Math.round(random() * longestMs);
-          await Promise.race([delay(afterMs), child.ended]);
-          child.signal('SIGKILL');
-          const { signal } = await child.ended;
-          for (const id of await listIds()) ids.add(id);
-          const last = child.stderr().trim().split('\n').at(-1) ?? '';
-          seen.push(`${args[0] ?? ''} ${args[1] ?? ''} ${afterMs} ms: ${signal === null ? 'had ended' : last}`);
-        };
-        for (let round = 0; round < KILLS; round += 1) {
-          if (round % 3 === 0) await killAfter(25_000, 'cluster', 'start', 'killed', '--driver', ENGINE);
-          if (round % 3 === 1) await killAfter(30_000, 'run', '--config', config, '--out', join(rig.folder, 'runs'));
-          if (round % 3 === 2) {
-            await rig.succeed('cluster', 'start', 'killed', '--driver', ENGINE);
-            await killAfter(3000, 'cluster', 'delete', 'killed');
-          }
-          await rig.succeed('gc', '--yes');
-          // A cluster that was complete when its start was killed is a cluster like any other.
-          await rig.succeed('cluster', 'delete', 'killed');
-          const left = { cgroups: await listCgroups(ids), processes: await listProcesses(ids) };
-          expect(left, seen.join('\n')).toEqual({ cgroups: [], processes: [] });
-          await rig.expectNothingLeft();
+  it(
+    `leave no container, volume, network, cgroup or process after kill -9 at ${KILLS} random moments, once gc has run`,
+    async () => {
+      const config = await writeSuites('killed', 1);
+      const ids = new Set<string>();
+      const seen: string[] = [];
+      const killAfter = async (longestMs: number, ...args: string[]): Promise<void> => {
+        const child = start(...args);
+        const afterMs = Math.round(random() * longestMs);
+        await Promise.race([delay(afterMs), child.ended]);
+        child.signal('SIGKILL');
+        const { signal } = await child.ended;
+        for (const id of await listIds()) ids.add(id);
+        const last = child.stderr().trim().split('\n').at(-1) ?? '';
+        seen.push(`${args[0] ?? ''} ${args[1] ?? ''} ${afterMs} ms: ${signal === null ? 'had ended' : last}`);
+      };
+      for (let round = 0; round < KILLS; round += 1) {
+        if (round % 3 === 0) await killAfter(25_000, 'cluster', 'start', 'killed', '--driver', ENGINE);
+        if (round % 3 === 1) await killAfter(30_000, 'run', '--config', config, '--out', join(rig.folder, 'runs'));
+        if (round % 3 === 2) {
+          await rig.succeed('cluster', 'start', 'killed', '--driver', ENGINE);
+          await killAfter(3000, 'cluster', 'delete', 'killed');
         }
-        process.stdout.write(`${seen.join('\n')}\n`);
-        expect(ids.size).toBeGreaterThan(0);
-      },
-      20 * MINUTE,
-    );
+        await rig.succeed('gc', '--yes');
+        // A cluster that was complete when its start was killed is a cluster like any other.
+        await rig.succeed('cluster', 'delete', 'killed');
+        const left = { cgroups: await listCgroups(ids), processes: await listProcesses(ids) };
+        expect(left, seen.join('\n')).toEqual({ cgroups: [], processes: [] });
+        await rig.expectNothingLeft();
+      }
+      process.stdout.write(`${seen.join('\n')}\n`);
+      expect(ids.size).toBeGreaterThan(0);
+    },
+    20 * MINUTE,
+  );
 
-    it(
-      'are six at one time, from two processes, without a clash of names, subnets and ports',
-      async () => {
-        const config = await writeSuites('many', 3);
-        const out = (name: string): string => join(rig.folder, name);
-        const runs = ['a', 'b'].map((name) => start('run', '--config', config, '--jobs', '3', '--out', out(name)));
-        let most = 0;
-        const subnets = new Set<string>();
-        const ports = new Map<string, string>();
-        const everyone = Promise.all(runs.map(async ({ ended }) => await ended)).then(() => 'ended' as const);
-        while ((await Promise.race([delay(500), everyone])) !== 'ended') {
-          const ids = await listIds();
-          most = Math.max(most, ids.length);
-          if (ids.length > 0) {
-            const { stdout } = await exec([ENGINE, 'inspect', ...ids], { allowFailure: true });
-            const machines = JSON.parse(stdout) as {
-              Id: string;
-              NetworkSettings: {
-                Networks: Record<string, { NetworkID: string; Gateway: string }>;
-                Ports: Record<string, { HostPort: string }[] | null>;
-              };
-            }[];
-            for (const { Id, NetworkSettings } of machines) {
-              for (const { Gateway } of Object.values(NetworkSettings.Networks))
-                if (Gateway !== '') subnets.add(Gateway);
-              for (const published of Object.values(NetworkSettings.Ports)) {
-                for (const { HostPort } of published ?? []) {
-                  expect(ports.get(HostPort) ?? Id).toBe(Id);
-                  ports.set(HostPort, Id);
-                }
+  it(
+    'are six at one time, from two processes, without a clash of names, subnets and ports',
+    async () => {
+      const config = await writeSuites('many', 3);
+      const out = (name: string): string => join(rig.folder, name);
+      const runs = ['a', 'b'].map((name) => start('run', '--config', config, '--jobs', '3', '--out', out(name)));
+      let most = 0;
+      const subnets = new Set<string>();
+      const ports = new Map<string, string>();
+      const everyone = Promise.all(runs.map(async ({ ended }) => await ended)).then(() => 'ended' as const);
+      while ((await Promise.race([delay(500), everyone])) !== 'ended') {
+        const ids = await listIds();
+        most = Math.max(most, ids.length);
+        if (ids.length > 0) {
+          const { stdout } = await exec([ENGINE, 'inspect', ...ids], { allowFailure: true });
+          const machines = JSON.parse(stdout) as {
+            Id: string;
+            NetworkSettings: {
+              Networks: Record<string, { NetworkID: string; Gateway: string }>;
+              Ports: Record<string, { HostPort: string }[] | null>;
+            };
+          }[];
+          for (const { Id, NetworkSettings } of machines) {
+            for (const { Gateway } of Object.values(NetworkSettings.Networks)) if (Gateway !== '') subnets.add(Gateway);
+            for (const published of Object.values(NetworkSettings.Ports)) {
+              for (const { HostPort } of published ?? []) {
+                expect(ports.get(HostPort) ?? Id).toBe(Id);
+                ports.set(HostPort, Id);
               }
             }
           }
         }
-        for (const [index, child] of runs.entries()) {
-          expect((await child.ended).exitCode, `run ${index}:\n${child.stderr()}`).toBe(0);
-        }
-        for (const name of ['a', 'b']) {
-          const summary: unknown = JSON.parse(await readFile(join(out(name), 'latest', 'summary.json'), 'utf8'));
-          expect(summary).toMatchObject({ NumberOfTests: 3, NumberOfPass: 3 });
-        }
-        process.stdout.write(`${most} clusters at a time, ${subnets.size} subnets, ${ports.size} ports\n`);
-        expect(most).toBeGreaterThanOrEqual(4);
-        await rig.expectNothingLeft();
-      },
-      20 * MINUTE,
-    );
+      }
+      for (const [index, child] of runs.entries()) {
+        expect((await child.ended).exitCode, `run ${index}:\n${child.stderr()}`).toBe(0);
+      }
+      for (const name of ['a', 'b']) {
+        const summary: unknown = JSON.parse(await readFile(join(out(name), 'latest', 'summary.json'), 'utf8'));
+        expect(summary).toMatchObject({ NumberOfTests: 3, NumberOfPass: 3 });
+      }
+      process.stdout.write(`${most} clusters at a time, ${subnets.size} subnets, ${ports.size} ports\n`);
+      expect(most).toBeGreaterThanOrEqual(4);
+      await rig.expectNothingLeft();
+    },
+    20 * MINUTE,
+  );
 
-    it(
-      'say that there is too little memory, and leave nothing behind',
-      async () => {
-        const config = await writeSuites('small', 1, { memoryMiB: 160 });
-        const { exitCode, stderr } = await rig.run('run', '--config', config, '--out', join(rig.folder, 'small'));
-        process.stdout.write(stderr);
-        expect(exitCode).toBeGreaterThanOrEqual(100);
-        expect(stderr).toMatch(/memory/);
-        await rig.expectNothingLeft();
-      },
-      12 * MINUTE,
-    );
+  it(
+    'say that there is too little memory, and leave nothing behind',
+    async () => {
+      const config = await writeSuites('small', 1, { memoryMiB: 160 });
+      const { exitCode, stderr } = await rig.run('run', '--config', config, '--out', join(rig.folder, 'small'));
+      process.stdout.write(stderr);
+      expect(exitCode).toBeGreaterThanOrEqual(100);
+      expect(stderr).toMatch(/memory/);
+      await rig.expectNothingLeft();
+    },
+    12 * MINUTE,
+  );
 
-    it(
-      'say that the disk is full, before a node is there and while it starts, and leave nothing behind',
-      async () => {
-        const disk = join(rig.folder, 'small-disk');
-        await mkdir(disk);
-        // A daemon of its own on a disk of its own.
-        await exec(['mount', '-t', 'tmpfs', '-o', 'size=5g', 'tmpfs', disk]);
-        try {
-          const { stdout, stderr } = await exec([join(ROOT, 'scripts', 'with-dockerd.sh'), 'bash', '-c', FILL_DISK], {
-            cwd: rig.folder,
-            env: { ...rig.env, TMPDIR: disk, MK_CI: `${process.execPath} ${PROGRAM}`, DISK: disk },
-            timeoutMs: 15 * MINUTE,
-          });
-          process.stdout.write(`${stdout}\n${stderr}\n`);
-          const [before, whileStarting] = stdout.split('second\n');
-          expect(before).toMatch(/exit [1-9].*/);
-          expect(before).toContain('HOST_DISK_FULL');
-          expect(whileStarting).toMatch(/exit [1-9].*/);
-          expect(whileStarting).toMatch(/disk|no space left/i);
-          expect(stdout.split('\n').filter((line) => line.startsWith('left'))).toEqual(['left 0', 'left 0']);
-        } finally {
-          await exec(['umount', '--lazy', disk]);
-        }
-      },
-      20 * MINUTE,
-    );
-  });
-}
+  it(
+    'say that the disk is full, before a node is there and while it starts, and leave nothing behind',
+    async () => {
+      const disk = join(rig.folder, 'small-disk');
+      await mkdir(disk);
+      // A daemon of its own on a disk of its own.
+      await exec(['mount', '-t', 'tmpfs', '-o', 'size=5g', 'tmpfs', disk]);
+      try {
+        const { stdout, stderr } = await exec([join(ROOT, 'scripts', 'with-dockerd.sh'), 'bash', '-c', FILL_DISK], {
+          cwd: rig.folder,
+          env: { ...rig.env, TMPDIR: disk, MK_CI: `${process.execPath} ${PROGRAM}`, DISK: disk },
+          timeoutMs: 15 * MINUTE,
+        });
+        process.stdout.write(`${stdout}\n${stderr}\n`);
+        const [before, whileStarting] = stdout.split('second\n');
+        expect(before).toMatch(/exit [1-9].*/);
+        expect(before).toContain('HOST_DISK_FULL');
+        expect(whileStarting).toMatch(/exit [1-9].*/);
+        expect(whileStarting).toMatch(/disk|no space left/i);
+        expect(stdout.split('\n').filter((line) => line.startsWith('left'))).toEqual(['left 0', 'left 0']);
+      } finally {
+        await exec(['umount', '--lazy', disk]);
+      }
+    },
+    20 * MINUTE,
+  );
+});

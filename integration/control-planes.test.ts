@@ -6,32 +6,17 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 
-import type { ClusterStatus } from '../src/cluster/cluster.js';
 import { exec } from '../src/exec.js';
-import { createClusterRig, findNodeImage, type ClusterRig } from './engines.js';
+import { describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
 
 const ENGINE = 'docker';
 const MINUTE = 60_000;
 const found = await findNodeImage(ENGINE);
 
-if ('missing' in found) {
-  describe('several control planes', () => {
-    it.skip(found.missing);
-  });
-} else {
-  let rig: ClusterRig;
-
-  beforeAll(async () => {
-    rig = await createClusterRig(ENGINE);
-  });
-  afterAll(async () => {
-    await rig[Symbol.asyncDispose]();
-  });
-
-  const status = async (name: string): Promise<ClusterStatus> =>
-    JSON.parse(await rig.succeed('cluster', 'status', name, '--json')) as ClusterStatus;
+describeWithNodeImage('clusters in containers', found, () => {
+  const rig = useClusterRig(ENGINE);
   const kubeconfigOf = async (name: string): Promise<string> =>
     (await rig.succeed('cluster', 'kubeconfig', name, '--path')).trim();
 
@@ -62,7 +47,7 @@ if ('missing' in found) {
         expect(await kubectl('get', '--raw', '/readyz')).toBe('ok');
         expect(await kubectl('get', 'configmap', 'kept', '--output=jsonpath={.data.a}')).toBe('b');
         await kubectl('create', 'configmap', 'later', '--from-literal=a=c');
-        expect((await status('ha')).state).toBe('broken');
+        expect((await rig.status('ha')).state).toBe('broken');
         expect(await readFile(await kubeconfigOf('ha'), 'utf8')).toBe(before);
       },
       4 * MINUTE,
@@ -77,7 +62,7 @@ if ('missing' in found) {
         expect(await kubectl('get', 'configmap', 'later', '--output=jsonpath={.data.a}')).toBe('c');
         const pods = await kubectl('get', 'pods', '-n', 'kube-system', '-l', 'component=etcd', '--output=name');
         expect(pods.trim().split('\n')).toHaveLength(3);
-        expect((await status('ha')).state).toBe('running');
+        expect((await rig.status('ha')).state).toBe('running');
       },
       4 * MINUTE,
     );
@@ -111,7 +96,7 @@ if ('missing' in found) {
         expect(await rig.succeed('cluster', 'node', 'add', 'bare')).toBe('node-3\n');
         expect(await on('node-1', 'getent hosts node-3')).toMatch(/^[\d.]+ +node-3\n$/);
         await rig.succeed('cluster', 'node', 'delete', 'bare', 'node-1');
-        expect(await status('bare')).toMatchObject({ state: 'running', kubernetesVersion: 'none', nodes: 2 });
+        expect(await rig.status('bare')).toMatchObject({ state: 'running', kubernetesVersion: 'none', nodes: 2 });
         const folder = (await rig.succeed('cluster', 'logs', 'bare', '--out', 'bare-logs')).trim();
         expect(await readdir(join(folder, 'bare-node-2'))).toContain('containerd.log');
         for (const call of [
@@ -125,4 +110,4 @@ if ('missing' in found) {
       4 * MINUTE,
     );
   });
-}
+});

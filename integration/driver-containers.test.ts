@@ -3,24 +3,18 @@
  * MK_CI_TEST_ENGINE=podman that, and a node image in the cache or what is needed to make one; else skipped with a word.
  * About a minute.
  */
-import { describe, it } from 'vitest';
-
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
 import { DOCKER, PODMAN, createContainerDriver } from '../src/drivers/container/index.js';
 import { exec } from '../src/exec.js';
-import { TEST_ENGINE, findNodeImage } from './engines.js';
+import { TEST_ENGINE, describeWithNodeImage, findNodeImage } from './engines.js';
 
 const traits = TEST_ENGINE === 'podman' ? PODMAN : DOCKER;
 const found = await findNodeImage(traits.name);
 
-if ('missing' in found) {
-  describe(`driver contract: ${traits.name}`, () => {
-    it.skip(found.missing);
-  });
-} else {
+describeWithNodeImage(`an engine: ${traits.name}`, found, (image) => {
   describeDriverContract(traits.name, {
     create: () => createContainerDriver({ traits, exec }),
-    machine: { image: found.reference },
+    machine: { image },
     timeoutMs: 180_000,
   });
-}
+});

@@ -16,7 +16,7 @@ import { createSshDriver } from '../src/drivers/ssh/index.js';
 import { generateKeyPair } from '../src/drivers/ssh-connection/index.js';
 import { ERROR_CATALOGUE, isMkCiError, type ErrorCode } from '../src/errors.js';
 import { createTemporaryFolder } from '../src/files.js';
-import { findNodeImage, makeHome } from './engines.js';
+import { describeWithNodeImage, findNodeImage, makeHome } from './engines.js';
 import { addSudo, copyProgram, makeTestHost, pictureOf } from './given-host.js';
 import { mkCi } from './mk-ci.js';
 
@@ -25,13 +25,9 @@ const PLACE = '/mk-ci-test';
 const found = await findNodeImage('docker');
 const { signal } = new AbortController();
 
-if ('missing' in found) {
-  describe('given hosts', () => {
-    it.skip(found.missing);
-  });
-} else {
+describeWithNodeImage('given hosts', found, async (reference) => {
   const folder = await createTemporaryFolder('mk-ci-given-');
-  const host = await makeTestHost('mk-ci-given', found.reference, folder.path);
+  const host = await makeTestHost('mk-ci-given', reference, folder.path);
   const hasSudo = await addSudo(host, folder.path);
   const before = await pictureOf(host);
   const image = await makeKit(join(folder.path, 'kit'));
@@ -215,7 +211,7 @@ if ('missing' in found) {
       expect(await createDriver().check(signal, through)).toMatchObject({ usable: true, problems: [] });
     });
   });
-}
+});
 
 /** What a node leaves behind, without one: a process that outlives its unit, in a cgroup of pods, and what pods have. */
 const MESS = `

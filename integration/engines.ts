@@ -1,8 +1,9 @@
 import { mkdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { expect } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { ClusterStatus } from '../src/cluster/cluster.js';
 import { createDriverRegistry } from '../src/drivers/index.js';
 import { exec, type ExecResult } from '../src/exec.js';
 import { createTemporaryFolder, foldersOf } from '../src/files.js';
@@ -28,6 +29,18 @@ export async function findNodeImage(engine: 'docker' | 'podman'): Promise<FoundN
   return { missing: `no node image: ${made.stderr.trim().split('\n').at(-1) ?? lack}` };
 }
 
+/** A suite that needs a node image: without one it is skipped, with the word why. @param define is given the image */
+export function describeWithNodeImage(
+  title: string,
+  found: FoundNodeImage,
+  define: (reference: string) => void | Promise<void>,
+): void {
+  describe(title, async () => {
+    if ('missing' in found) it.skip(found.missing);
+    else await define(found.reference);
+  });
+}
+
 /** mk-ci in a folder and with a home of its own; disposing it removes every cluster of that home. */
 export interface ClusterRig extends AsyncDisposable {
   readonly folder: string;
@@ -35,6 +48,8 @@ export interface ClusterRig extends AsyncDisposable {
   run(...args: string[]): Promise<ExecResult>;
   /** @returns standard output */
   succeed(...args: string[]): Promise<string>;
+  /** @param name of a cluster */
+  status(name: string): Promise<ClusterStatus>;
   /** Neither mk-ci nor the engine has anything left. */
   expectNothingLeft(): Promise<void>;
 }
@@ -63,6 +78,7 @@ export async function createClusterRig(
     env,
     run,
     succeed,
+    status: async (name) => JSON.parse(await succeed('cluster', 'status', name, '--json')) as ClusterStatus,
     expectNothingLeft: async () => {
       expect(await succeed('gc')).toContain('nothing to remove');
       expect(await listThings(engine)).toEqual([]);
@@ -70,6 +86,38 @@ export async function createClusterRig(
     [Symbol.asyncDispose]: async () => {
       await run('gc', '--yes');
       await temporary[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The same for a suite: made before its first test, disposed after the last. */
+export function useClusterRig(
+  engine: 'docker' | 'podman',
+  options: ClusterRigOptions = {},
+): Omit<ClusterRig, typeof Symbol.asyncDispose> {
+  let made: ClusterRig | undefined;
+  const rig = (): ClusterRig => {
+    if (made === undefined) throw new Error('the rig is there within tests only');
+    return made;
+  };
+  beforeAll(async () => {
+    made = await createClusterRig(engine, options);
+  });
+  afterAll(async () => {
+    await made?.[Symbol.asyncDispose]();
+  });
+  return {
+    get folder() {
+      return rig().folder;
+    },
+    get env() {
+      return rig().env;
+    },
+    run: async (...args) => await rig().run(...args),
+    succeed: async (...args) => await rig().succeed(...args),
+    status: async (name) => await rig().status(name),
+    expectNothingLeft: async () => {
+      await rig().expectNothingLeft();
     },
   };
 }

@@ -6,11 +6,11 @@
 import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 
 import { exec } from '../src/exec.js';
 import { foldersOf } from '../src/files.js';
-import { TEST_ENGINE, createClusterRig, findNodeImage, listThings, type ClusterRig } from './engines.js';
+import { TEST_ENGINE, describeWithNodeImage, findNodeImage, listThings, useClusterRig } from './engines.js';
 import { startMkCi } from './mk-ci.js';
 
 const ENGINE = TEST_ENGINE;
@@ -65,127 +65,117 @@ async function makeHomeWithoutTemplates(folder: string): Promise<string> {
   return home;
 }
 
-if ('missing' in found) {
-  describe(`templates of clusters in containers: ${ENGINE}`, () => {
-    it.skip(found.missing);
-  });
-} else {
-  describe(`templates of clusters in containers: ${ENGINE}`, () => {
-    let rig: ClusterRig;
-    let templates: string;
+describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, () => {
+  const rig = useClusterRig(ENGINE, { makeHomeIn: makeHomeWithoutTemplates });
+  let templates: string;
 
-    beforeAll(async () => {
-      rig = await createClusterRig(ENGINE, { makeHomeIn: makeHomeWithoutTemplates });
-      templates = join(rig.folder, 'home', 'cache', 'templates');
-      await writeFile(join(rig.folder, 'leave.sh'), LEAVE_DIRT);
-      await writeFile(join(rig.folder, 'find.sh'), FIND_DIRT);
-      await writeFile(join(rig.folder, 'suite.sh'), SUITE);
-      await chmod(join(rig.folder, 'suite.sh'), 0o755);
-      const suite = { command: [join(rig.folder, 'suite.sh'), rig.folder], format: 'tap', cluster: 'fresh' };
-      const config = {
-        version: 1,
-        environments: [{ driver: ENGINE }],
-        suites: [
-          { ...suite, name: 'first' },
-          { ...suite, name: 'second' },
-          { ...suite, name: 'third' },
-        ],
+  beforeAll(async () => {
+    templates = join(rig.folder, 'home', 'cache', 'templates');
+    await writeFile(join(rig.folder, 'leave.sh'), LEAVE_DIRT);
+    await writeFile(join(rig.folder, 'find.sh'), FIND_DIRT);
+    await writeFile(join(rig.folder, 'suite.sh'), SUITE);
+    await chmod(join(rig.folder, 'suite.sh'), 0o755);
+    const suite = { command: [join(rig.folder, 'suite.sh'), rig.folder], format: 'tap', cluster: 'fresh' };
+    const config = {
+      version: 1,
+      environments: [{ driver: ENGINE }],
+      suites: [
+        { ...suite, name: 'first' },
+        { ...suite, name: 'second' },
+        { ...suite, name: 'third' },
+      ],
+    };
+    await writeFile(join(rig.folder, 'mk-ci.yaml'), JSON.stringify(config));
+  });
+
+  const listTemplates = async (): Promise<string[]> => await readdir(templates).catch(() => []);
+  const whole = async (): Promise<string[]> => (await listTemplates()).filter((name) => !name.endsWith('.tmp'));
+  const runSuites = ['run', '--jobs', '1', '--out', 'runs'] as const;
+
+  it(
+    'are not used half: a run that is killed while it makes one, or while it makes a cluster of it, leaves nothing',
+    async () => {
+      const killed = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
+      await expect.poll(listTemplates, { timeout: 4 * MINUTE, interval: 5 }).not.toEqual([]);
+      killed.signal('SIGKILL');
+      await killed.ended;
+      await rig.succeed('gc', '--yes');
+      await rig.expectNothingLeft();
+      // It may have been finished in the last moment; a half one is told by its name.
+      await rig.succeed(...runSuites, 'first');
+      expect(await whole()).toHaveLength(1);
+
+      const cloning = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
+      await expect.poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 }).not.toEqual([]);
+      cloning.signal('SIGKILL');
+      await cloning.ended;
+      await rig.succeed('gc', '--yes');
+      await rig.expectNothingLeft();
+      expect(await whole()).toHaveLength(1);
+    },
+    15 * MINUTE,
+  );
+
+  it(
+    'give each suite a cluster in which nothing of another is left and pods run',
+    async () => {
+      await rig.succeed(...runSuites);
+      const summary: unknown = JSON.parse(await readFile(join(rig.folder, 'runs', 'latest', 'summary.json'), 'utf8'));
+      expect(summary).toMatchObject({ NumberOfTests: 6, NumberOfPass: 6 });
+      expect(await whole()).toHaveLength(1);
+      await rig.expectNothingLeft();
+    },
+    15 * MINUTE,
+  );
+
+  it(
+    'snapshots bring back what a cluster had, and a damaged one is refused without touching it',
+    async () => {
+      const kubectl = async (...args: string[]): Promise<string> =>
+        await rig.succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
+      const names = async (): Promise<string> => await kubectl('get', 'configmap', '--output=name');
+      const inNode = async (script: string): Promise<string> => {
+        const node = (await listThings(ENGINE)).find((name) => name.startsWith('snap-control-plane')) ?? '';
+        return (await exec([ENGINE, 'exec', '--interactive', node, 'bash'], { input: script })).stdout;
       };
-      await writeFile(join(rig.folder, 'mk-ci.yaml'), JSON.stringify(config));
-    });
-    afterAll(async () => {
-      await rig[Symbol.asyncDispose]();
-    });
+      await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+      await kubectl('create', 'configmap', 'before');
+      await inNode('echo kept >/etc/kept; echo kept >/var/kept');
+      // As a pod with hostNetwork would.
+      expect(await inNode('exec 3<>/dev/tcp/10.96.0.1/443 && echo reached')).toBe('reached\n');
+      await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'one');
+      await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'two');
+      await kubectl('create', 'configmap', 'after');
+      await inNode(LEAVE_DIRT);
 
-    const listTemplates = async (): Promise<string[]> => await readdir(templates).catch(() => []);
-    const whole = async (): Promise<string[]> => (await listTemplates()).filter((name) => !name.endsWith('.tmp'));
-    const runSuites = ['run', '--jobs', '1', '--out', 'runs'] as const;
+      const folder = join(rig.env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
+      await writeFile(join(folder, 'nodes', 'control-plane.tar'), 'x', { flag: 'r+' });
+      const refused = await rig.run('cluster', 'snapshot', 'restore', 'snap', 'two');
+      expect(refused.stderr).toContain('K8S_SNAPSHOT_BROKEN');
+      expect(await names()).toContain('configmap/after');
 
-    it(
-      'are not used half: a run that is killed while it makes one, or while it makes a cluster of it, leaves nothing',
-      async () => {
-        const killed = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
-        await expect.poll(listTemplates, { timeout: 4 * MINUTE, interval: 5 }).not.toEqual([]);
-        killed.signal('SIGKILL');
-        await killed.ended;
-        await rig.succeed('gc', '--yes');
-        await rig.expectNothingLeft();
-        // It may have been finished in the last moment; a half one is told by its name.
-        await rig.succeed(...runSuites, 'first');
-        expect(await whole()).toHaveLength(1);
+      const killed = startMkCi(['cluster', 'snapshot', 'restore', 'snap', 'one'], { cwd: rig.folder, env: rig.env });
+      await expect
+        .poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 })
+        .toContain('snap-control-plane-b');
+      killed.signal('SIGKILL');
+      await killed.ended;
+      await rig.succeed('gc', '--yes');
+      expect(await listThings(ENGINE)).not.toContain('snap-control-plane-b');
+      await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+      expect(await names()).toContain('configmap/after');
+      expect(await inNode(FIND_DIRT)).toContain('process');
 
-        const cloning = startMkCi([...runSuites, 'first'], { cwd: rig.folder, env: rig.env });
-        await expect.poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 }).not.toEqual([]);
-        cloning.signal('SIGKILL');
-        await cloning.ended;
-        await rig.succeed('gc', '--yes');
-        await rig.expectNothingLeft();
-        expect(await whole()).toHaveLength(1);
-      },
-      15 * MINUTE,
-    );
-
-    it(
-      'give each suite a cluster in which nothing of another is left and pods run',
-      async () => {
-        await rig.succeed(...runSuites);
-        const summary: unknown = JSON.parse(await readFile(join(rig.folder, 'runs', 'latest', 'summary.json'), 'utf8'));
-        expect(summary).toMatchObject({ NumberOfTests: 6, NumberOfPass: 6 });
-        expect(await whole()).toHaveLength(1);
-        await rig.expectNothingLeft();
-      },
-      15 * MINUTE,
-    );
-
-    it(
-      'snapshots bring back what a cluster had, and a damaged one is refused without touching it',
-      async () => {
-        const kubectl = async (...args: string[]): Promise<string> =>
-          await rig.succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
-        const names = async (): Promise<string> => await kubectl('get', 'configmap', '--output=name');
-        const inNode = async (script: string): Promise<string> => {
-          const node = (await listThings(ENGINE)).find((name) => name.startsWith('snap-control-plane')) ?? '';
-          return (await exec([ENGINE, 'exec', '--interactive', node, 'bash'], { input: script })).stdout;
-        };
-        await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
-        await kubectl('create', 'configmap', 'before');
-        await inNode('echo kept >/etc/kept; echo kept >/var/kept');
-        // As a pod with hostNetwork would.
-        expect(await inNode('exec 3<>/dev/tcp/10.96.0.1/443 && echo reached')).toBe('reached\n');
-        await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'one');
-        await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'two');
-        await kubectl('create', 'configmap', 'after');
-        await inNode(LEAVE_DIRT);
-
-        const folder = join(rig.env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
-        await writeFile(join(folder, 'nodes', 'control-plane.tar'), 'x', { flag: 'r+' });
-        const refused = await rig.run('cluster', 'snapshot', 'restore', 'snap', 'two');
-        expect(refused.stderr).toContain('K8S_SNAPSHOT_BROKEN');
-        expect(await names()).toContain('configmap/after');
-
-        const killed = startMkCi(['cluster', 'snapshot', 'restore', 'snap', 'one'], { cwd: rig.folder, env: rig.env });
-        await expect
-          .poll(() => listThings(ENGINE), { timeout: 4 * MINUTE, interval: 20 })
-          .toContain('snap-control-plane-b');
-        killed.signal('SIGKILL');
-        await killed.ended;
-        await rig.succeed('gc', '--yes');
-        expect(await listThings(ENGINE)).not.toContain('snap-control-plane-b');
-        await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
-        expect(await names()).toContain('configmap/after');
-        expect(await inNode(FIND_DIRT)).toContain('process');
-
-        await rig.succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
-        expect(await names()).toContain('configmap/before');
-        expect(await names()).not.toContain('configmap/after');
-        expect(await inNode(FIND_DIRT)).toBe('');
-        expect(await inNode('cat /etc/kept /var/kept')).toBe('kept\nkept\n');
-        await kubectl('run', 'probe', '--image=registry.k8s.io/pause:3.10.2', '--restart=Never');
-        await kubectl('wait', 'pod/probe', '--for=condition=Ready', '--timeout=120s');
-        await rig.succeed('cluster', 'delete', 'snap');
-        await rig.expectNothingLeft();
-      },
-      15 * MINUTE,
-    );
-  });
-}
+      await rig.succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
+      expect(await names()).toContain('configmap/before');
+      expect(await names()).not.toContain('configmap/after');
+      expect(await inNode(FIND_DIRT)).toBe('');
+      expect(await inNode('cat /etc/kept /var/kept')).toBe('kept\nkept\n');
+      await kubectl('run', 'probe', '--image=registry.k8s.io/pause:3.10.2', '--restart=Never');
+      await kubectl('wait', 'pod/probe', '--for=condition=Ready', '--timeout=120s');
+      await rig.succeed('cluster', 'delete', 'snap');
+      await rig.expectNothingLeft();
+    },
+    15 * MINUTE,
+  );
+});

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder, foldersOf, makeFolder, replaceFolder, writeFileAtomically } from './files.js';
-import { formatIdentity, identifySelf } from './process.js';
+import { formatIdentity, identifySelf, placeOfProcesses } from './process.js';
 
 describe('foldersOf', () => {
   it('follows MK_CI_HOME, then the XDG variables, then the home folder', () => {
@@ -121,10 +121,12 @@ describe('replaceFolder', () => {
     const path = join(folder.path, 'run');
     const dead = spawnSync(process.execPath, ['-e', '']).pid;
     for (const [name, owner] of [
-      ['.run-killed', `${hostname()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
-      ['.run-writes', `${hostname()}\n${formatIdentity(identifySelf())}\n`],
+      ['.run-killed', `${placeOfProcesses()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+      ['.run-writes', `${placeOfProcesses()}\n${formatIdentity(identifySelf())}\n`],
       ['.run-others', `another-host\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
-      ['.run-2-killed', `${hostname()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+      // A container that has the name of its host.
+      ['.run-insid3', `${hostname()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
+      ['.run-2-killed', `${placeOfProcesses()}\n${formatIdentity({ pid: dead, startedAt: '1@boot' })}\n`],
     ] as const) {
       await mkdir(join(folder.path, name, 'run'), { recursive: true });
       await writeFile(join(folder.path, name, '.owner'), owner);
@@ -136,6 +138,7 @@ describe('replaceFolder', () => {
     expect((await readdir(folder.path)).sort()).toEqual([
       '.run-2-killed',
       '.run-hidden',
+      '.run-insid3',
       '.run-others',
       '.run-writes',
       'run',

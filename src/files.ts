@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir, hostname, tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { MkCiError, hostErrorOf, systemErrorCode } from './errors.js';
-import { formatIdentity, identifySelf, isAlive, parseIdentity } from './process.js';
+import { formatIdentity, identifySelf, isAlive, parseIdentity, placeOfProcesses } from './process.js';
 
 /** Where mk-ci keeps things between calls. */
 export interface Folders {
@@ -116,13 +116,13 @@ export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = 
   }
 }
 
-/** In the hidden folder of {@link replaceFolder}: host and process that write it. */
+/** In the hidden folder of {@link replaceFolder}: place and process that write it. */
 const OWNER_FILE = '.owner';
 
 /**
  * Makes a folder anew, beside first and then in place: whoever looks sees the old one or the whole new one. Of two that
  * do so at once, the last one stays. Cut off between its two moves, the old one is left in the hidden folder beside; once the
- * next one is in place, what dead processes of this host left beside goes.
+ * next one is in place, what dead processes left beside goes.
  *
  * @param write fills the folder it is given, which has the same name
  * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`, and what `write` throws; then the old folder is as it was
@@ -131,7 +131,7 @@ export async function replaceFolder(path: string, write: (temporary: string) => 
   await using work = await createTemporaryFolder(`.${basename(path)}-`, dirname(path));
   const fresh = join(work.path, basename(path));
   try {
-    await writeFile(join(work.path, OWNER_FILE), `${hostname()}\n${formatIdentity(identifySelf())}\n`);
+    await writeFile(join(work.path, OWNER_FILE), `${placeOfProcesses()}\n${formatIdentity(identifySelf())}\n`);
     await mkdir(fresh);
     await write(fresh);
     for (let tries = 1; !(await moveIfFree(fresh, path)); tries += 1)
@@ -150,9 +150,9 @@ async function removeAbandoned(path: string): Promise<void> {
     const folder = join(dirname(path), name);
     // Gone, or not written yet: then it is not abandoned.
     const owner = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
-    const [host, identity = ''] = owner.split('\n');
+    const [place, identity = ''] = owner.split('\n');
     const writer = parseIdentity(identity);
-    if (host !== hostname() || writer === undefined || isAlive(writer)) continue;
+    if (place !== placeOfProcesses() || writer === undefined || isAlive(writer)) continue;
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

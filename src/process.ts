@@ -1,5 +1,5 @@
-import { readFileSync, readdirSync } from 'node:fs';
-import { constants } from 'node:os';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { constants, hostname } from 'node:os';
 
 /**
  * Who a process is, beyond its number: numbers are reused, so a pid is only trusted together with the time at which the
@@ -39,6 +39,18 @@ function safeDecode(text: string): string {
     return decodeURIComponent(text);
   } catch {
     return text; // not ours: somebody set the variable by hand
+  }
+}
+
+/**
+ * Host and namespace in which the process numbers of this process are valid. A folder may be shared with a
+ * container or, over the network, with another host, whose living processes look dead from here.
+ */
+export function placeOfProcesses(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname(); // no /proc
   }
 }
 

@@ -27,7 +27,7 @@ import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
 import { createNodeImageProvider, createUpgradePartsProvider } from './node-image-provider.js';
-import { createStepProgress } from './step-progress.js';
+import { sharePrograms } from './shared-programs.js';
 
 /** How several commands are given the real parts: bundles and clusters of this user on this host. */
 
@@ -203,23 +203,9 @@ const SETTLE_LIMIT_MS = 10_000;
 
 /**
  * Programs for clusters: those of the folder that `MK_CI_BINARIES` names, as they are, otherwise those of bundles. Getting
- * a bundle shows its progress; what failed once fails again at once, for all that ask for it in this process.
+ * a bundle shows its progress, see {@link sharePrograms}.
  */
 function openPrograms(context: CliContext): BundleStore {
   const binaries = context.env['MK_CI_BINARIES'];
-  const store = binaries ? createFolderBundle(binaries) : openBundles(context);
-  const asked = new Map<string, Promise<Bundle>>();
-  return {
-    ensure: (kubernetesVersion, options) => {
-      const key = [kubernetesVersion, ...options.parts].join(' ');
-      const known = asked.get(key);
-      if (known !== undefined) return known;
-      const progress = createStepProgress(context, { prefix: 'bundle: ' });
-      const bundle = store.ensure(kubernetesVersion, { ...options, onStep: progress.onStep }).finally(() => {
-        progress[Symbol.dispose]();
-      });
-      asked.set(key, bundle);
-      return bundle;
-    },
-  };
+  return sharePrograms(binaries ? createFolderBundle(binaries) : openBundles(context), context);
 }

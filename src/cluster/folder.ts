@@ -163,17 +163,28 @@ export async function listClusterNames(stateFolder: string): Promise<string[]> {
   }
 }
 
+/** Longer values are not repeated: they are manifests, which may hold secrets. */
+const LONGEST_SHOWN = 80;
+
 /**
  * Whether two specs ask for the same cluster. Absent and empty options are equal; the order of keys does not matter.
  *
- * @returns the fields that differ, with both values, for the error message; empty when they are the same
+ * @returns the fields and options that differ, for the error message; empty when they are the same
  */
 export function differencesOf(have: ClusterSpec, want: ClusterSpec): string[] {
-  const fields = ['driver', 'containerRuntime', 'kubernetesVersion', 'nodes', 'options'] as const;
-  return fields.flatMap((field) => {
-    const [left, right] = [canonical(have[field]), canonical(want[field])];
-    return left === right ? [] : [`${field}: has ${left}, asked for ${right}`];
-  });
+  const fields = ['driver', 'containerRuntime', 'kubernetesVersion', 'nodes'] as const;
+  const options = [...new Set([have, want].flatMap((spec) => Object.keys(spec.options ?? {})))].sort();
+  return [
+    ...fields.flatMap((field) => differenceOf(field, have[field], want[field])),
+    ...options.flatMap((key) => differenceOf(`options.${key}`, have.options?.[key], want.options?.[key])),
+  ];
+}
+
+function differenceOf(name: string, have: unknown, want: unknown): string[] {
+  const [left, right] = [canonical(have), canonical(want)];
+  if (left === right) return [];
+  const isShown = left.length <= LONGEST_SHOWN && right.length <= LONGEST_SHOWN;
+  return [isShown ? `${name}: has ${left}, asked for ${right}` : `${name}: has another value`];
 }
 
 function canonical(value: unknown): string {

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
-import { formatLabels, parseLabels } from '../process.js';
+import { formatLabels, parseLabels, placeOfProcesses } from '../process.js';
 import { parseJournalEntry } from './journal-entry.js';
-import { createJournal, placeOfProcesses, type Journal } from './journal.js';
+import { createJournal, type Journal } from './journal.js';
 import { ownershipLabels, readOwnership, type Ownership } from './ownership.js';
 
 describe('createJournal', () => {

@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
 import { access, open, readFile, readdir, rename, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 import { hostErrorOf, systemErrorCode } from '../errors.js';
 import { makeFolder } from '../files.js';
-import type { ProcessIdentity } from '../process.js';
+import { placeOfProcesses, type ProcessIdentity } from '../process.js';
 import type { Ownership } from './ownership.js';
 
 /**
@@ -91,18 +89,6 @@ export function createJournal({ folder, now = () => new Date() }: JournalOptions
     },
     list: async () => await readJournal(folder),
   };
-}
-
-/**
- * Host and namespace in which the process numbers of this process are valid. A state folder may be shared with a
- * container or, over the network, with another host, whose living processes look dead from here.
- */
-export function placeOfProcesses(): string {
-  try {
-    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
-  } catch {
-    return hostname(); // no /proc
-  }
 }
 
 async function readJournal(folder: string): Promise<JournalContent> {

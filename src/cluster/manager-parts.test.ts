@@ -80,6 +80,15 @@ describe('differencesOf', () => {
       'nodes: has 1, asked for 2',
     ]);
   });
+  it('names each option that differs, and does not repeat a manifest, which may hold secrets', () => {
+    const options = { proxyMode: 'ipvs', addons: [{ manifest: `kind: Secret\ndata: { key: ${'a'.repeat(100)} }` }] };
+    const other = { proxyMode: 'nftables', addons: [{ manifest: `kind: Secret\ndata: { key: ${'b'.repeat(100)} }` }] };
+    expect(differencesOf({ ...SPEC, options }, { ...SPEC, options: other })).toEqual([
+      'options.addons: has another value',
+      'options.proxyMode: has "ipvs", asked for "nftables"',
+    ]);
+    expect(differencesOf({ ...SPEC, options: { cpus: 2 } }, SPEC)).toEqual(['options.cpus: has 2, asked for none']);
+  });
   it('finds no difference between a spec and its copy through JSON', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (options) => {

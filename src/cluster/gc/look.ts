@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import type { Driver } from '../../drivers/driver.js';
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
-import { isAlive, listLabelledProcesses } from '../../process.js';
-import { placeOfProcesses, type Journal } from '../journal.js';
+import { isAlive, listLabelledProcesses, placeOfProcesses } from '../../process.js';
+import type { Journal } from '../journal.js';
 import { readOwnership } from '../ownership.js';
 import { listPortLeases } from '../ports.js';
 import type { Seen, SeenFolder, SeenResource } from './plan.js';

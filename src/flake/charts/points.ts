@@ -12,6 +12,14 @@ export interface DaySums {
   readonly durationMs: number;
 }
 
+/** Sum of one member over all rows. */
+export function totalOf<Member extends string>(
+  rows: readonly Readonly<Record<Member, number>>[],
+  member: Member,
+): number {
+  return rows.reduce((sum, row) => sum + row[member], 0);
+}
+
 /** How many days with data growth compares, as gopogh does. */
 export const GROWTH_DAYS = 15;
 

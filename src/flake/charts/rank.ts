@@ -2,7 +2,7 @@ import { formatDay } from '../store/record.js';
 import type { EnvironmentDayRow } from '../store/chart-runs.js';
 import type { FailingSeriesRow } from '../store/chart-series.js';
 import type { SeriesDayRow } from '../store/series-days.js';
-import { rateOf, roundShare, splitGrowth, type DaySums } from './points.js';
+import { rateOf, roundShare, splitGrowth, totalOf, type DaySums } from './points.js';
 import type { EnvironmentDay, RankedEnvironment, RankedTest } from './schemas.js';
 
 /**
@@ -48,9 +48,7 @@ function rankedTest(series: FailingSeriesRow, days: readonly DaySums[]): RankedT
       : { previous: previousRate, growth: roundShare((recentRate.rate ?? 0) - (previousRate.rate ?? 0)) }),
     mixedCommits,
     failingCommits,
-    ...(window.attempts === 0
-      ? {}
-      : { durationMs: Math.round(days.reduce((sum, { durationMs }) => sum + durationMs, 0) / window.attempts) }),
+    ...(window.attempts === 0 ? {} : { durationMs: Math.round(totalOf(days, 'durationMs') / window.attempts) }),
     lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
   };
 }
@@ -74,7 +72,7 @@ function rankedEnvironment(environment: string, days: readonly EnvironmentDayRow
   const { recent, previous } = splitGrowth(counted);
   const recentFailures = failuresOf(recent);
   const previousFailures = previous.length === 0 ? undefined : failuresOf(previous);
-  const timedRuns = total(days, 'timedRuns');
+  const timedRuns = totalOf(days, 'timedRuns');
   return {
     rank: 1,
     environment,
@@ -82,19 +80,19 @@ function rankedEnvironment(environment: string, days: readonly EnvironmentDayRow
     ...(previousFailures === undefined
       ? {}
       : { previous: previousFailures, growth: recentFailures.perRun - previousFailures.perRun }),
-    runs: total(days, 'runs'),
-    tests: total(days, 'tests'),
-    failedTests: total(days, 'failedTests'),
-    excludedRuns: total(days, 'excludedRuns'),
-    ...(timedRuns === 0 ? {} : { durationMs: Math.round(total(days, 'durationMs') / timedRuns) }),
+    runs: totalOf(days, 'runs'),
+    tests: totalOf(days, 'tests'),
+    failedTests: totalOf(days, 'failedTests'),
+    excludedRuns: totalOf(days, 'excludedRuns'),
+    ...(timedRuns === 0 ? {} : { durationMs: Math.round(totalOf(days, 'durationMs') / timedRuns) }),
     lastDay: formatDay(Math.max(0, ...days.map(({ day }) => day))),
     days: days.map(environmentDay),
   };
 }
 
 function failuresOf(days: readonly EnvironmentDayRow[]) {
-  const runs = total(days, 'runs');
-  const failedTests = total(days, 'failedTests');
+  const runs = totalOf(days, 'runs');
+  const failedTests = totalOf(days, 'failedTests');
   return { failedTests, runs, perRun: runs === 0 ? 0 : failedTests / runs, days: days.length };
 }
 
@@ -108,8 +106,4 @@ export function environmentDay(row: EnvironmentDayRow): EnvironmentDay {
     ...(timedRuns === 0 ? {} : { durationMs: Math.round(durationMs / timedRuns) }),
     excludedRuns,
   };
-}
-
-function total<K extends string>(rows: readonly Readonly<Record<K, number>>[], key: K): number {
-  return rows.reduce((sum, row) => sum + row[key], 0);
 }

@@ -5,7 +5,7 @@ import type { SeriesRow } from '../store/chart-scope.js';
 import { readSeriesDays, readSeriesSums } from '../store/series-days.js';
 import { readTestRuns } from '../store/test-runs.js';
 import { leftOut, LIMITS, spanOf, windowOf, type ChartStore, type PageQuery } from './page-query.js';
-import { NO_SUMS, pointsOf, rateOf, rateOfSums } from './points.js';
+import { NO_SUMS, pointsOf, rateOf, rateOfSums, totalOf } from './points.js';
 import { runsOfEnvironment } from './runs-cache.js';
 import type { TestPage } from './schemas.js';
 import { attemptsOf, changepointsOf } from './test-page.js';
@@ -49,8 +49,6 @@ export async function readOwnTestPage(store: ChartStore, name: TestName, query: 
   const { attempts, signatures } = attemptsOf(rows);
   const rate = rateOf(days);
   const dispersion = dispersionOf(days.map(({ passed, failed }) => ({ failures: failed, attempts: passed + failed })));
-  const total = (key: 'runs' | 'failedRuns' | 'mixedRuns' | 'durationMs'): number =>
-    days.reduce((sum, day) => sum + day[key], 0);
   return {
     kind: 'test',
     repository,
@@ -59,12 +57,12 @@ export async function readOwnTestPage(store: ChartStore, name: TestName, query: 
     test,
     window: windowOf(span),
     rate,
-    runs: total('runs'),
-    failedRuns: total('failedRuns'),
-    mixedRuns: total('mixedRuns'),
+    runs: totalOf(days, 'runs'),
+    failedRuns: totalOf(days, 'failedRuns'),
+    mixedRuns: totalOf(days, 'mixedRuns'),
     ...commits,
     dispersion,
-    ...(rate.attempts === 0 ? {} : { durationMs: Math.round(total('durationMs') / rate.attempts) }),
+    ...(rate.attempts === 0 ? {} : { durationMs: Math.round(totalOf(days, 'durationMs') / rate.attempts) }),
     days: pointsOf(days, 'day'),
     weeks: pointsOf(days, 'week'),
     changepoints: changepointsOf(rows, dispersion),

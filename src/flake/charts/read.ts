@@ -15,7 +15,7 @@ import { DAY_MS } from '../store/record.js';
 import type { EnvironmentVersion } from '../store/store.js';
 import { httpUrl } from '../../results/http-url.js';
 import { leftOut, LIMITS, spanOf, windowOf, type ChartStore, type PageQuery } from './page-query.js';
-import { NO_SUMS, pointsOf, rateOfCounts, rateOfSums } from './points.js';
+import { NO_SUMS, pointsOf, rateOfCounts, rateOfSums, totalOf } from './points.js';
 import { daysOfEnvironments, failingSeries, type EnvironmentView } from './by-environment.js';
 import { environmentDay, rankEnvironments, rankTests } from './rank.js';
 import type { ChartRun, CommitPage, CommitSummary, EnvironmentPage, Overview, RankedTest } from './schemas.js';
@@ -29,18 +29,16 @@ export async function readOverview(store: ChartStore, query: PageQuery = {}): Pr
   const ranked = rankEnvironments(await daysOfEnvironments(store, environments, view));
   const tests = await readRanking(store, environments, view);
   const commits = await store.read((db) => readCommits(db, scope, span, { limit: LIMITS.commits + 1 }));
-  const total = (key: 'runs' | 'tests' | 'failedTests' | 'excludedRuns'): number =>
-    ranked.reduce((sum, environment) => sum + environment[key], 0);
   return {
     kind: 'overview',
     ...(query.repository === undefined ? {} : { repository: query.repository }),
     repositories: await store.read(readRepositories),
     window: windowOf(span),
     totals: {
-      runs: total('runs'),
-      tests: total('tests'),
-      failedTests: total('failedTests'),
-      excludedRuns: total('excludedRuns'),
+      runs: totalOf(ranked, 'runs'),
+      tests: totalOf(ranked, 'tests'),
+      failedTests: totalOf(ranked, 'failedTests'),
+      excludedRuns: totalOf(ranked, 'excludedRuns'),
       failingTests: tests.total,
     },
     environments: ranked.slice(0, LIMITS.environments),

@@ -1,4 +1,4 @@
-import { sql, type Kysely, type SelectQueryBuilder } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type SelectQueryBuilder } from 'kysely';
 
 import { DAY_MS, dayOf } from './record.js';
 import type { Schema } from './schema.js';
@@ -36,35 +36,71 @@ export function isByTest({ repository, package: pkg, test }: Filter): boolean {
 /** For queries that have joined run. */
 export function runsInWindow<Tables, T extends keyof Tables, O>(
   query: SelectQueryBuilder<Tables, T, O>,
-  { sinceMs, untilMs, runs }: Filter,
+  filter: Filter,
 ): SelectQueryBuilder<Tables, T, O> {
   const startedAt = sql.ref('run.started_at');
-  return query
-    .$if(sinceMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} >= ${sinceMs}`))
-    .$if(untilMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${startedAt} < ${untilMs}`))
-    .$if(runs === 'base', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is null`))
-    .$if(runs === 'pull-requests', (narrowed) =>
-      narrowed.where(sql<boolean>`${sql.ref('run.pull_request')} is not null`),
-    );
+  const pullRequest = sql.ref('run.pull_request');
+  return whereInWindow(query, filter, {
+    since: (ms) => sql`${startedAt} >= ${ms}`,
+    until: (ms) => sql`${startedAt} < ${ms}`,
+    base: sql`${pullRequest} is null`,
+    pullRequests: sql`${pullRequest} is not null`,
+  });
 }
 
-/** For queries that have joined daily. */
+/** For queries that have joined a table with a row for each day and kind of run. @param table @default 'daily' */
 export function inWindow<Tables, T extends keyof Tables, O>(
   query: SelectQueryBuilder<Tables, T, O>,
-  { sinceMs, untilMs, runs }: Filter,
+  filter: Filter,
+  table: 'daily' | 'daily_block' = 'daily',
 ): SelectQueryBuilder<Tables, T, O> {
-  const day = sql.ref('daily.day');
-  return query
-    .$if(sinceMs !== undefined, (narrowed) => narrowed.where(sql<boolean>`${day} >= ${dayOf(sinceMs ?? 0)}`))
-    .$if(untilMs !== undefined, (narrowed) =>
-      narrowed.where(sql<boolean>`${day} < ${Math.ceil((untilMs ?? 0) / DAY_MS)}`),
-    )
-    .$if(runs === 'base', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('daily.pull')} = 0`))
-    .$if(runs === 'pull-requests', (narrowed) => narrowed.where(sql<boolean>`${sql.ref('daily.pull')} = 1`));
+  const day = sql.ref(`${table}.day`);
+  return whereInWindow(query, filter, {
+    since: (ms) => sql`${day} >= ${dayOf(ms)}`,
+    until: (ms) => sql`${day} < ${Math.ceil(ms / DAY_MS)}`,
+    ...kindsOf(table),
+  });
 }
 
-export function isNarrow(filter: Filter): boolean {
-  return filter.runs !== undefined && filter.runs !== 'all';
+/** For queries that have joined failing_commit. Whole days at the beginning, as in {@link inWindow}. */
+export function commitsInWindow<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  filter: Filter,
+): SelectQueryBuilder<Tables, T, O> {
+  const lastAt = sql.ref('failing_commit.last_at');
+  return whereInWindow(query, filter, {
+    since: (ms) => sql`${lastAt} >= ${dayOf(ms) * DAY_MS}`,
+    until: (ms) => sql`${lastAt} < ${ms}`,
+    ...kindsOf('failing_commit'),
+  });
+}
+
+/** What each part of a window means for the columns of a table. */
+interface WindowConditions {
+  readonly since: (ms: number) => RawBuilder<boolean>;
+  readonly until: (ms: number) => RawBuilder<boolean>;
+  readonly base: RawBuilder<boolean>;
+  readonly pullRequests: RawBuilder<boolean>;
+}
+
+/** Sums of base runs and of those of pull requests are apart. */
+function kindsOf(table: 'daily' | 'daily_block' | 'failing_commit'): Pick<WindowConditions, 'base' | 'pullRequests'> {
+  const pull = sql.ref(`${table}.pull`);
+  return { base: sql`${pull} = 0`, pullRequests: sql`${pull} = 1` };
+}
+
+function whereInWindow<Tables, T extends keyof Tables, O>(
+  query: SelectQueryBuilder<Tables, T, O>,
+  { sinceMs, untilMs, runs }: Filter,
+  { since, until, base, pullRequests }: WindowConditions,
+): SelectQueryBuilder<Tables, T, O> {
+  const conditions = [
+    ...(sinceMs === undefined ? [] : [since(sinceMs)]),
+    ...(untilMs === undefined ? [] : [until(untilMs)]),
+    ...(runs === 'base' ? [base] : []),
+    ...(runs === 'pull-requests' ? [pullRequests] : []),
+  ];
+  return conditions.reduce((narrowed, condition) => narrowed.where(condition), query);
 }
 
 /** Series with their names, narrowed. */

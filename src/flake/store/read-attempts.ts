@@ -64,20 +64,11 @@ export async function readHistory(db: Kysely<Schema>, filter: Filter, limit = 10
 }
 
 export async function readSignatures(db: Kysely<Schema>, filter: Filter = {}): Promise<SignatureRow[]> {
-  const rows = await db
-    .selectFrom('result')
-    .innerJoin('run', 'run.id', 'result.run_id')
-    .innerJoin('test as own_test', 'own_test.id', 'result.test_id')
-    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
-    .innerJoin('repository', 'repository.id', 'test.repository_id')
-    .innerJoin('environment', 'environment.id', 'run.environment_id')
+  const rows = await namedResults(db, filter)
     .innerJoin('failure', 'failure.id', 'result.failure_id')
     .innerJoin('signature as own', 'own.id', 'failure.signature_id')
     .innerJoin('signature', 'signature.id', 'own.cluster_id')
     .where('result.failure_id', 'is not', null)
-    .where('run.excluded', 'is', null)
-    .$call((query) => matching(query, filter))
-    .$call((query) => runsInWindow(query, filter))
     .groupBy(['repository.name', 'environment.name', 'test.package', 'test.name', 'signature.id'])
     .select([
       'repository.name as repository',
@@ -104,20 +95,7 @@ export async function readSignatures(db: Kysely<Schema>, filter: Filter = {}): P
 }
 
 export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Promise<AttemptRow[]> {
-  const rows = await runsInWindow(
-    matching(
-      db
-        .selectFrom('run')
-        .innerJoin('result', 'result.run_id', 'run.id')
-        .innerJoin('test as own_test', 'own_test.id', 'result.test_id')
-        .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
-        .innerJoin('repository', 'repository.id', 'test.repository_id')
-        .innerJoin('environment', 'environment.id', 'run.environment_id'),
-      filter,
-    ),
-    filter,
-  )
-    .where('run.excluded', 'is', null)
+  const rows = await namedResults(db, filter)
     .select([
       'environment.name as environment',
       'test.package as package',
@@ -130,4 +108,18 @@ export async function readAttempts(db: Kysely<Schema>, filter: Filter = {}): Pro
     .orderBy('result.attempt')
     .execute();
   return rows.map((row) => ({ ...row, status: statusOfCode(row.status), durationMs: row.durationMs ?? undefined }));
+}
+
+/** Results of the runs that count, with the names of what they are of; narrowed. */
+function namedResults(db: Kysely<Schema>, filter: Filter) {
+  return db
+    .selectFrom('result')
+    .innerJoin('run', 'run.id', 'result.run_id')
+    .innerJoin('test as own_test', 'own_test.id', 'result.test_id')
+    .innerJoin('test', (join) => join.on('test.id', '=', currentTest))
+    .innerJoin('repository', 'repository.id', 'test.repository_id')
+    .innerJoin('environment', 'environment.id', 'run.environment_id')
+    .where('run.excluded', 'is', null)
+    .$call((query) => matching(query, filter))
+    .$call((query) => runsInWindow(query, filter));
 }

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 
-import { inWindow, isByName, isNarrow, named } from './filters.js';
-import { DAY_MS, dayOf } from './record.js';
+import { STATUSES } from '../../results/model.js';
+import { commitsInWindow, inWindow, isByName, named } from './filters.js';
 import type { Schema } from './schema.js';
 import { readNames, type NamedSeries } from './series-names.js';
 import type { CountRow, DayRow, DurationRow, Filter, SuiteDurationRow } from './store.js';
@@ -56,30 +56,28 @@ function joinAliases(rows: readonly CountRow[]): CountRow[] {
   return joined.size === rows.length ? [...rows] : [...joined.values()];
 }
 
+/** Members of a row that add up. */
+const SUMS = [
+  ...(['runs', 'failedRuns', 'mixedRuns', 'failingCommits', 'mixedCommits'] as const),
+  ...(['passedMs', 'failedMs', 'clusters', 'clusterSquares'] as const),
+];
+
 function sumOf(left: CountRow, right: CountRow): CountRow {
-  const add = (member: keyof typeof left.counts): number => left.counts[member] + right.counts[member];
   return {
     ...right,
-    counts: {
-      passed: add('passed'),
-      failed: add('failed'),
-      skipped: add('skipped'),
-      error: add('error'),
-      timedout: add('timedout'),
-      notrun: add('notrun'),
-    },
-    runs: left.runs + right.runs,
-    failedRuns: left.failedRuns + right.failedRuns,
-    mixedRuns: left.mixedRuns + right.mixedRuns,
-    failingCommits: left.failingCommits + right.failingCommits,
-    mixedCommits: left.mixedCommits + right.mixedCommits,
-    passedMs: left.passedMs + right.passedMs,
-    failedMs: left.failedMs + right.failedMs,
-    clusters: left.clusters + right.clusters,
-    clusterSquares: left.clusterSquares + right.clusterSquares,
+    ...addUp(left, right, SUMS),
+    counts: addUp(left.counts, right.counts, STATUSES),
     firstDay: Math.min(left.firstDay, right.firstDay),
     lastDay: Math.max(left.lastDay, right.lastDay),
   };
+}
+
+function addUp<Member extends string>(
+  left: Readonly<Record<Member, number>>,
+  right: Readonly<Record<Member, number>>,
+  members: readonly Member[],
+): Record<Member, number> {
+  return Object.fromEntries(members.map((member) => [member, left[member] + right[member]])) as Record<Member, number>;
 }
 
 async function readFailingCommits(
@@ -90,9 +88,7 @@ async function readFailingCommits(
     .selectFrom('series')
     .crossJoin('failing_commit')
     .whereRef('failing_commit.series_id', '=', 'series.id')
-    .$if(filter.sinceMs !== undefined, (query) => query.where('last_at', '>=', dayOf(filter.sinceMs ?? 0) * DAY_MS))
-    .$if(filter.untilMs !== undefined, (query) => query.where('last_at', '<', filter.untilMs ?? 0))
-    .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
+    .$call((query) => commitsInWindow(query, filter))
     .$if(isByName(filter), (query) => query.where('series.id', 'in', named(db, filter).select('series.id')))
     .groupBy('series.id')
     .select([

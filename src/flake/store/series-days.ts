@@ -2,7 +2,10 @@ import { sql, type Kysely } from 'kysely';
 
 import { number, type DaySpan, type RunScope } from './chart-scope.js';
 import { addDaysOfBlock, blockOf, BLOCK_SERIES, type BlockDay } from './daily-block.js';
+import { inWindow } from './filters.js';
+import { DAY_MS } from './record.js';
 import type { Schema } from './schema.js';
+import type { Filter } from './store.js';
 import { hasBlocks } from './window-sums.js';
 
 /** Reads of the pages about the days of tests. */
@@ -62,7 +65,7 @@ export async function readDaysOfSeries(
 export async function readDaysOfBlocks(
   db: Kysely<Schema>,
   seriesIds: readonly number[],
-  { from, to }: DaySpan,
+  span: DaySpan,
   runs: RunScope['runs'] = 'all',
 ): Promise<SeriesDays> {
   const slots = new Map<number, Uint8Array>();
@@ -72,13 +75,8 @@ export async function readDaysOfBlocks(
     wanted[seriesId % BLOCK_SERIES] = 1;
     slots.set(block, wanted);
   }
-  const rows = await db
-    .selectFrom('daily_block')
-    .where('day', '>=', from)
-    .where('day', '<=', to)
+  const rows = await inWindow(db.selectFrom('daily_block'), filterOf(span, runs), 'daily_block')
     .where('block', 'in', [...slots.keys()])
-    .$if(runs === 'base', (query) => query.where('pull', '=', 0))
-    .$if(runs === 'pull-requests', (query) => query.where('pull', '=', 1))
     .select(['day', 'block', 'sums'])
     .orderBy('day')
     .execute();
@@ -157,12 +155,10 @@ export async function readSeriesSums(
   return new Map(rows.map(({ seriesId, ...sums }) => [seriesId, sums]));
 }
 
-function daily(db: Kysely<Schema>, seriesIds: readonly number[], { from, to }: DaySpan, runs: RunScope['runs']) {
-  return db
-    .selectFrom('daily')
-    .where('daily.series_id', 'in', [...seriesIds])
-    .where('daily.day', '>=', from)
-    .where('daily.day', '<=', to)
-    .$if(runs === 'base', (query) => query.where('daily.pull', '=', 0))
-    .$if(runs === 'pull-requests', (query) => query.where('daily.pull', '=', 1));
+function daily(db: Kysely<Schema>, seriesIds: readonly number[], span: DaySpan, runs: RunScope['runs']) {
+  return inWindow(db.selectFrom('daily').where('daily.series_id', 'in', [...seriesIds]), filterOf(span, runs));
+}
+
+function filterOf({ from, to }: DaySpan, runs: RunScope['runs'] = 'all'): Filter {
+  return { sinceMs: from * DAY_MS, untilMs: (to + 1) * DAY_MS, runs };
 }

@@ -1,8 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 
-import { inWindow, isByName, isNarrow, named } from './filters.js';
+import { inWindow, isByName, named } from './filters.js';
 import { BLOCK_FORMAT, BLOCK_FORMAT_KEY, WindowTotals, blockOf, type WindowSums } from './daily-block.js';
-import { DAY_MS, dayOf } from './record.js';
 import type { Schema } from './schema.js';
 import type { Filter } from './store.js';
 
@@ -34,16 +33,8 @@ export async function hasBlocks(db: Kysely<Schema>): Promise<boolean> {
   return row?.value === BLOCK_FORMAT;
 }
 
-export async function sumBlocks(
-  db: Kysely<Schema>,
-  { sinceMs, untilMs, ...filter }: Filter,
-  blocks?: readonly number[],
-): Promise<FindSums> {
-  const rows = await db
-    .selectFrom('daily_block')
-    .$if(sinceMs !== undefined, (query) => query.where('day', '>=', dayOf(sinceMs ?? 0)))
-    .$if(untilMs !== undefined, (query) => query.where('day', '<', Math.ceil((untilMs ?? 0) / DAY_MS)))
-    .$if(isNarrow(filter), (query) => query.where('pull', '=', filter.runs === 'base' ? 0 : 1))
+export async function sumBlocks(db: Kysely<Schema>, filter: Filter, blocks?: readonly number[]): Promise<FindSums> {
+  const rows = await inWindow(db.selectFrom('daily_block'), filter, 'daily_block')
     .$if(blocks !== undefined, (query) => query.where('block', 'in', blocks ?? []))
     .select(['day', 'block', 'sums'])
     .execute();

@@ -2,7 +2,7 @@ import type { DriverRegistry } from '../../../drivers/index.js';
 import type { Logger } from '../../../log.js';
 import type { BundleStore } from '../../bundle/bundle.js';
 import type { Journal } from '../../journal.js';
-import type { ClusterMachines } from './cluster-machines.js';
+import type { ClusterMachines } from './machines/cluster-machines.js';
 
 export interface KubeadmClustersOptions {
   readonly stateFolder: string;

@@ -1,12 +1,12 @@
 import { MkCiError } from '../../../errors.js';
 import { identifySelf } from '../../../process.js';
 import type { ClusterBackend } from '../../backend.js';
-import type { ClusterSpec } from '../../cluster.js';
+import type { ClusterOwner, ClusterSpec } from '../../cluster.js';
 import { readClusterRecord, writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { hasKubernetes, needKubernetes } from '../../without-kubernetes.js';
 import { allOf } from './all-of.js';
-import { runtimeComponents } from './bare-nodes.js';
+import { runtimeComponents } from './nodes/bare-nodes.js';
 import {
   createClusterMachines,
   findNode,
@@ -15,24 +15,24 @@ import {
   ownershipOf,
   planMachines,
   sizeOf,
-} from './cluster-machines.js';
-import { runScript, type NodeWork } from './cluster-nodes.js';
+} from './machines/cluster-machines.js';
+import { runScript, type NodeWork } from './nodes/cluster-nodes.js';
 import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
-import { controlPlanesOf, planControlPlanes, splitMachines } from './control-planes.js';
-import { explain, saveAll } from './failed-start.js';
-import { findImage, pinImage } from './find-image.js';
-import { removeFolder } from './folders.js';
-import { createKubeadmState } from './kubeadm-state.js';
-import { kubeadmStatus } from './kubeadm-status.js';
-import { startNew } from './new-cluster.js';
-import { addNodes, deleteNode, planWorkers, type NodeChange } from './node-changes.js';
-import { loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
-import { STOP_NODE } from './node-scripts.js';
-import { planUpgrade } from './plan-upgrade.js';
-import { refresh, startAgain, unpause } from './running-again.js';
+import { controlPlanesOf, planControlPlanes, splitMachines } from './machines/control-planes.js';
+import { explain, saveAll } from './lifecycle/failed-start.js';
+import { findImage, pinImage, withImages } from './machines/find-image.js';
+import { createKubeadmState } from './state/kubeadm-state.js';
+import { kubeadmStatus } from './lifecycle/kubeadm-status.js';
+import { startNew } from './lifecycle/new-cluster.js';
+import { addNodes, deleteNode, planWorkers, type NodeChange } from './nodes/node-changes.js';
+import { loadIntoNode, readArchiveManifest, readFromTar } from './nodes/node-images.js';
+import { STOP_NODE } from './render/node-scripts.js';
+import { planUpgrade } from './upgrade/plan-upgrade.js';
+import { refresh, startAgain, unpause } from './lifecycle/running-again.js';
+import { removeCluster, removeFolder } from './machines/remove-cluster.js';
 import { readSettings } from './settings.js';
-import { settleRestore } from './settle-restore.js';
-import { undoUpgrade, upgradeCluster } from './upgrade.js';
+import { settleRestore } from './state/settle-restore.js';
+import { undoUpgrade, upgradeCluster } from './upgrade/upgrade.js';
 
 /**
  * Clusters whose nodes are machines with a kubelet, set up by kubeadm. Nothing here knows which driver makes the machines.
@@ -59,11 +59,59 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     return { record, call, ...split, operations, journal, ownership: ownershipOf(record, call.paths) };
   };
 
+  /** One that is there, in whatever state. */
+  const startStopped = async (
+    have: ClusterRecord,
+    call: ClusterCall,
+    owner: ClusterOwner | undefined,
+  ): Promise<ClusterRecord> => {
+    await settleRestore(context, have, call);
+    const state = await machines.stateOf(have, call.paths, call.signal);
+    if (state === 'running') return have;
+    if (state === 'paused') return await unpause(context, have, call);
+    try {
+      return await startAgain(context, ownedBy(have, owner), call);
+    } catch (error) {
+      throw await explain(context, error, have, call);
+    }
+  };
+
+  /** What a new cluster is made from, and its record. Changes nothing of what is there. */
+  const planNew = async (
+    spec: ClusterSpec,
+    { phases, signal, deadline }: ClusterCall,
+    owner: ClusterOwner | undefined,
+  ): Promise<{ readonly record: ClusterRecord; readonly image: string }> => {
+    const image = await phases.run('image', async () => await findImage(context, spec, signal));
+    const bundle = !hasKubernetes(spec)
+      ? undefined
+      : await phases.run(
+          'bundle',
+          async () =>
+            await bundles.ensure(spec.kubernetesVersion, {
+              parts: ['control-plane'],
+              signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(deadline.leftMs()))]),
+            }),
+        );
+    const record: ClusterRecord = {
+      version: 1,
+      spec,
+      createdAt: now().toISOString(),
+      wanted: 'starting',
+      server: '',
+      binaries: bundle?.binaries ?? '',
+      machines: planMachines(spec),
+      // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
+      owner: identifySelf(),
+      ...(owner === undefined ? {} : { runId: owner.runId }),
+    };
+    return { record: withImages(record, await pinImage(drivers.get(spec.driver), image, signal)), image };
+  };
+
   return {
     startMs: 300_000,
 
     start: async (spec, call, have, { owner, seed }) => {
-      const { paths, phases, signal } = call;
       const { info } = drivers.get(spec.driver);
       readSettings(spec, info.options ?? []);
       const count = planMachines(spec).length;
@@ -72,46 +120,10 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
           message: `${count} machines with driver ${info.name}, which has ${info.maxMachines}`,
         });
       }
-      if (have !== undefined && have.wanted !== 'starting') {
-        await settleRestore(context, have, call);
-        const state = await machines.stateOf(have, paths, signal);
-        if (state === 'running') return have;
-        if (state === 'paused') return await unpause(context, have, call);
-        try {
-          return await startAgain(context, ownedBy(have, owner), call);
-        } catch (error) {
-          throw await explain(context, error, have, call);
-        }
-      }
-      const image = await phases.run('image', async () => await findImage(context, spec, signal));
-      const bundle = !hasKubernetes(spec)
-        ? undefined
-        : await phases.run(
-            'bundle',
-            async () =>
-              await bundles.ensure(spec.kubernetesVersion, {
-                parts: ['control-plane'],
-                signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(call.deadline.leftMs()))]),
-              }),
-          );
-      const planned = planMachines(spec);
-      const pinned = await pinImage(drivers.get(spec.driver), image, signal);
-      const record: ClusterRecord = {
-        version: 1,
-        spec,
-        createdAt: now().toISOString(),
-        wanted: 'starting',
-        server: '',
-        binaries: bundle?.binaries ?? '',
-        machines: pinned === undefined ? planned : planned.map((machine) => ({ ...machine, image: pinned })),
-        // Also of one that is started by hand, until it is up: what is left of a start that was killed is a leftover.
-        owner: identifySelf(),
-        ...(owner === undefined ? {} : { runId: owner.runId }),
-      };
+      if (have !== undefined && have.wanted !== 'starting') return await startStopped(have, call, owner);
+      const { record, image } = await planNew(spec, call, owner);
       // What an interrupted start left under this name is ours: its labels name our folder.
-      await machines.remove({ spec, machines: have?.machines ?? [] }, paths, signal);
-      if (have?.journalId !== undefined) await journal.done(have.journalId);
-      await removeFolder(paths.folder);
+      await removeCluster(context, { ...have, spec }, call.paths, call.signal);
       return await startNew(context, record, image, call, seed);
     },
 
@@ -155,9 +167,8 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
     },
 
     remove: async (record, { paths, signal }) => {
-      if (record !== undefined) await machines.remove(record, paths, signal);
-      await removeFolder(paths.folder);
-      if (record?.journalId !== undefined) await journal.done(record.journalId);
+      if (record === undefined) await removeFolder(paths.folder);
+      else await removeCluster(context, record, paths, signal);
     },
 
     machine: async (record, node, signal) => {

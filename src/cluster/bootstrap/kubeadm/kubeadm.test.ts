@@ -6,11 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { exec } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
 
-import { podSubnetsOf, readyDnsPods, silentNodes } from './kubeadm-readiness.js';
-import { findNode, judgeMachines, planMachines } from './cluster-machines.js';
-import { podComponents } from './kubeadm-status.js';
-import { planWorkers } from './node-changes.js';
-import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './node-scripts.js';
+import { podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
+import { findNode, judgeMachines, planMachines } from './machines/cluster-machines.js';
+import { podComponents } from './lifecycle/kubeadm-status.js';
+import { planWorkers } from './nodes/node-changes.js';
+import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './render/node-scripts.js';
 
 describe('state of a cluster of machines', () => {
   const machines = planMachines({ name: 'c1', nodes: 2 });

@@ -1,0 +1,100 @@
+import { isMkCiError } from '../../../../errors.js';
+import type { MachineSummary } from '../../../../drivers/index.js';
+import type { ClusterState, ClusterStatus, ComponentStatus } from '../../../cluster.js';
+import type { ClusterFolder, ClusterRecord } from '../../../folder.js';
+import { NO_VERSION, hasKubernetes } from '../../../without-kubernetes.js';
+import { kubeadmClient } from '../nodes/cluster-nodes.js';
+
+interface StatusInput {
+  readonly name: string;
+  readonly paths: ClusterFolder;
+  readonly record: ClusterRecord | undefined;
+  readonly machines: readonly MachineSummary[];
+  /** Container runtimes of the nodes that run, where there is no Kubernetes that could tell. */
+  readonly runtimes: readonly ComponentStatus[];
+  readonly state: ClusterState;
+  readonly signal: AbortSignal;
+}
+
+const ASK_MS = 3000;
+
+/** Machines, runtimes, and what the API says of the pods of `kube-system`. A cluster that runs and does not answer is broken. */
+export async function kubeadmStatus({
+  name,
+  paths,
+  record,
+  machines,
+  runtimes,
+  state,
+  signal,
+}: StatusInput): Promise<ClusterStatus> {
+  const nodes = (record?.machines ?? []).map(({ name: machine, node, isBalancer }): ComponentStatus => {
+    const found = machines.find((item) => item.name === machine)?.state;
+    return {
+      name: isBalancer === true ? node : `node ${node}`,
+      state: found === undefined || found === 'broken' ? 'failed' : found,
+      restarts: 0,
+      message: found === undefined ? `${machine} is gone` : machine,
+    };
+  });
+  const isBare = record !== undefined && !hasKubernetes(record.spec);
+  const pods =
+    state === 'running' && record !== undefined && !isBare ? await readPods(paths, record.server, signal) : undefined;
+  const isWhole = isBare ? runtimes.every((runtime) => runtime.state === 'running') : pods !== undefined;
+  return {
+    name,
+    driver: record?.spec.driver ?? 'unknown',
+    kubernetesVersion: isBare ? NO_VERSION : (record?.spec.kubernetesVersion ?? 'unknown'),
+    state: state === 'running' && !isWhole ? 'broken' : state,
+    ...(record === undefined || record.server === '' ? {} : { server: record.server }),
+    kubeconfig: paths.kubeconfig,
+    nodes: (record?.machines ?? []).filter(({ isBalancer }) => isBalancer !== true).length,
+    createdAt: record?.createdAt ?? '',
+    ...(record?.runId === undefined ? {} : { runId: record.runId }),
+    components: [...nodes, ...runtimes, ...(pods ?? [])],
+  };
+}
+
+async function readPods(
+  paths: ClusterFolder,
+  server: string,
+  signal: AbortSignal,
+): Promise<ComponentStatus[] | undefined> {
+  try {
+    using client = await kubeadmClient(paths, server);
+    const answer = await client.request('GET', '/api/v1/namespaces/kube-system/pods', { signal, timeoutMs: ASK_MS });
+    return answer.status === 200 ? podComponents(JSON.parse(answer.body)) : undefined;
+  } catch (error) {
+    if (isMkCiError(error, 'NET_UNREACHABLE')) return undefined;
+    throw error;
+  }
+}
+
+interface PodList {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string };
+    readonly status?: {
+      readonly phase?: string;
+      readonly containerStatuses?: readonly {
+        readonly ready: boolean;
+        readonly restartCount: number;
+        readonly state?: { readonly waiting?: { readonly reason?: string } };
+      }[];
+    };
+  }[];
+}
+
+export function podComponents(list: unknown): ComponentStatus[] {
+  return (list as PodList).items.map(({ metadata, status }) => {
+    const containers = status?.containerStatuses ?? [];
+    const isReady = containers.length > 0 && containers.every(({ ready }) => ready);
+    const reason =
+      containers.flatMap(({ state }) => state?.waiting?.reason ?? [])[0] ?? (isReady ? undefined : status?.phase);
+    return {
+      name: metadata.name,
+      state: isReady ? 'running' : 'failed',
+      restarts: containers.reduce((sum, { restartCount }) => sum + restartCount, 0),
+      ...(reason === undefined ? {} : { message: reason }),
+    };
+  });
+}

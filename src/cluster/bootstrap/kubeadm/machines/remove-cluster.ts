@@ -1,0 +1,25 @@
+import { rm } from 'node:fs/promises';
+
+import { hostErrorOf } from '../../../../errors.js';
+import type { ClusterFolder, ClusterRecord } from '../../../folder.js';
+import type { KubeadmContext } from '../context.js';
+
+/** Removes all of a cluster: machines by its record and by the labels of its folder, the folder, its note in the journal. */
+export async function removeCluster(
+  { machines, journal }: Pick<KubeadmContext, 'machines' | 'journal'>,
+  record: Pick<ClusterRecord, 'spec' | 'machines' | 'journalId'>,
+  paths: ClusterFolder,
+  signal: AbortSignal,
+): Promise<void> {
+  await machines.remove(record, paths, signal);
+  await removeFolder(paths.folder);
+  if (record.journalId !== undefined) await journal.done(record.journalId);
+}
+
+export async function removeFolder(folder: string): Promise<void> {
+  try {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch (error) {
+    throw hostErrorOf(error, folder) ?? error;
+  }
+}

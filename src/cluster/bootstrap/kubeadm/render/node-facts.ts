@@ -1,0 +1,68 @@
+import { hasCapability, parseCapabilitySet } from '../../../../drivers/container/host-facts.js';
+
+/** What a node is like inside, asked of the node itself: it decides about settings of kubelet and runtime. */
+export interface NodeFacts {
+  /** Type of the file system at `/sys/fs/cgroup` is `cgroup2`. */
+  readonly cgroups: 'v1' | 'v2';
+  /** The capability by which processes may lower their `oom_score_adj` and raise limits. */
+  readonly hasSysResource: boolean;
+  /** Its processors are translated by software: a virtual machine without help of the host's processor. */
+  readonly isTranslated: boolean;
+  /** Paths of programs that were found. */
+  readonly programs: Readonly<Record<string, string>>;
+  /** Major version; 0 when it is not there. */
+  readonly containerdMajor: number;
+  /** Archive of images that the runtime does not have yet. */
+  readonly imageArchive: string | undefined;
+  readonly pauseImage: string;
+  /** Name servers of the node that a pod can reach: none on the loopback. */
+  readonly nameservers: readonly string[];
+  readonly gateway: string | undefined;
+}
+
+const PROGRAMS = [
+  'kubeadm',
+  'kubelet',
+  'kubectl',
+  'containerd',
+  'dockerd',
+  'cri-dockerd',
+  'crio',
+  'runc',
+  'socat',
+  'conntrack',
+];
+
+/** Prints what {@link parseNodeFacts} reads: one `key value` a line. */
+export const NODE_FACTS_SCRIPT = [
+  'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
+  'echo "bounding $(grep CapBnd /proc/self/status)"',
+  'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
+  `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
+  'echo "containerd $(containerd --version 2>/dev/null)"',
+  '[ -e /opt/mk-ci/images.tar ] && echo "archive /opt/mk-ci/images.tar"',
+  'echo "pause $(tr -d "\\n" </etc/mk-ci/node-image.json 2>/dev/null)"',
+  'sed -n "s/^nameserver /nameserver /p" /etc/resolv.conf',
+  'echo "gateway $(ip -4 route show default | sed -n "s/.* via \\([0-9.]*\\).*/\\1/p" | head -1)"',
+  'true',
+].join('\n');
+
+export const DEFAULT_PAUSE_IMAGE = 'registry.k8s.io/pause:3.10.2';
+
+export function parseNodeFacts(text: string): NodeFacts {
+  const rows = text.split('\n').map((line) => /^(\S+) (.*)$/.exec(line));
+  const all = (key: string): string[] => rows.flatMap((row) => (row?.[1] === key ? [row[2]?.trim() ?? ''] : []));
+  const one = (key: string): string => all(key)[0] ?? '';
+  const pause = /"pauseImage":\s*"([^"]+)"/.exec(one('pause'))?.[1];
+  return {
+    cgroups: one('cgroups').startsWith('cgroup2') ? 'v2' : 'v1',
+    hasSysResource: hasCapability(parseCapabilitySet(one('bounding'), 'CapBnd'), 'SYS_RESOURCE'),
+    isTranslated: one('processor') === 'translated',
+    programs: Object.fromEntries(all('program').map((row) => row.split(' ').slice(0, 2))) as Record<string, string>,
+    containerdMajor: Number(/ v?(\d+)\.\d+\.\d+/.exec(one('containerd'))?.[1] ?? 0),
+    imageArchive: all('archive')[0],
+    pauseImage: pause ?? DEFAULT_PAUSE_IMAGE,
+    nameservers: all('nameserver').filter((address) => !/^(127\.|::1)/.test(address)),
+    gateway: one('gateway') || undefined,
+  };
+}

@@ -1,0 +1,33 @@
+import { createHash } from 'node:crypto';
+
+import type { ClusterSpec } from '../../../cluster.js';
+import { apiRouteFiles } from './api-route.js';
+import { planDnsPatch } from './dns-patch.js';
+import { parseNodeFacts } from './node-facts.js';
+import { kubeletUnit } from './node-scripts.js';
+import { renderInit } from './render-kubeadm.js';
+import { firstPodSubnet, renderCniList } from './render-network.js';
+import { planRuntime } from './render-runtimes.js';
+import { CONTROL_PLANE_NODE, readSettings } from '../settings.js';
+
+/**
+ * Digest of all that is written into the nodes of a cluster of this spec, for a node of which nothing is known: clusters
+ * that another version of mk-ci would set up in another way have another one.
+ */
+export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
+  const settings = readSettings({ ...spec, name: 'any' });
+  const facts = parseNodeFacts('');
+  const { files, units } = planRuntime(settings, facts);
+  const token = '000000.0000000000000000';
+  const content = [
+    renderInit({ settings, facts, clusterName: 'any', node: CONTROL_PLANE_NODE, token, timeoutSeconds: 1 }),
+    renderCniList(firstPodSubnet(settings.podSubnet)),
+    ...[
+      ...files,
+      ...planDnsPatch(settings).files,
+      ...kubeletUnit(facts, units),
+      ...(settings.hasBalancer ? apiRouteFiles() : []),
+    ].map((file) => `${file.path}\n${file.content}`),
+  ];
+  return createHash('sha256').update(content.join('\0')).digest('hex');
+}

@@ -1,0 +1,100 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { isMkCiError } from '../../../../errors.js';
+import { createTemporaryFolder } from '../../../../files.js';
+import { planMachines } from '../machines/cluster-machines.js';
+import { renewMachines } from './kubeadm-state.js';
+import { readNodeList, writeNodeList } from './node-list.js';
+import { PUT_STATE, SAVE_STATE } from './node-state.js';
+import { recipeDigest } from '../render/recipe.js';
+
+describe('renewMachines', () => {
+  const machines = planMachines({ name: 'my-cluster', nodes: 2 });
+
+  it('gives names that the machines of the cluster do not have, and the first ones again the next time', () => {
+    const renewed = renewMachines(machines, machines);
+    expect(renewed.map(({ name }) => name)).toEqual(['my-cluster-control-plane-b', 'my-cluster-worker-1-b']);
+    expect(renewMachines(renewed, machines).map(({ name }) => name)).toEqual(machines.map(({ name }) => name));
+  });
+
+  it('gives a free name to each node, also where an earlier restore changed those of others only', () => {
+    const mixed = [
+      ...renewMachines(machines, machines),
+      { name: 'my-cluster-worker-2', node: 'worker-2', isControlPlane: false },
+    ];
+    expect(renewMachines(mixed, mixed).map(({ name }) => name)).toEqual([
+      'my-cluster-control-plane',
+      'my-cluster-worker-1',
+      'my-cluster-worker-2-b',
+    ]);
+  });
+
+  it('has the nodes of the snapshot, without the notes of the journal', () => {
+    const noted = machines.map((machine) => ({ ...machine, journalId: 'j' }));
+    const [renewed, ...others] = renewMachines(noted, [
+      { node: 'control-plane', isControlPlane: true, podSubnet: 's' },
+    ]);
+    expect(others).toEqual([]);
+    expect(renewed).toEqual({
+      name: 'my-cluster-control-plane-b',
+      node: 'control-plane',
+      isControlPlane: true,
+      podSubnet: 's',
+    });
+  });
+});
+
+describe('the list of saved nodes', () => {
+  it('is read as it was written, without names of machines', async () => {
+    await using folder = await createTemporaryFolder();
+    const [first, second] = planMachines({ name: 'c', nodes: 2 });
+    await writeNodeList(folder.path, [{ ...first!, podSubnet: '10.244.0.0/24', journalId: 'j' }, second!]);
+    expect(await readNodeList(folder.path)).toEqual([
+      { node: 'control-plane', isControlPlane: true, podSubnet: '10.244.0.0/24' },
+      { node: 'worker-1', isControlPlane: false },
+    ]);
+  });
+
+  it('is told to be broken when it is', async () => {
+    await using folder = await createTemporaryFolder();
+    const isBroken = (error: unknown): boolean => isMkCiError(error, 'K8S_SNAPSHOT_BROKEN');
+    await expect(readNodeList(folder.path)).rejects.toSatisfy(isBroken);
+    for (const text of ['', '{}', '[{"node":1}]']) {
+      await writeFile(join(folder.path, 'nodes.json'), text);
+      await expect(readNodeList(folder.path)).rejects.toSatisfy(isBroken);
+    }
+    expect(await readFile(join(folder.path, 'nodes.json'), 'utf8')).toBe('[{"node":1}]');
+  });
+});
+
+describe('scripts for the state of nodes', () => {
+  it('stop the others only once there is a trap that lets them go on, in one compound command', () => {
+    expect(SAVE_STATE.trim()).toMatch(/^\{[^]*\}$/);
+    expect(SAVE_STATE.indexOf('kill -STOP -1')).toBeGreaterThan(SAVE_STATE.indexOf("trap 'kill -CONT -1' EXIT"));
+  });
+
+  it('replace what the image has in /var before the archive is taken out', () => {
+    expect(PUT_STATE.indexOf('rm -f {}')).toBeGreaterThan(0);
+    expect(PUT_STATE.indexOf('tar -C / -xpSf')).toBeGreaterThan(PUT_STATE.indexOf('rm -f {}'));
+  });
+});
+
+describe('recipeDigest', () => {
+  const spec = { driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 1 };
+
+  it('changes with what is written into nodes, and with nothing else', () => {
+    const digest = recipeDigest(spec);
+    expect(recipeDigest({ ...spec, options: {} })).toBe(digest);
+    for (const other of [
+      { ...spec, containerRuntime: 'docker' },
+      { ...spec, kubernetesVersion: 'v1.35.4' },
+      { ...spec, options: { podSubnet: '10.100.0.0/16' } },
+      { ...spec, options: { extraArgs: { kubelet: { v: '4' } } } },
+    ]) {
+      expect(recipeDigest(other)).not.toBe(digest);
+    }
+  });
+});
