@@ -161,7 +161,9 @@ export async function addNodes(
         planned.map(async ({ machine, entry }) => {
           await operations.remove(machine.name, undo.signal);
           await journal.done(entry.id);
-          if (work.settings.hasKubernetes) await deleteNodeObject(controlPlane, machine.node, undo);
+          if (!work.settings.hasKubernetes) return;
+          await deleteNodeObject(controlPlane, machine.node, undo);
+          await deletePodObjects(controlPlane, machine.node, undo);
         }),
       );
       if (leaving.status === 'rejected') throw leaving.reason;
@@ -227,6 +229,7 @@ export async function deleteNode(change: NodeChange, node: string): Promise<Clus
   }
   await phases.run('remove', async () => {
     await operations.remove(gone.name, signal);
+    if (work.settings.hasKubernetes) await deletePodObjects(controlPlane, node, work);
   });
   const smaller: ClusterRecord = { ...record, machines };
   await writeClusterRecord(paths, smaller);
@@ -246,6 +249,12 @@ async function leaveEtcd(added: readonly MachineRecord[], { machine }: ClusterNo
 
 async function deleteNodeObject({ machine }: ClusterNode, node: string, work: NodeWork): Promise<void> {
   await runScript(machine, `${ADMIN_KUBECTL} delete node ${node} --ignore-not-found >/dev/null\n`, work);
+}
+
+/** What the API has of pods on a node whose machine is gone. Kubernetes itself takes a minute to find that they have no node. */
+async function deletePodObjects({ machine }: ClusterNode, node: string, work: NodeWork): Promise<void> {
+  const flags = `--all-namespaces --field-selector spec.nodeName=${node} --grace-period=0 --force`;
+  await runScript(machine, `${ADMIN_KUBECTL} delete pods ${flags} >/dev/null\n`, work);
 }
 
 /** The balancer stays at the end. */
