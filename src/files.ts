@@ -68,6 +68,9 @@ function noFolderThere(path: string, cause: unknown): MkCiError {
   });
 }
 
+/** End of the name of a file that is not written to any more although its permissions allow it: copies may share it. */
+export const NEVER_WRITTEN = '.fixed';
+
 /**
  * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, synced
  * and renamed.

@@ -59,6 +59,15 @@ describe('copyTree', () => {
     expect(differencesOf(records, await digestTree(to, signal))).toEqual(['member/db does not match its checksum']);
   });
 
+  it('shares files that nobody writes to, by their permissions or by their name', async () => {
+    await writeFile(join(from, 'read-only'), 'x', { mode: 0o400 });
+    await writeFile(join(from, 'ram.fixed'), 'x');
+    await writeFile(join(from, 'ram'), 'x');
+    await copyTree(from, to, { signal });
+    const links = async (name: string): Promise<number> => (await stat(join(to, name))).nlink;
+    expect([await links('read-only'), await links('ram.fixed'), await links('ram')]).toEqual([2, 2, 1]);
+  });
+
   it('leaves out what it is told to, and links', async () => {
     await symlink('/etc/passwd', join(from, 'link'));
     const records = await copyTree(from, to, { signal, skip: (path) => path.endsWith('.wal') });

@@ -3,7 +3,7 @@ import { link, open, readdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 
 import { systemErrorCode } from '../../errors.js';
-import { makeFolder } from '../../files.js';
+import { NEVER_WRITTEN, makeFolder } from '../../files.js';
 
 /** One file of a copied tree. */
 export interface FileRecord {
@@ -26,8 +26,8 @@ export interface CopyOptions {
  * Copies a folder file by file and tells what it copied, in one pass. Blocks of zeros become holes: etcd's write-ahead log
  * is a 64 MB file of which a fresh cluster has written about one.
  *
- * A file that nobody may write to becomes a second name of the same one where the file system can do that: nobody will change
- * one of them. Only files and folders are copied; sockets, links and devices are left out. `to` and its parents are made.
+ * A file that nobody may write to, or that {@link NEVER_WRITTEN} names, becomes a second name of the same one where the file
+ * system can do that: nobody will change one of them. Only files and folders are copied; sockets, links and devices are left out. `to` and its parents are made.
  */
 export async function copyTree(from: string, to: string, options: CopyOptions): Promise<FileRecord[]> {
   const records: FileRecord[] = [];
@@ -86,7 +86,8 @@ async function copyFile(from: string, to: string | undefined, path: string): Pro
   try {
     const { mode } = await source.stat();
     if (to !== undefined) await makeFolder(dirname(to), { mode: 0o700 });
-    const isLinked = to !== undefined && (mode & 0o222) === 0 && (await canLink(from, to));
+    const isFixed = (mode & 0o222) === 0 || path.endsWith(NEVER_WRITTEN);
+    const isLinked = to !== undefined && isFixed && (await canLink(from, to));
     const target = to === undefined || isLinked ? undefined : await open(to, 'wx', mode & 0o777);
     try {
       const buffer = Buffer.allocUnsafe(READ_BYTES);

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -93,6 +93,18 @@ describe('createTemplates', () => {
     expect(await few.copy('oldest', parts('clone'), signal)).toBe(true);
     expect([...(await few.prune())].sort()).toEqual(['aged', 'half.tmp', 'older']);
     expect((await readdir(folder)).sort()).toEqual(['oldest', 'used']);
+  });
+
+  it('counts what templates take on the disk, not their holes', async () => {
+    const few = createTemplates({
+      folder: join(temporary.path, 'templates'),
+      now: () => new Date(),
+      maxBytes: 2 ** 20,
+    });
+    const source = parts('source');
+    await truncate(join(source.etcd, 'member', 'db'), 2 ** 22);
+    await few.make('sparse', source, ABOUT, signal);
+    expect(await few.prune()).toEqual([]);
   });
 
   it('does not use one that was interrupted', async () => {

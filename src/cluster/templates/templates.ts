@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { isMkCiError, systemErrorCode } from '../../errors.js';
 import type { ClusterSpec } from '../cluster.js';
-import { readManifest, readSnapshot, writeSnapshot } from '../snapshots/manifest.js';
+import { readManifest, readSnapshot, writeSnapshot, type Manifest } from '../snapshots/manifest.js';
 import type { StateParts } from '../state-access.js';
 
 /**
@@ -41,12 +41,12 @@ export interface TemplatesOptions {
   readonly now: () => Date;
   /** @default 30 days */
   readonly maxAgeMs?: number;
-  /** Of the contents, holes counted. @default 4 GiB */
+  /** On the disk: holes do not count. @default 8 GiB */
   readonly maxBytes?: number;
 }
 
 /** Changes when clusters are set up differently than before, so that old templates are not used. */
-const TEMPLATE_VERSION = 1;
+const TEMPLATE_VERSION = 2;
 
 /** Same for clusters that are equal in everything but their name. */
 export function templateKey(bundleDigest: string, spec: Omit<ClusterSpec, 'name'>): string {
@@ -64,7 +64,7 @@ export function templateKey(bundleDigest: string, spec: Omit<ClusterSpec, 'name'
 }
 
 export function createTemplates(options: TemplatesOptions): Templates {
-  const { folder, now, maxAgeMs = 30 * 24 * 3_600_000, maxBytes = 4 * 2 ** 30 } = options;
+  const { folder, now, maxAgeMs = 30 * 24 * 3_600_000, maxBytes = 8 * 2 ** 30 } = options;
   return {
     copy: async (key, target, signal) => {
       const path = join(folder, key);
@@ -140,12 +140,26 @@ async function listTemplates(folder: string): Promise<TemplateUse[]> {
       const info = await stat(path).catch(() => undefined); // removed meanwhile
       if (info === undefined) return undefined;
       const manifest = await readManifest(path).catch(() => undefined);
-      const bytes = manifest?.files.reduce((sum, file) => sum + file.bytes, 0) ?? 0;
+      const bytes = manifest === undefined ? 0 : await sizeOnDisk(path, manifest);
       return { name, usedAt: info.mtime, bytes, isPartial: manifest === undefined || name.endsWith('.tmp') };
     }),
   );
   return uses.filter((use) => use !== undefined);
 }
+
+/** Of what the manifest names; what is gone meanwhile takes nothing. */
+async function sizeOnDisk(path: string, { files }: Manifest): Promise<number> {
+  const sizes = await Promise.all(
+    files.map(async (file) => {
+      const info = await stat(join(path, 'data', file.path)).catch(() => undefined);
+      return info === undefined ? 0 : Math.min(info.size, info.blocks * BLOCK_BYTES);
+    }),
+  );
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** Of `stat`, whatever the file system has. */
+const BLOCK_BYTES = 512;
 
 /** Out of the way first, so that nobody begins to copy what is half removed; who is copying notices and starts cold. */
 async function remove(path: string): Promise<void> {

@@ -4,12 +4,19 @@ import type { Accelerator } from './accelerators.js';
 
 /** Command lines of QEMU. Pure. */
 
+/**
+ * Where the memory of a guest lies. `shared` is a file of Linux without a name, which can be copied while the guest stands still;
+ * a `view` shows such a copy, which is read when the guest looks there and never written.
+ */
+export type GuestMemory = { readonly kind: 'own' | 'shared' } | { readonly kind: 'view'; readonly file: string };
+
 export interface MachinePlan {
   readonly name: string;
   readonly architecture: Architecture;
   readonly accelerator: Accelerator;
   readonly cpus: number;
   readonly memoryMiB: number;
+  readonly memory: GuestMemory;
   readonly boot: BootSource;
   /** qcow2 file of this machine. */
   readonly disk: string;
@@ -43,7 +50,7 @@ export function machineArguments(plan: MachinePlan): readonly [string, ...string
     ...['-name', value(plan.name)],
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
     ...platformArguments(plan),
-    ...['-smp', String(plan.cpus), '-m', String(plan.memoryMiB)],
+    ...['-smp', String(plan.cpus), '-m', String(plan.memoryMiB), '-object', memoryObject(plan)],
     ...['-rtc', 'base=utc'],
     ...bootArguments(plan.boot),
     // Whatever happens to the host, such a machine is made anew: nothing waits for its disk.
@@ -60,16 +67,38 @@ export function machineArguments(plan: MachinePlan): readonly [string, ...string
   ];
 }
 
+/** By one name, whatever it is: a saved state goes on in any of them. */
+const MEMORY = 'ram';
+
+function memoryObject({ memory, memoryMiB }: MachinePlan): string {
+  const common = `id=${MEMORY},size=${memoryMiB}M`;
+  switch (memory.kind) {
+    case 'own':
+      return `memory-backend-ram,${common}`;
+    case 'shared':
+      return `memory-backend-memfd,${common},share=on`;
+    case 'view':
+      return `memory-backend-file,${common},share=off,mem-path=${value(memory.file)}`;
+  }
+}
+
 function platformArguments({ architecture, accelerator }: MachinePlan): string[] {
   // One thread of the host for each processor of the guest; a cache that holds the code of a whole control plane.
   const accel = accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=1024' : accelerator;
   if (architecture === 'amd64') {
-    return ['-machine', 'q35', '-accel', accel, '-cpu', accelerator === 'tcg' ? 'max' : 'host'];
+    return [
+      '-machine',
+      `q35,memory-backend=${MEMORY}`,
+      '-accel',
+      accel,
+      '-cpu',
+      accelerator === 'tcg' ? 'max' : 'host',
+    ];
   }
   const gic = accelerator === 'kvm' ? 'host' : '3';
   // Pointer authentication as the architecture has it costs half of the time when it is emulated.
   const cpu = accelerator === 'tcg' ? 'max,pauth-impdef=on' : 'host';
-  return ['-machine', `virt,gic-version=${gic}`, '-accel', accel, '-cpu', cpu];
+  return ['-machine', `virt,gic-version=${gic},memory-backend=${MEMORY}`, '-accel', accel, '-cpu', cpu];
 }
 
 function bootArguments(boot: BootSource): string[] {

@@ -17,7 +17,7 @@ import { endMachine, launchMachine, readRunState } from './machine-process.js';
 import { parseForwards } from './qmp-messages.js';
 import { connectQmp } from './qmp.js';
 import { createQemuSnapshots } from './snapshots.js';
-import { createQemuStates } from './states.js';
+import { createQemuStates, findSharedMemory } from './states.js';
 
 /** From the start to a login, and from the power button to the end. A translated guest on a busy host needs minutes. */
 export const QEMU_LIMITS = {
@@ -35,10 +35,13 @@ export interface QemuOptions {
   readonly architecture: Architecture;
   readonly platform: NodeJS.Platform;
   readonly memoryMiB: number;
+  /** @default {@link findSharedMemory} */
+  readonly findMemory?: typeof findSharedMemory;
 }
 
 /** QEMU itself: each machine is a process with a monitor, alone in QEMU's user network. */
-export function createQemu({ exec, folder, choice, architecture, platform, memoryMiB }: QemuOptions): Hypervisor {
+export function createQemu(options: QemuOptions): Hypervisor {
+  const { exec, folder, choice, architecture, platform, memoryMiB, findMemory = findSharedMemory } = options;
   const machines = createProcessMachines(folder, {
     stateOf: async (paths, _identity, signal) => await readRunState(paths, signal),
   });
@@ -46,7 +49,7 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
   const launch = async (
     { record, paths }: VmFiles,
     signal: AbortSignal,
-    begin: Pick<MachinePlan, 'snapshot' | 'isIncoming'> = {},
+    begin: Pick<MachinePlan, 'memory' | 'snapshot' | 'isIncoming'>,
   ): Promise<void> => {
     const { boot } = record;
     const code = boot.kind === 'firmware' && boot.code !== undefined ? { code: boot.code } : {};
@@ -88,7 +91,7 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
     },
     define: async () => undefined, // it is its folder, until it runs
     start: async (files, signal) => {
-      await launch(files, signal);
+      await launch(files, signal, { memory: { kind: platform === 'linux' ? 'shared' : 'own' } });
     },
     pressPowerButton: async ({ record }, signal) => {
       await machines.withProcess(record.name, async (paths, identity) => {
@@ -133,8 +136,12 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
     remove: async () => undefined,
     states: createQemuStates({
       exec,
-      launch: async (files, signal) => {
-        await launch(files, signal, { isIncoming: true });
+      memoryOf: async (name) => {
+        const identity = await machines.identityOf(name);
+        return identity === undefined ? undefined : await findMemory(identity.pid);
+      },
+      launch: async (files, memory, signal) => {
+        await launch(files, signal, { memory, isIncoming: true });
       },
     }),
     snapshots: createQemuSnapshots({
@@ -145,7 +152,7 @@ export function createQemu({ exec, folder, choice, architecture, platform, memor
         const paths = machinePaths(folder, name);
         const record = await readMachineRecord(paths);
         if (record === undefined) throw new MkCiError('DRV_MACHINE_NOT_FOUND', { message: `${name} (qemu)` });
-        await launch({ record, paths }, signal, { snapshot });
+        await launch({ record, paths }, signal, { memory: { kind: 'own' }, snapshot });
       },
     }),
   };

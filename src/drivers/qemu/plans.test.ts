@@ -22,6 +22,7 @@ const plan: MachinePlan = {
   accelerator: 'kvm',
   cpus: 2,
   memoryMiB: 4096,
+  memory: { kind: 'own' },
   boot: { kind: 'kernel', kernel: '/i/vmlinuz', initrd: '/i/initrd', append: 'root=/dev/vda console=ttyS0' },
   disk: '/m/disk.qcow2',
   seed: '/m/seed.iso',
@@ -35,7 +36,7 @@ const text = (change: Partial<MachinePlan> = {}): string => machineArguments({ .
 describe('command lines', () => {
   it('give a machine its disk, its seed, its monitor and ports of the loopback only', () => {
     expect(text()).toMatch(/^qemu-system-x86_64 /);
-    expect(text()).toContain('-machine q35 -accel kvm -cpu host -smp 2 -m 4096');
+    expect(text()).toContain('-machine q35,memory-backend=ram -accel kvm -cpu host -smp 2 -m 4096');
     expect(text()).toContain('-drive file=/m/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap');
     expect(text()).toContain('-drive file=/m/seed.iso,if=virtio,format=raw,readonly=on');
     expect(text()).toContain('-netdev user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:6443');
@@ -50,11 +51,23 @@ describe('command lines', () => {
 
   it('know the machine of arm64', () => {
     const arm = { architecture: 'arm64' } as const;
-    expect(text(arm)).toMatch(/^qemu-system-aarch64 .* -machine virt,gic-version=host -accel kvm -cpu host /);
-    expect(text({ ...arm, accelerator: 'hvf' })).toContain('-machine virt,gic-version=3 -accel hvf -cpu host');
+    expect(text(arm)).toMatch(
+      /^qemu-system-aarch64 .* -machine virt,gic-version=host,memory-backend=ram -accel kvm -cpu host /,
+    );
+    expect(text({ ...arm, accelerator: 'hvf' })).toContain(
+      '-machine virt,gic-version=3,memory-backend=ram -accel hvf -cpu host',
+    );
     expect(text({ ...arm, accelerator: 'tcg' })).toContain('-cpu max,pauth-impdef=on');
     expect(text({ ...arm, boot: { kind: 'firmware', code: '/fw/code.fd' } })).toContain(
       '-drive file=/fw/code.fd,if=pflash,format=raw,readonly=on',
+    );
+  });
+
+  it('name the memory the same wherever it lies, so that a saved state fits into each', () => {
+    expect(text()).toContain('-object memory-backend-ram,id=ram,size=4096M ');
+    expect(text({ memory: { kind: 'shared' } })).toContain('-object memory-backend-memfd,id=ram,size=4096M,share=on ');
+    expect(text({ memory: { kind: 'view', file: '/s,1/ram' } })).toContain(
+      '-object memory-backend-file,id=ram,size=4096M,share=off,mem-path=/s,,1/ram ',
     );
   });
 

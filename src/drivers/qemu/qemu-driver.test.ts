@@ -52,6 +52,7 @@ const createDriver = (machines = 'm'): Driver =>
     platform: 'linux',
     architecture: 'x64',
     memoryBytes: 2 ** 34,
+    findMemory: async () => fake.sharedMemory,
   });
 
 describeDriverContract('qemu (scripted)', {
@@ -169,6 +170,28 @@ describe('driver qemu', () => {
     await driver.machines!.start('three', signal);
     for (const name of ['one', 'two', 'three']) await driver.machines!.remove(name, signal);
     expect(await driver.machines!.list({}, signal)).toEqual([]);
+  });
+
+  it('begins with memory that lies in a file without reading it, and keeps it out of the stream only then', async () => {
+    await driver.machines!.create({ ...spec, network: 'n' }, signal);
+    const state = join(folder.path, `state${count}`);
+    fake.sharedMemory = join(folder.path, 'memfd');
+    await writeFile(fake.sharedMemory, 'what the guest sees');
+    const { disk } = machinePaths(machinesFolder, 'one');
+    await driver.states!.save('one', state, signal);
+    fake.sharedMemory = undefined;
+    expect(fake.calls.findLast(([program]) => program === 'cp')?.[1]).toBe('--sparse=always');
+    await driver.states!.create({ ...spec, name: 'two', network: 'n' }, state, signal);
+    expect(fake.memories.at(-1)).toBe(`devices of ${disk} and what the guest sees`);
+    expect(fake.capabilities()).toEqual([[], []]);
+    // The view of the second one is its own: what it wrote is in no file.
+    await driver.states!.save('two', `${state}-of-two`, signal);
+    await driver.states!.create({ ...spec, name: 'three', network: 'n' }, `${state}-of-two`, signal);
+    expect(fake.memories.at(-1)).toBe(`memory of ${machinePaths(machinesFolder, 'two').disk}`);
+    await writeFile(join(state, 'ram.fixed'), '');
+    const broken = await failure(driver.states!.create({ ...spec, name: 'four', network: 'n' }, state, signal));
+    expect(isMkCiError(broken, 'K8S_SNAPSHOT_BROKEN')).toBe(true);
+    for (const name of ['one', 'two', 'three']) await driver.machines!.remove(name, signal);
   });
 
   it('lets a machine go on whose memory could not be written, and makes none from what is damaged', async () => {

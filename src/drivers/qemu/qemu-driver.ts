@@ -5,7 +5,7 @@ import type { Exec } from '../../exec.js';
 import type { Driver } from '../driver.js';
 import { VM_START_MS, createVmDriver } from '../vm/index.js';
 import { createAcceleratorChoice } from './accelerator-choice.js';
-import { createQemu } from './hypervisor.js';
+import { createQemu, type QemuOptions } from './hypervisor.js';
 
 export interface QemuDriverOptions {
   readonly exec: Exec;
@@ -19,6 +19,7 @@ export interface QemuDriverOptions {
   readonly platform?: NodeJS.Platform;
   readonly architecture?: string;
   readonly memoryBytes?: number;
+  readonly findMemory?: QemuOptions['findMemory'];
 }
 
 /**
@@ -28,7 +29,7 @@ export interface QemuDriverOptions {
  * What belongs to a machine: its folder (record, disk, keys, serial log) and its process, both of which carry its labels.
  */
 export function createQemuDriver(options: QemuDriverOptions): Driver {
-  const { exec, machinesFolder, imagesFolder, now, pollMs, platform = process.platform } = options;
+  const { exec, machinesFolder, imagesFolder, now, pollMs, findMemory, platform = process.platform } = options;
   const architecture = (options.architecture ?? process.arch) === 'arm64' ? 'arm64' : 'amd64';
   const memoryMiB = Math.floor((options.memoryBytes ?? totalmem()) / 1024 / 1024);
   const cacheFile = join(machinesFolder, '.accelerator.json');
@@ -46,7 +47,10 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       experimental: true,
       startMs: VM_START_MS,
     },
-    hypervisor: createQemu({ exec, folder: machinesFolder, choice, architecture, platform, memoryMiB }),
+    hypervisor: createQemu({
+      ...{ exec, folder: machinesFolder, choice, architecture, platform, memoryMiB },
+      ...(findMemory === undefined ? {} : { findMemory }),
+    }),
     machinesFolder,
     imagesFolder,
     architecture,

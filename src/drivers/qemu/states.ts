@@ -1,5 +1,5 @@
-import { statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, readlink, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { z } from 'zod';
@@ -7,12 +7,19 @@ import { z } from 'zod';
 import { MkCiError, isMkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
 import type { Hypervisor, VmFiles } from '../vm/index.js';
+import type { GuestMemory } from './arguments.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 
 /**
- * Memory of a machine in a file, by way of QEMU's migration: the stream that another QEMU would be sent. Unlike a snapshot inside
+ * Memory of a machine in files, by way of QEMU's migration: the stream that another QEMU would be sent. Unlike a snapshot inside
  * the disk's file it can be loaded by any number of machines, each with a disk of its own.
+ *
+ * Gigabytes of a stream are read for seconds. Memory that lies in a file is copied as it is in place of that, and machines that
+ * begin with the copy read of it what their guest looks at: the capability below leaves shared memory out of the stream, and to
+ * the machine that begins its view is not shared.
  */
+
+const IGNORE_SHARED = 'x-ignore-shared';
 
 /** Gigabytes of memory are written or read. */
 const MEMORY_MS = 300_000;
@@ -24,53 +31,97 @@ const FULL_BYTES = 64 * 2 ** 20;
 
 export interface QemuStatesOptions {
   readonly exec: Exec;
-  /** Starts a machine that waits for its memory. */
-  readonly launch: (machine: VmFiles, signal: AbortSignal) => Promise<void>;
+  /** File behind the memory of a machine that runs; `undefined` when it has none that can be read. */
+  readonly memoryOf: (name: string) => Promise<string | undefined>;
+  /** Starts a machine that waits for what it shall know. */
+  readonly launch: (machine: VmFiles, memory: GuestMemory, signal: AbortSignal) => Promise<void>;
 }
 
-export function createQemuStates({ exec, launch }: QemuStatesOptions): NonNullable<Hypervisor['states']> {
+export function createQemuStates({ exec, memoryOf, launch }: QemuStatesOptions): NonNullable<Hypervisor['states']> {
   return {
     exec,
     save: async ({ record: { name }, paths }, { memory, act, signal }) => {
+      const shared = await memoryOf(name);
       using qmp = await connectQmp(paths.monitorSocket, { signal });
       await qmp.execute('stop', undefined, { signal });
       try {
         await qmp.execute('migrate-set-parameters', { 'max-bandwidth': BYTES_PER_SECOND }, { signal });
-        await qmp.execute('migrate', { uri: `exec:cat >${quote(memory)}` }, { signal });
+        if (shared !== undefined) await setIgnoreShared(qmp, true);
+        await qmp.execute('migrate', { uri: `exec:cat >${quote(memory.stream)}` }, { signal });
         const { status, reason } = await waitForMemory(qmp, signal);
         if (status !== 'completed') {
           throw (
-            (await fullDiskOf(memory)) ??
+            (await fullDiskOf(memory.stream)) ??
             new MkCiError('DRV_FAILED', { message: `the memory of ${name} can not be written (${status}): ${reason}` })
           );
         }
+        if (shared !== undefined) await copyMemory(shared, memory.ram, { exec, signal });
         await act();
       } finally {
         // Also without the caller's patience: a machine that was only to be looked at goes on.
         await qmp.execute('migrate_cancel').catch(() => undefined);
-        await qmp.execute('cont');
+        try {
+          // Snapshots inside the disk have all of the memory in them.
+          if (shared !== undefined) await setIgnoreShared(qmp, false);
+        } finally {
+          await qmp.execute('cont');
+        }
       }
     },
-    start: async (machine, memory, signal) => {
-      await launch(machine, signal);
+    start: async (machine, { stream, ram }, signal) => {
+      await launch(machine, ram === undefined ? { kind: 'own' } : { kind: 'view', file: ram }, signal);
       const { record, paths } = machine;
       try {
         using qmp = await connectQmp(paths.monitorSocket, { signal });
-        await qmp.execute('migrate-incoming', { uri: `exec:cat ${quote(memory)}` }, { signal });
+        if (ram !== undefined) await setIgnoreShared(qmp, true);
+        await qmp.execute('migrate-incoming', { uri: `exec:cat ${quote(stream)}` }, { signal });
         const { status, reason } = await waitForMemory(qmp, signal);
         if (status !== 'completed') throw new MkCiError('DRV_FAILED', { message: `QEMU: ${status} ${reason}` });
+        if (ram !== undefined) await setIgnoreShared(qmp, false);
         // It is as the saved one was at that moment: standing still.
         await qmp.execute('cont', undefined, { signal });
       } catch (error) {
         signal.throwIfAborted();
         if (!isMkCiError(error, 'DRV_FAILED')) throw error;
         throw new MkCiError('K8S_SNAPSHOT_BROKEN', {
-          message: `${record.name} can not go on with the memory in ${memory}: ${error.message}`,
+          message: `${record.name} can not go on with the memory in ${stream}: ${error.message}`,
           cause: error,
         });
       }
     },
   };
+}
+
+async function setIgnoreShared(qmp: QmpClient, state: boolean): Promise<void> {
+  await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: IGNORE_SHARED, state }] });
+}
+
+/**
+ * The file behind the memory of a QEMU on Linux, as `memory-backend-memfd` makes it. Works for processes of this user.
+ *
+ * @returns a path that can be read; `undefined` where there is none
+ */
+export async function findSharedMemory(pid: number): Promise<string | undefined> {
+  const folder = `/proc/${pid}/fd`;
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    const target = await readlink(join(folder, name)).catch(() => '');
+    if (target.startsWith('/memfd:memory-backend-memfd')) return join(folder, name);
+  }
+  return undefined;
+}
+
+/** Of a machine that stands still. What it never touched becomes holes. */
+async function copyMemory(
+  from: string,
+  to: string,
+  { exec, signal }: Pick<QemuStatesOptions, 'exec'> & { signal: AbortSignal },
+): Promise<void> {
+  try {
+    await exec(['cp', '--sparse=always', from, to], { timeoutMs: MEMORY_MS, signal });
+  } catch (error) {
+    throw (await fullDiskOf(to)) ?? error;
+  }
 }
 
 /** Inside a command that QEMU gives to a shell. */

@@ -76,15 +76,24 @@ export interface Hypervisor {
   /** Disk and memory of a machine as files, see `machine-state.ts`. */
   readonly states?: {
     readonly exec: Exec;
-    /** Writes the memory of a machine that runs into a file, and calls `act` while the machine stands still with nothing unwritten. */
+    /** Writes the memory of a machine that runs into files, and calls `act` while the machine stands still with nothing unwritten. */
     save(machine: VmFiles, options: SaveMemoryOptions): Promise<void>;
-    /** Like `start`, with the memory of another machine; when this returns it has been read. */
-    start(machine: VmFiles, memory: string, signal: AbortSignal): Promise<void>;
+    /** Like `start`, with the memory of another machine. */
+    start(machine: VmFiles, memory: MemoryFiles, signal: AbortSignal): Promise<void>;
   };
 }
 
+/** The memory of a machine that stands still. */
+export interface MemoryFiles {
+  /** As a stream; where there is `ram`, only what else a machine knows. */
+  readonly stream: string;
+  /** All of the guest's memory, byte for byte: a machine begins with it without reading it. Not every machine can be saved so. */
+  readonly ram?: string;
+}
+
 export interface SaveMemoryOptions {
-  readonly memory: string;
+  /** To be written; the second one only where that works, then whole. */
+  readonly memory: Required<MemoryFiles>;
   readonly act: () => Promise<void>;
   readonly signal: AbortSignal;
 }

@@ -1,12 +1,13 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, mkdir, readFile, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { MkCiError, hostErrorOf, messageOf, systemErrorCode } from '../../errors.js';
 import type { Exec } from '../../exec.js';
-import { writeFileAtomically } from '../../files.js';
+import { NEVER_WRITTEN, writeFileAtomically } from '../../files.js';
+import type { MemoryFiles } from './hypervisor.js';
 import type { MachinePaths, MachineRecord } from './machine-folder.js';
 import type { VmImage } from './vm-image.js';
 
@@ -20,6 +21,8 @@ import type { VmImage } from './vm-image.js';
 
 const FACTS = 'state.json';
 const MEMORY = 'memory';
+/** QEMU opens it for writing, although it writes to its own view only. */
+const RAM = `ram${NEVER_WRITTEN}`;
 const KEY = 'id_ed25519';
 const SEED = 'seed.iso';
 /** Link to the disk of the image, beside the layers. */
@@ -34,6 +37,7 @@ const factsSchema = z.strictObject({
   memoryMiB: z.int(),
   hostKey: z.string(),
   layers: z.int().min(1),
+  hasRam: z.exactOptional(z.literal(true)),
 });
 
 export interface SavedMachine {
@@ -45,14 +49,23 @@ const layerIn = (folder: string, number: number): string => join(folder, layerNa
 const layerName = (number: number): string => `layer-${number}.qcow2`;
 const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1);
 
-/** File of a state with the memory of its machine. */
-export const memoryIn = (folder: string): string => join(folder, MEMORY);
+/** Files of a state with the memory of its machine. */
+export const memoryIn = (folder: string): Required<MemoryFiles> => ({
+  stream: join(folder, MEMORY),
+  ram: join(folder, RAM),
+});
 
-/** Makes the folder, and an empty file for the memory that only this user can read. */
+/** Those of them that a state has. */
+export function memoryOf({ folder, facts }: SavedMachine): MemoryFiles {
+  const { stream, ram } = memoryIn(folder);
+  return { stream, ...(facts.hasRam === true ? { ram } : {}) };
+}
+
+/** Makes the folder, and empty files for the memory that only this user can read. */
 export async function beginState(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFileAtomically(memoryIn(folder), '', { mode: 0o600 });
+    for (const path of Object.values(memoryIn(folder))) await writeFileAtomically(path, '', { mode: 0o600 });
   } catch (error) {
     throw hostErrorOf(error, folder) ?? error;
   }
@@ -88,10 +101,14 @@ export async function finishState(
   try {
     await copyFile(paths.key, join(folder, KEY));
     await copyFile(paths.seed, join(folder, SEED));
-    for (const path of [memoryIn(folder), ...numbers(layers).map((number) => layerIn(folder, number))]) {
-      await chmod(path, 0o400);
-    }
-    const facts: SavedMachine['facts'] = { version: 1, imageKey, architecture, cpus, memoryMiB, hostKey, layers };
+    const { stream, ram } = memoryIn(folder);
+    for (const path of [stream, ...numbers(layers).map((number) => layerIn(folder, number))]) await chmod(path, 0o400);
+    const hasRam = (await stat(ram)).size > 0;
+    if (!hasRam) await rm(ram);
+    const facts: SavedMachine['facts'] = {
+      ...{ version: 1, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
+      ...(hasRam ? { hasRam } : {}),
+    };
     await writeFileAtomically(join(folder, FACTS), JSON.stringify(facts), { mode: 0o600 });
   } catch (error) {
     throw hostErrorOf(error, folder) ?? error;
@@ -107,7 +124,9 @@ export async function readState(folder: string, image: Pick<VmImage, 'key' | 'di
     new MkCiError('K8S_SNAPSHOT_BROKEN', { message: `${folder}: ${why}`, cause });
   try {
     const facts = factsSchema.parse(JSON.parse(await readFile(join(folder, FACTS), 'utf8')));
-    for (const path of [memoryIn(folder), ...numbers(facts.layers).map((number) => layerIn(folder, number))]) {
+    const { stream, ram } = memoryOf({ folder, facts });
+    const memory = ram === undefined ? [stream] : [stream, ram];
+    for (const path of [...memory, ...numbers(facts.layers).map((number) => layerIn(folder, number))]) {
       if ((await stat(path)).size === 0) throw broken(`${path} is empty`);
     }
     if (facts.imageKey !== image.key) {

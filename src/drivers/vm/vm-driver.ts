@@ -25,7 +25,7 @@ import {
   specDigest,
   type MachinePaths,
 } from './machine-folder.js';
-import { beginState, copyDisk, finishState, memoryIn, placeState, readState } from './machine-state.js';
+import { beginState, copyDisk, finishState, memoryIn, memoryOf, placeState, readState } from './machine-state.js';
 import { checkSnapshotName } from './snapshot-name.js';
 import { findVmImage } from './vm-image.js';
 
@@ -223,7 +223,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       await hypervisor.define(files, signal);
       if (saved !== undefined) {
         const machine = await launch(files, signal, async () => {
-          await states?.start(files, memoryIn(saved.folder), signal);
+          await states?.start(files, memoryOf(saved), signal);
         });
         await setClock(machine, now(), signal);
         return machine;

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 
 import { MkCiError } from '../../../errors.js';
@@ -23,6 +23,10 @@ export interface FakeQemu extends AsyncDisposable {
   readonly memories: readonly string[];
   /** The guest does not act on the power button. */
   ignoresPowerButton: boolean;
+  /** File with the memory of the machines, where it lies in one. */
+  sharedMemory: string | undefined;
+  /** Capabilities of migration that were set last, for each machine that is there. */
+  readonly capabilities: () => readonly (readonly string[])[];
   /** What is said of memory that is written or read. @default 'completed' */
   migration: string;
 }
@@ -30,6 +34,7 @@ export interface FakeQemu extends AsyncDisposable {
 interface MonitorArguments {
   readonly 'command-line'?: string;
   readonly uri?: string;
+  readonly capabilities?: readonly { readonly capability: string; readonly state: boolean }[];
 }
 
 interface Running {
@@ -38,6 +43,7 @@ interface Running {
   readonly ssh: TestServer;
   readonly monitor: Server;
   readonly sockets: Socket[];
+  readonly capabilities: Set<string>;
 }
 
 export function createFakeQemu(options: { readonly works: readonly string[] }): FakeQemu {
@@ -84,7 +90,11 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       socket.on('data', (piece) => {
         for (const line of cut(String(piece))) {
           const request = JSON.parse(line) as { execute: string; id: number; arguments?: MonitorArguments };
-          const { 'command-line': said, uri } = request.arguments ?? {};
+          const { 'command-line': said, uri, capabilities } = request.arguments ?? {};
+          for (const { capability, state } of capabilities ?? []) {
+            if (state) machine.capabilities.add(capability);
+            else machine.capabilities.delete(capability);
+          }
           void answer(request.execute, said ?? uri ?? '').then((value) => {
             socket.write(`${JSON.stringify({ return: value, id: request.id })}\r\n`);
           });
@@ -97,6 +107,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       ssh,
       monitor,
       sockets,
+      capabilities: new Set(),
     };
     machines.add(machine);
     child.on('exit', () => void end(machine));
@@ -107,8 +118,14 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       if (command === 'quit' || (command === 'system_powerdown' && !fake.ignoresPowerButton)) child.kill('SIGKILL');
       if (command === 'query-migrate') return { status: fake.migration, 'error-desc': 'as the test wants it' };
       const memory = /^exec:cat >?'(.*)'$/.exec(line)?.[1] ?? '';
-      if (command === 'migrate') await writeFile(memory, `memory of ${disk}`);
-      if (command === 'migrate-incoming') memories.push(await readFile(memory, 'utf8'));
+      if (command === 'migrate') {
+        await writeFile(memory, `${machine.capabilities.size > 0 ? 'devices' : 'memory'} of ${disk}`);
+      }
+      if (command === 'migrate-incoming') {
+        const view = valueIn(argv, /^memory-backend-file,.*mem-path=(.*)$/);
+        const parts = [memory, ...(view === '' ? [] : [view])];
+        memories.push((await Promise.all(parts.map(async (path) => await readFile(path, 'utf8')))).join(' and '));
+      }
       const [verb, snapshot = ''] = line.split(' ');
       if (verb === 'info') return `  TCP[HOST_FORWARD]  9  127.0.0.1 ${ssh.target.port}  10.0.2.15  22  0  0\r\n`;
       if (verb === 'savevm') await changeSnapshots(disk, (names) => [...names, snapshot]);
@@ -127,6 +144,8 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
     memories,
     ignoresPowerButton: false,
     migration: 'completed',
+    sharedMemory: undefined,
+    capabilities: () => [...machines].map(({ capabilities }) => [...capabilities]),
     guestCommands: () => servers.flatMap(({ commands }) => commands),
     exec: async (argv, execOptions = {}) => {
       calls.push([...argv]);
@@ -140,6 +159,10 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       if (program === 'qemu-img' && argv[1] === 'rebase') return result({});
       if (program === 'qemu-img' && argv[1] === 'info')
         return result({ stdout: await readFile(argv.at(-1) ?? '', 'utf8') });
+      if (program === 'cp') {
+        await copyFile(argv.at(-2) ?? '', argv.at(-1) ?? '');
+        return result({});
+      }
       if (argv.includes('help')) return result({ stdout: 'Accelerators supported in QEMU binary:\ntcg\nkvm\n' });
       if (argv.includes('-boot')) return result({ exitCode: options.works.includes(after(argv, '-accel')) ? 33 : 1 });
       if (argv.includes('-daemonize')) {
