@@ -75,7 +75,14 @@ async function createRig({ leftMs }: { readonly leftMs: number }): Promise<Rig> 
     nodes: machines.map((entry) => ({ machine: living(entry.name), record: entry })),
     ownership: { cluster: 'c', folder: paths.folder },
   };
-  return { change, record, done, [Symbol.asyncDispose]: async () => { await folder[Symbol.asyncDispose](); } };
+  return {
+    change,
+    record,
+    done,
+    [Symbol.asyncDispose]: async () => {
+      await folder[Symbol.asyncDispose]();
+    },
+  };
 }
 
 const PODS_OF = 'delete pods --all-namespaces --field-selector spec.nodeName=';
