@@ -1,3 +1,3 @@
-export type { KubeadmClustersOptions, NodeImageProvider, UpgradePartsProvider } from './context.js';
+export type { AddonImageProvider, KubeadmClustersOptions, NodeImageProvider, UpgradePartsProvider } from './context.js';
 export { createKubeadmClusters } from './kubeadm-clusters.js';
 export { recipeDigest } from './recipe.js';

@@ -7,6 +7,7 @@ import type { ClusterCall } from '../../manager.js';
 import { ownershipLabels, type Ownership } from '../../ownership.js';
 import { waitForNodes, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
+import { loadAddonImages } from './addons.js';
 import { allOf } from './all-of.js';
 import { updateBalancer } from './balancer.js';
 import { BARE_NODE, WORKER_NODE } from './cluster-machines.js';
@@ -22,6 +23,7 @@ import {
   type ClusterNode,
   type NodeWork,
 } from './cluster-nodes.js';
+import type { KubeadmContext } from './context.js';
 import { checkControlPlaneGoes } from './control-planes.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from './kubeadm-readiness.js';
@@ -30,7 +32,7 @@ import { readSettings } from './settings.js';
 
 /** Nodes that come to a running cluster and leave it. */
 
-export interface NodesToAdd {
+export interface NodesToAdd extends Pick<KubeadmContext, 'addonImage'> {
   readonly image: string;
   /** The same as what is saved of nodes is found by, where the driver has such a reference. */
   readonly pinned: string | undefined;
@@ -74,7 +76,7 @@ function lastNumberOf(kind: string, machines: readonly MachineRecord[]): number 
 /** Makes nodes from an image and waits until they are Ready. When one fails, none of them is left. */
 export async function addNodes(
   change: NodeChange,
-  { image, pinned, planned: wanted, size }: NodesToAdd,
+  { image, pinned, planned: wanted, size, ...providers }: NodesToAdd,
 ): Promise<ClusterRecord> {
   const { record, call, operations, journal, ownership } = change;
   const { paths, phases, signal, deadline } = call;
@@ -121,6 +123,7 @@ export async function addNodes(
       return await keepAdded(bare);
     }
     if (joining.length > 0) {
+      await loadAddonImages(providers, made, work);
       // Members of etcd reach each other before they know each other.
       await allOf(change.nodes.map((node) => connectNode(node, peers, work)));
     }

@@ -3,6 +3,7 @@ import { writeClusterRecord, type ClusterRecord } from '../../folder.js';
 import type { ClusterCall } from '../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../readiness.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
+import { remainingAddons, waitForAddons } from './addons.js';
 import { allOf } from './all-of.js';
 import { startBalancer } from './balancer.js';
 import {
@@ -92,6 +93,12 @@ export async function goOn(
     await phases.run('dns', async () => {
       await waitForDns(client, { ...ready(), since });
     });
+    const addons = await remainingAddons(client, settings, signal);
+    if (addons.length > 0) {
+      await phases.run(addons.join(', '), async () => {
+        await waitForAddons(client, { addons }, names, ready());
+      });
+    }
   }
   const running: ClusterRecord = { ...record, server, wanted: 'running' };
   await writeClusterRecord(paths, running);
