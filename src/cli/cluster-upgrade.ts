@@ -4,7 +4,7 @@ import type { ClusterCallOptions, ClusterManager } from '../cluster/cluster.js';
 import type { ClusterUpgradeManager } from '../cluster/index.js';
 import { MkCiError } from '../errors.js';
 import type { CliContext } from './command.js';
-import { openClusters, openNodeImages, prepareNodeImage } from './compose.js';
+import { openClusters, openNodeParts, prepareNodes } from './compose.js';
 
 interface UpgradeFlags {
   readonly kubernetesVersion?: string;
@@ -89,11 +89,11 @@ async function say(outcome: Outcome, { json }: UpgradeFlags, context: CliContext
 }
 
 function openDependencies(context: CliContext): UpgradeDependencies {
-  const nodeImage = openNodeImages(context);
+  const parts = openNodeParts(context);
   return {
-    manager: openClusters(context, { nodeImage }),
+    manager: openClusters(context, { parts }),
     prepare: async (driver, kubernetesVersion) => {
-      await prepareNodeImage(nodeImage, { driver, kubernetesVersion }, context);
+      await prepareNodes(parts, { driver, kubernetesVersion }, context);
     },
   };
 }

@@ -13,15 +13,18 @@ import type {
   RunningCluster,
 } from '../cluster/cluster.js';
 import {
+  ADDON_NAMES,
   NO_VERSION,
   clusterEnvironment,
+  isAddonName,
   kubernetesAbsent,
+  type AddonName,
   type ClusterNodesManager,
   type SeedableClusterManager,
 } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
 import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
-import { MkCiError } from '../errors.js';
+import { MkCiError, isMkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { runInForeground } from '../foreground.js';
 import { startOnBest } from './auto-driver.js';
@@ -31,7 +34,7 @@ import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { buildUpgradeCommand } from './cluster-upgrade.js';
 import { Interrupt, type CliContext } from './command.js';
-import { openClusters, openNodeImages, pickDriver, prepareNodeImage } from './compose.js';
+import { openClusters, openNodeParts, pickDriver, prepareNodes } from './compose.js';
 import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
 
 export function build(context: CliContext): Command {
@@ -54,7 +57,12 @@ export function build(context: CliContext): Command {
     .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
     .option('--control-planes <n>', 'control planes; the cluster goes on without one of three', parseCount)
     .option('--no-kubernetes', 'nodes in which only the container runtime runs')
-    .option('--addon <file>', 'manifest that is applied to a new cluster; may be repeated', collect, [])
+    .option(
+      '--addon <name|file>',
+      `${ADDON_NAMES.join(', ')}, or a manifest, for a new cluster; may be repeated`,
+      collect,
+      [],
+    )
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
     .option('--yes', 'for --driver none: this host may be changed')
@@ -173,9 +181,7 @@ interface StartFlags extends ActFlags, SshFlags {
 }
 
 async function specOf(name: string, flags: StartFlags, cwd: string): Promise<ClusterSpec> {
-  const addons = await Promise.all(
-    flags.addon.map(async (file) => ({ manifest: await readInput(resolve(cwd, file)) })),
-  );
+  const addons = await Promise.all(flags.addon.map(async (given) => await readAddon(given, cwd)));
   const given = {
     kubeconfig: flags.kubeconfig,
     context: flags.context,
@@ -196,8 +202,8 @@ async function specOf(name: string, flags: StartFlags, cwd: string): Promise<Clu
 }
 
 async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
-  const nodeImage = openNodeImages(context);
-  const manager = openClusters(context, { nodeImage, isConfirmed: flags.yes === true });
+  const parts = openNodeParts(context);
+  const manager = openClusters(context, { parts, isConfirmed: flags.yes === true });
   const state = await stateOrAbsent(manager, name, context.signal);
   const isAuto = flags.driver === AUTO_DRIVER;
   const asked = await specOf(name, flags, context.cwd);
@@ -215,7 +221,7 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
   }
   const startWith = async (driver: string, onPhase?: (event: PhaseEvent) => void): Promise<RunningCluster> => {
     const spec = specWith(driver);
-    if (state === 'absent') await prepareNodeImage(nodeImage, spec, context);
+    if (state === 'absent') await prepareNodes(parts, spec, context);
     const options = callOptions(flags, context);
     return await manager.start(spec, {
       ...options,
@@ -225,7 +231,7 @@ async function start(name: string, flags: StartFlags, context: CliContext): Prom
       },
     });
   };
-  const nodes = { nodeImage, kubernetesVersions: [flags.kubernetesVersion] };
+  const nodes = { nodeImage: parts.nodeImage, kubernetesVersions: [flags.kubernetesVersion] };
   const cluster =
     known === AUTO_DRIVER
       ? await startOnBest({
@@ -366,6 +372,22 @@ async function readText(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (error) {
     throw new MkCiError('K8S_KUBECONFIG', { message: path, cause: error });
+  }
+}
+
+/** A name that is known, else a manifest in a file. @throws {MkCiError} `CLI_NO_INPUT` */
+async function readAddon(given: string, cwd: string): Promise<AddonName | { readonly manifest: string }> {
+  if (isAddonName(given)) return given;
+  try {
+    return { manifest: await readInput(resolve(cwd, given)) };
+  } catch (error) {
+    // What looks like a name was meant as one.
+    if (!isMkCiError(error, 'CLI_NO_INPUT') || !/^[\w-]+$/.test(given)) throw error;
+    throw new MkCiError('CLI_USAGE', {
+      message: `no addon '${given}', and no such file`,
+      advice: `Give ${ADDON_NAMES.join(', ')}, or the path of a manifest.`,
+      cause: error,
+    });
   }
 }
 

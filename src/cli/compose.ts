@@ -16,7 +16,9 @@ import { clusterFolder } from '../cluster/folder.js';
 import {
   createClusterManager,
   createFolderBundle,
+  isAddonName,
   recipeDigest,
+  type AddonImageProvider,
   type FullClusterManager,
   type NodeImageProvider,
 } from '../cluster/index.js';
@@ -26,7 +28,11 @@ import { chooseDriver, createDriverRegistry, type Driver, type DriverRegistry } 
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
-import { createNodeImageProvider, createUpgradePartsProvider } from './node-image-provider.js';
+import {
+  createAddonImageProvider,
+  createNodeImageProvider,
+  createUpgradePartsProvider,
+} from './node-image-provider.js';
 import { sharePrograms } from './shared-programs.js';
 
 /** How several commands are given the real parts: bundles and clusters of this user on this host. */
@@ -51,7 +57,7 @@ export function openBundles(context: CliContext, { sources, from }: OpenBundlesO
 
 export interface OpenClustersOptions {
   readonly programs?: BundleStore;
-  readonly nodeImage?: NodeImageProvider;
+  readonly parts?: NodeParts;
   /** `--yes`: the driver none may change this host. @default false */
   readonly isConfirmed?: boolean;
 }
@@ -68,14 +74,23 @@ export function openClusters(context: CliContext, options: OpenClustersOptions =
     exec,
     log: context.log,
     env: context.env,
-    nodeImage: options.nodeImage ?? openNodeImages(context),
+    ...(options.parts ?? openNodeParts(context)),
     upgradeParts: createUpgradePartsProvider(context, openBundles(context)),
   });
 }
 
+/** What nodes are made from and given, shared by all that ask for it in one command. */
+export interface NodeParts {
+  readonly nodeImage: NodeImageProvider;
+  readonly addonImage: AddonImageProvider;
+}
+
 /** Never made of the programs in `MK_CI_BINARIES`: a folder says nothing of their versions and licences. */
-export function openNodeImages(context: CliContext): NodeImageProvider {
-  return createNodeImageProvider(context, openBundles(context));
+export function openNodeParts(context: CliContext): NodeParts {
+  return {
+    nodeImage: createNodeImageProvider(context, openBundles(context)),
+    addonImage: createAddonImageProvider(context),
+  };
 }
 
 export interface PickDriverOptions {
@@ -107,18 +122,22 @@ function needsNodeImage({ info }: Pick<Driver, 'info'>, { env }: Pick<CliContext
 }
 
 /**
- * Gets what new nodes of a driver are made from, where they are made from something, before the deadline of a start begins:
- * the first time it takes minutes. Nothing is made for a driver that can not work here.
+ * Gets what new nodes of a driver are made from, where they are made from something, and images of their addons, before the
+ * deadline of a start begins: the first time it takes minutes. Nothing is made for a driver that can not work here.
  */
-export async function prepareNodeImage(
-  nodeImage: NodeImageProvider,
+export async function prepareNodes(
+  { nodeImage, addonImage }: NodeParts,
   { driver, kubernetesVersion, options }: Pick<ClusterSpec, 'driver' | 'kubernetesVersion' | 'options'>,
   context: Pick<CliContext, 'env' | 'signal'>,
 ): Promise<void> {
   const candidate = createDriverRegistry({ exec, folders: foldersOf(context.env) }).get(driver);
-  if (!needsNodeImage(candidate, context)) return;
-  if ((await candidate.check(context.signal, options)).usable)
-    await nodeImage({ kubernetesVersion, driver }, context.signal);
+  const needsImage = needsNodeImage(candidate, context);
+  const given = candidate.info.bootstrap === 'kubeadm' ? options?.['addons'] : undefined;
+  const addons = Array.isArray(given) ? given.filter(isAddonName) : [];
+  if (!needsImage && addons.length === 0) return;
+  if (!(await candidate.check(context.signal, options)).usable) return;
+  if (needsImage) await nodeImage({ kubernetesVersion, driver }, context.signal);
+  for (const name of addons) await addonImage(name, context.signal);
 }
 
 /**
@@ -146,18 +165,18 @@ export async function openRunClusters(
     const parts = nodes > 0 ? (['control-plane', 'fake-nodes'] as const) : (['control-plane'] as const);
     return await programs.ensure(kubernetesVersion, { parts, signal });
   };
-  const nodeImage = openNodeImages(context);
+  const parts = openNodeParts(context);
   // What fails here fails again for the cells that need it, with an answer kept for programs; others can go on.
   for (const environment of environments) {
     await programsFor(environment, context.signal).catch(() => undefined);
-    await prepareNodeImage(nodeImage, environment, context).catch(() => undefined);
+    await prepareNodes(parts, environment, context).catch(() => undefined);
   }
   return createClusterSource({
-    manager: openClusters(context, { programs, nodeImage, isConfirmed }),
+    manager: openClusters(context, { programs, parts, isConfirmed }),
     templates: createTemplates({ folder: join(cache, 'templates'), now: () => new Date() }),
     owner: { runId },
     bundleDigest: async (spec, signal) =>
-      (await programsFor(spec, signal))?.digest ?? (await nodesDigest(drivers, nodeImage, spec, context, signal)),
+      (await programsFor(spec, signal))?.digest ?? (await nodesDigest(drivers, parts.nodeImage, spec, context, signal)),
     settle: async ({ name, server }, signal) => {
       if (server === '') return;
       using client = await adminClient(clusterFolder(state, name), server);

@@ -1,5 +1,5 @@
 import type { BundleStore } from '../cluster/bundle/index.js';
-import type { NodeImageProvider, UpgradePartsProvider } from '../cluster/index.js';
+import type { AddonImageProvider, NodeImageProvider, UpgradePartsProvider } from '../cluster/index.js';
 import { createDriverRegistry } from '../drivers/index.js';
 import { MkCiError } from '../errors.js';
 import { exec } from '../exec.js';
@@ -63,6 +63,24 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
     image.catch(() => undefined);
     signal.throwIfAborted();
     return await image;
+  };
+}
+
+/** Images of addons, from the cache or compiled with progress. What failed once fails again at once, as with node images. */
+export function createAddonImageProvider(context: CliContext): AddonImageProvider {
+  const asked = new Map<string, Promise<string>>();
+  const obtain = async (name: Parameters<AddonImageProvider>[0]): Promise<string> => {
+    const { createAddonImageStore } = await import('../cluster/addons/image-store.js');
+    using progress = createStepProgress(context, { prefix: 'addon: ' });
+    const store = createAddonImageStore({ cacheFolder: foldersOf(context.env).cache, exec, env: context.env });
+    return await store.ensure(name, { signal: context.signal, onStep: progress.onStep });
+  };
+  return async (name, signal) => {
+    const archive = asked.get(name) ?? obtain(name);
+    asked.set(name, archive);
+    archive.catch(() => undefined);
+    signal.throwIfAborted();
+    return await archive;
   };
 }
 

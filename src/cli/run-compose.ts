@@ -10,7 +10,7 @@ import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
 import type { CliContext } from './command.js';
-import { openNodeImages, openRunClusters, pickDriver } from './compose.js';
+import { openNodeParts, openRunClusters, pickDriver } from './compose.js';
 import { isDatabaseUrl, locationOf } from './flake/options.js';
 import { runFiles } from './report/run-files.js';
 import type { Finisher, RunDeps, RunHistory } from './run.js';
@@ -23,7 +23,7 @@ export function composeRun(context: CliContext): RunDeps {
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
     pickDriver: async (kubernetesVersions) =>
-      await pickDriver(context, { nodes: { nodeImage: openNodeImages(context), kubernetesVersions } }),
+      await pickDriver(context, { nodes: { nodeImage: openNodeParts(context).nodeImage, kubernetesVersions } }),
     formats: ALL_FORMATS,
     history: (config) => readHistory(config, context),
     finishers: async (config, folder) => [

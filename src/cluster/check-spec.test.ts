@@ -21,6 +21,8 @@ describe('what a cluster is asked to be', () => {
     for (const [driver, options] of [
       ['local', { controlPlanes: 3 }],
       ['local', { addons: [{ manifest: 'kind: Namespace' }] }],
+      ['local', { addons: ['metrics-server'] }],
+      ['existing', { addons: ['metrics-server'] }],
       ['local', { kubeconfig: '/tmp/config' }],
       ['existing', { extraFlags: {} }],
     ] as const) {

@@ -1,6 +1,12 @@
 export type { ApiAnswer, ApiClient } from './api-client.js';
 export { connectToCluster, type ClusterConnection } from './bootstrap/attach.js';
-export { recipeDigest, type NodeImageProvider, type UpgradePartsProvider } from './bootstrap/kubeadm/index.js';
+export { ADDON_NAMES, isAddonName, type AddonName } from './addons/catalogue.js';
+export {
+  recipeDigest,
+  type AddonImageProvider,
+  type NodeImageProvider,
+  type UpgradePartsProvider,
+} from './bootstrap/kubeadm/index.js';
 export { createFolderBundle } from './bundle/folder-bundle.js';
 export { renderTokenKubeconfig } from './kubeconfig.js';
 export {

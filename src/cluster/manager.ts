@@ -8,7 +8,12 @@ import type { Logger } from '../log.js';
 import { identifySelf } from '../process.js';
 import type { ClusterBackend, NodeKind, UpgradeRequest, Upgrades } from './backend.js';
 import { createAttachBackend } from './bootstrap/attach-backend.js';
-import { createKubeadmClusters, type UpgradePartsProvider, type NodeImageProvider } from './bootstrap/kubeadm/index.js';
+import {
+  createKubeadmClusters,
+  type AddonImageProvider,
+  type NodeImageProvider,
+  type UpgradePartsProvider,
+} from './bootstrap/kubeadm/index.js';
 import { createProcessBackend } from './bootstrap/process-backend.js';
 import { SUPERVISOR_ENTRY } from './bootstrap/supervisor-control.js';
 import type { BundleStore } from './bundle/bundle.js';
@@ -51,6 +56,8 @@ export interface ClusterManagerOptions {
   readonly nodeImage?: NodeImageProvider;
   /** Programs and images for upgrades. @default none, and no upgrades */
   readonly upgradeParts?: UpgradePartsProvider;
+  /** Without it clusters can have no addons of mk-ci. */
+  readonly addonImage?: AddonImageProvider;
   /** Compiled supervisor. @default the one beside this file */
   readonly supervisorEntry?: string;
 }
@@ -175,6 +182,7 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       env,
       ...(options.nodeImage === undefined ? {} : { nodeImage: options.nodeImage }),
       ...(options.upgradeParts === undefined ? {} : { upgradeParts: options.upgradeParts }),
+      ...(options.addonImage === undefined ? {} : { addonImage: options.addonImage }),
     }),
     attach: createAttachBackend({ env, now }),
   };

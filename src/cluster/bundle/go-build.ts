@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { isMkCiError, messageOf, MkCiError } from '../../errors.js';
 import { lastLines, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
 import { writeFileAtomically, makeFolder } from '../../files.js';
-import { COMPONENTS, type Component, type Platform, type ProgramDefinition } from './catalogue.js';
+import type { ComponentDefinition, Platform } from './catalogue.js';
 import { buildLabels } from './orphans.js';
 import { goProgramName, isGoAtLeast, parseGoMod, renderBuildModule } from './go-mod.js';
 
@@ -15,14 +15,21 @@ export class GoUnavailable extends Error {
   override readonly name = 'GoUnavailable';
 }
 
+/** A program by its file name and its Go package, which is a `main`. */
+export interface GoProgram {
+  readonly name: string;
+  readonly goPackage: string;
+}
+
 export interface GoBuildOptions {
   readonly exec: Exec;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly component: Component;
+  /** Title, and the module that its programs are in. */
+  readonly component: Pick<ComponentDefinition, 'title' | 'go'>;
   readonly version: string;
   readonly platform: Platform;
   /** All of the component. Built by one call of `go build`, which compiles what they share once. */
-  readonly programs: readonly ProgramDefinition[];
+  readonly programs: readonly GoProgram[];
   /** Empty folder of its own; removed by the caller. */
   readonly workFolder: string;
   /** Receives the output of all commands. */
@@ -80,8 +87,8 @@ export function goEnvironment(
  */
 export async function buildGoPrograms(options: GoBuildOptions): Promise<ReadonlyMap<string, string>> {
   const { component, version, programs, workFolder, signal, onProgress } = options;
-  const { go: recipe } = COMPONENTS[component];
-  if (recipe === undefined) throw new GoUnavailable(`${COMPONENTS[component].title} has no module`);
+  const { go: recipe } = component;
+  if (recipe === undefined) throw new GoUnavailable(`${component.title} has no module`);
   const log: string[] = [];
   const run = async (argv: Argv, extra: ExecOptions = {}): Promise<ExecResult> => {
     log.push(`$ ${argv.join(' ')}\n`);
@@ -190,7 +197,7 @@ async function releaseFacts(module: z.infer<typeof moduleSchema>): Promise<{ com
   };
 }
 
-async function nameOutputs(out: string, programs: readonly ProgramDefinition[]): Promise<Map<string, string>> {
+async function nameOutputs(out: string, programs: readonly GoProgram[]): Promise<Map<string, string>> {
   const paths = new Map<string, string>();
   for (const { name, goPackage } of programs) {
     const built = join(out, goProgramName(goPackage));
@@ -250,7 +257,7 @@ function buildFailure(result: ExecResult, { component, version, logFile }: GoBui
       ? `exit code ${result.exitCode ?? 'unknown'}`
       : `ended by ${result.signal}${result.signal === 'SIGKILL' ? ', perhaps for want of memory' : ''}`;
   return new MkCiError(NO_SPACE.test(result.stderr) ? 'HOST_DISK_FULL' : 'BND_BUILD_FAILED', {
-    message: `${COMPONENTS[component].title} ${version} (${why}), log: ${logFile}`,
+    message: `${component.title} ${version} (${why}), log: ${logFile}`,
     details: { output: lastLines(result.stderr, 15).join('\n'), logFile },
   });
 }

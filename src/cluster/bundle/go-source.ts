@@ -83,7 +83,7 @@ async function buildComponent(
     const paths = await buildGoPrograms({
       exec,
       env,
-      component,
+      component: COMPONENTS[component],
       version,
       platform,
       programs,

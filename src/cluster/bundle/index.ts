@@ -18,12 +18,14 @@ export {
   programsOf,
   type Platform,
 } from './catalogue.js';
+export { buildGoPrograms, GoUnavailable, type GoBuildOptions } from './go-build.js';
 export { hashFile } from './hash-file.js';
 export { acquireLock, type LockHolder } from './lock.js';
 export type { BundleManifest, ManifestFile } from './manifest.js';
+export { endOrphanedBuilds } from './orphans.js';
 export type { BundlePlan, PlannedProgram } from './plan.js';
 export type { Removal } from './removal.js';
-export { createWorkFolder, listFolder, storeFolders } from './workspace.js';
+export { createWorkFolder, listFolder, storeFolders, syncToDisk } from './workspace.js';
 export {
   createBundleStore,
   type BundleStoreOptions,

@@ -1,5 +1,6 @@
 import type { DriverRegistry } from '../../../drivers/index.js';
 import type { Logger } from '../../../log.js';
+import type { AddonName } from '../../addons/catalogue.js';
 import type { BundleStore } from '../../bundle/bundle.js';
 import type { Journal } from '../../journal.js';
 import type { ClusterMachines } from './machines/cluster-machines.js';
@@ -15,7 +16,12 @@ export interface KubeadmClustersOptions {
   readonly nodeImage?: NodeImageProvider;
   /** Without it clusters can not be upgraded. */
   readonly upgradeParts?: UpgradePartsProvider;
+  /** Without it clusters can have no addons of mk-ci. */
+  readonly addonImage?: AddonImageProvider;
 }
+
+/** Gives the archive of the image of an addon, made when it is not there. @returns its path on this host */
+export type AddonImageProvider = (name: AddonName, signal: AbortSignal) => Promise<string>;
 
 /** Gives a driver the node image of a version, made when it is not there. @returns the name by which the driver knows it */
 export type NodeImageProvider = (

@@ -203,7 +203,14 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         const change = await changeOf(record, call);
         const image = await call.phases.run('image', async () => await findImage(context, record.spec, call.signal));
         const pinned = await pinImage(drivers.get(record.spec.driver), image, call.signal);
-        return await addNodes(change, { image: pinned ?? image, pinned, planned, size: sizeOf(record.spec) });
+        const { addonImage } = context;
+        return await addNodes(change, {
+          ...(addonImage === undefined ? {} : { addonImage }),
+          image: pinned ?? image,
+          pinned,
+          planned,
+          size: sizeOf(record.spec),
+        });
       },
       delete: async (record, call, node) => await deleteNode(await changeOf(record, call, node), node),
     },

@@ -1,5 +1,6 @@
 import { cidrsOverlap, parseCidr } from '../../../drivers/container/subnets.js';
 import { MkCiError } from '../../../errors.js';
+import { ADDON_NAMES, ADDONS, isAddonName, type AddonName } from '../../addons/catalogue.js';
 import type { ClusterSpec } from '../../cluster.js';
 import { hasKubernetes } from '../../without-kubernetes.js';
 import { problemOfManifest } from './check-manifest.js';
@@ -20,6 +21,9 @@ const CONTROL_PLANE_SUBNET = '10.99.0.0/24';
 
 export type RuntimeName = 'containerd' | 'docker' | 'cri-o';
 
+/** One that mk-ci has itself, by its name, or a manifest of the user. */
+export type Addon = AddonName | { readonly manifest: string };
+
 /** How a cluster is set up, from the options of its spec. */
 export interface KubeadmSettings {
   /** False: the nodes run the container runtime and nothing else; of the rest only what is about it counts. */
@@ -34,8 +38,8 @@ export interface KubeadmSettings {
   readonly extraArgs: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `own`: a list for `ptp` with routes between the nodes; `none`; or text of a manifest to be applied. */
   readonly cni: 'own' | 'none' | { readonly manifest: string };
-  /** Manifests that are applied once the cluster is up, in this order. */
-  readonly addons: readonly string[];
+  /** What is added once the cluster is up, in this order. */
+  readonly addons: readonly Addon[];
   /** Mirrors by host of the registry. */
   readonly registryMirrors: Readonly<Record<string, readonly string[]>>;
   readonly insecureRegistries: readonly string[];
@@ -112,13 +116,13 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   const noKubernetes = options['noKubernetes'] ?? false;
   if (typeof noKubernetes !== 'boolean') bad('noKubernetes', 'true or false');
   const addons = options['addons'] ?? [];
-  if (!isManifestList(addons)) bad('addons', 'a list of { manifest: text }');
+  if (!Array.isArray(addons)) bad('addons', `a list of ${ADDON_FORMS}`);
   else if (driverOptions !== undefined)
-    for (const [index, { manifest }] of addons.entries()) {
-      const problem = problemOfManifest(manifest);
-      if (problem !== undefined) bad(`addons[${index}]`, `no manifest: ${problem}`);
+    for (const [index, addon] of addons.entries()) {
+      const problem = problemOfAddon(addon, spec.kubernetesVersion);
+      if (problem !== undefined) bad(`addons[${index}]`, problem);
     }
-  if (noKubernetes === true && isManifestList(addons) && addons.length > 0) bad('addons', 'none with noKubernetes');
+  if (noKubernetes === true && Array.isArray(addons) && addons.length > 0) bad('addons', 'none with noKubernetes');
   const defaultStorage = options['defaultStorage'] ?? true;
   if (typeof defaultStorage !== 'boolean') bad('defaultStorage', 'true or false');
   if (noKubernetes === true && hasBalancer) bad('controlPlanes', 'none with noKubernetes');
@@ -133,7 +137,7 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
     featureGates: record('featureGates', (value) => typeof value === 'boolean', 'true or false by feature gate'),
     extraArgs,
     cni: cni === 'none' || isManifest(cni) ? cni : 'own',
-    addons: isManifestList(addons) ? addons.map(({ manifest }) => manifest) : [],
+    addons: Array.isArray(addons) ? addons.filter(isAddon) : [],
     registryMirrors: record('registryMirrors', isTextList, 'a list of addresses by host of the registry'),
     insecureRegistries: list('insecureRegistries'),
     hasDefaultStorage: defaultStorage !== false && hasKubernetes(spec),
@@ -172,6 +176,20 @@ function isManifest(value: unknown): value is { readonly manifest: string } {
   return typeof value === 'object' && value !== null && 'manifest' in value && typeof value.manifest === 'string';
 }
 
-function isManifestList(value: unknown): value is readonly { readonly manifest: string }[] {
-  return Array.isArray(value) && value.every(isManifest);
+const ADDON_FORMS = [...ADDON_NAMES, '{ manifest: text }'].join(' or ');
+
+function isAddon(value: unknown): value is Addon {
+  return isAddonName(value) || isManifest(value);
+}
+
+function problemOfAddon(addon: unknown, kubernetesVersion: string): string | undefined {
+  if (!isAddon(addon)) return typeof addon === 'string' ? `no addon '${addon}'; give ${ADDON_FORMS}` : ADDON_FORMS;
+  if (typeof addon === 'object') {
+    const problem = problemOfManifest(addon.manifest);
+    return problem === undefined ? undefined : `no manifest: ${problem}`;
+  }
+  const { version, minimumMinor } = ADDONS[addon];
+  return minorOf(kubernetesVersion) < minimumMinor
+    ? `${addon} ${version} is for Kubernetes v1.${minimumMinor} and later`
+    : undefined;
 }

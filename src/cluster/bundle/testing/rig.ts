@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 
 import type { Argv, Exec, ExecResult } from '../../../exec.js';
 import { programsOf, BUNDLE_PARTS, COMPONENTS, type Platform } from '../catalogue.js';
+import { goProgramName } from '../go-mod.js';
 import { releaseFileOf, type ReleaseServers } from '../release-layout.js';
 
 /** Things for tests of this folder and of `integration/`: a release server on loopback with faults, a scripted `go`. */
@@ -228,6 +229,9 @@ export function createFakeGo(options: FakeGoOptions): Exec {
           const file = program.goPackage.endsWith('/v3') ? 'server' : program.name;
           await writeTree(out, new Map([[file, fakeProgram(program.name, version)]]));
         }
+        const known = programsOf(BUNDLE_PARTS).map(({ goPackage }) => goPackage);
+        for (const other of argv.slice(argv.indexOf('-o') + 2).filter((name) => !known.includes(name)))
+          await writeTree(out, new Map([[goProgramName(other), Buffer.from(`program of ${other}\n`)]]));
         return ended(argv, { stderr: 'fmt\nos\n' });
       }
       default:

@@ -41,7 +41,8 @@ export async function explain(
   const limit = AbortSignal.any([call.signal, AbortSignal.timeout(DIAGNOSE_MS)]);
   let result: unknown = error;
   try {
-    const nodes = await machines.attach(record, limit);
+    const isExplained = error.details['component'] !== undefined;
+    const nodes = isExplained ? [] : await machines.attach(record, limit);
     const { units } = planRuntime(readSettings(record.spec), parseNodeFacts(''));
     for (const { machine, record: entry } of nodes) {
       const asked = await machine.exec(['sh'], { input: renderFailureScript(units), signal: limit });

@@ -10,6 +10,7 @@ import { hasKubernetes } from '../../../without-kubernetes.js';
 import { allOf } from '../all-of.js';
 import { startBalancer } from '../nodes/balancer.js';
 import { setUpBareNodes } from '../nodes/bare-nodes.js';
+import { applyAddons, loadAddonImages, ownAddonsOf, waitForAddons } from '../nodes/addons.js';
 import { bringUp, createMachines, statePartsIn } from './clone.js';
 import { ownedBy, ownershipOf, withPodSubnets } from '../machines/cluster-machines.js';
 import {
@@ -95,7 +96,15 @@ async function setUp(
       await applyManifest(first.machine, { name: 'cni', text: settings.cni.manifest }, work);
     }
   });
+  const ownAddons = ownAddonsOf(settings);
   await allOf([
+    ...(ownAddons.length === 0
+      ? []
+      : [
+          phases.run('addon-images', async () => {
+            await loadAddonImages(context, members, work);
+          }),
+        ]),
     phases.run('default-serviceaccount', async () => {
       if (settings.hasDefaultStorage) await createDefaultStorageClass(client, signal);
       await waitForDefaults(client, ready());
@@ -113,8 +122,13 @@ async function setUp(
   ]);
   if (settings.addons.length > 0) {
     await phases.run('addons', async () => {
-      for (const [index, text] of settings.addons.entries())
-        await applyManifest(first.machine, { name: `addon-${index + 1}`, text }, work);
+      await applyAddons(first.machine, work);
+    });
+  }
+  // Without a network nothing of it runs; somebody else brings it.
+  if (ownAddons.length > 0 && settings.cni !== 'none') {
+    await phases.run(ownAddons.join(', '), async () => {
+      await waitForAddons(client, settings, nodes, ready());
     });
   }
   return { ...record, machines: entries, server, wanted: 'running' };

@@ -4,6 +4,7 @@ import type { ClusterCall } from '../../../manager.js';
 import { waitForNodes, waitForReadyz, type ReadinessOptions } from '../../../readiness.js';
 import { hasKubernetes } from '../../../without-kubernetes.js';
 import { allOf } from '../all-of.js';
+import { remainingAddons, waitForAddons } from '../nodes/addons.js';
 import {
   attachKubelets,
   kubeadmClient,
@@ -85,6 +86,12 @@ export async function goOn(
     await phases.run('dns', async () => {
       await waitForDns(client, { ...ready(), since });
     });
+    const addons = await remainingAddons(client, settings, signal);
+    if (addons.length > 0) {
+      await phases.run(addons.join(', '), async () => {
+        await waitForAddons(client, { addons }, names, ready());
+      });
+    }
   }
   const running: ClusterRecord = { ...record, server, wanted: 'running' };
   await writeClusterRecord(paths, running);

@@ -9,6 +9,7 @@ import { waitForNodes, type ReadinessOptions } from '../../../readiness.js';
 import { hasKubernetes } from '../../../without-kubernetes.js';
 import { allOf } from '../all-of.js';
 import { BARE_NODE, WORKER_NODE, withPodSubnets } from '../machines/cluster-machines.js';
+import { loadAddonImages } from './addons.js';
 import {
   connectNode,
   fetchCredentials,
@@ -24,6 +25,7 @@ import {
 import { checkControlPlaneGoes } from '../machines/control-planes.js';
 import { connectMachines } from './every-machine.js';
 import { withImages } from '../machines/find-image.js';
+import type { KubeadmContext } from '../context.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from '../lifecycle/kubeadm-readiness.js';
 import { handOver, noteMachines } from '../machines/machine-notes.js';
@@ -32,7 +34,7 @@ import { readSettings } from '../settings.js';
 
 /** Nodes that come to a running cluster and leave it. */
 
-export interface NodesToAdd {
+export interface NodesToAdd extends Pick<KubeadmContext, 'addonImage'> {
   readonly image: string;
   /** The same as what is saved of nodes is found by, where the driver has such a reference. */
   readonly pinned: string | undefined;
@@ -76,7 +78,7 @@ function lastNumberOf(kind: string, machines: readonly MachineRecord[]): number 
 /** Makes nodes from an image and waits until they are Ready. When one fails, none of them is left. */
 export async function addNodes(
   change: NodeChange,
-  { image, pinned, planned: wanted, size }: NodesToAdd,
+  { image, pinned, planned: wanted, size, ...providers }: NodesToAdd,
 ): Promise<ClusterRecord> {
   const { record, call, operations, journal, ownership } = change;
   const { paths, phases, signal, deadline } = call;
@@ -117,6 +119,7 @@ export async function addNodes(
       return await keepAdded(bare);
     }
     if (joining.length > 0) {
+      await loadAddonImages(providers, made, work);
       // Members of etcd reach each other before they know each other.
       await allOf(change.nodes.map((node) => connectNode(node, peers, work)));
     }

@@ -134,7 +134,7 @@ export function readNodeFailure(text: string): NodeFailure {
   const lacks = (['disk', 'memory'] as const).find((thing) => lacking.includes(thing));
   return {
     component: culprit?.name ?? 'node',
-    lines: worst(culprit?.lines ?? []),
+    lines: worstLines(culprit?.lines ?? []),
     ...(lacks === undefined ? {} : { lacks }),
   };
 }
@@ -144,7 +144,7 @@ function rest(section: { readonly rest: readonly string[] }, index: number): str
 }
 
 /** Lines that tell of errors, by the marks of klog and logrus; the last ones when there is none. */
-function worst(lines: readonly string[]): readonly string[] {
+export function worstLines(lines: readonly string[]): readonly string[] {
   const bad = lines.filter((line) =>
     /^[EF]\d{4} |^panic:|level=(error|fatal)|"level":"(error|fatal)"|^Error: /.test(line),
   );

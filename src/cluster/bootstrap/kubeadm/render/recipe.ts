@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { ClusterSpec } from '../../../cluster.js';
+import { addonImageFile, renderAddon } from '../../../addons/catalogue.js';
 import { apiRouteFiles } from './api-route.js';
 import { planDnsPatch } from './dns-patch.js';
 import { parseNodeFacts } from './node-facts.js';
@@ -28,6 +29,10 @@ export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
       ...kubeletUnit(facts, units),
       ...(settings.hasBalancer ? apiRouteFiles() : []),
     ].map((file) => `${file.path}\n${file.content}`),
+    // Manifests of the user are in the spec; the architecture is among the facts of the host.
+    ...settings.addons.flatMap((addon) =>
+      typeof addon === 'string' ? [addonImageFile(addon, 'amd64'), renderAddon(addon)] : [],
+    ),
   ];
   return createHash('sha256').update(content.join('\0')).digest('hex');
 }

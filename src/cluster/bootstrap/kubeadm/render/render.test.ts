@@ -49,17 +49,31 @@ function fileOf(settings: KubeadmSettings, facts: NodeFacts, path: string): stri
 describe('addons', () => {
   const read = (options: Record<string, unknown>) => readSettings({ ...spec, options }, []);
 
-  it('are texts of manifests, in their order', () => {
-    expect(read({ addons: [{ manifest: 'kind: B' }, { manifest: 'kind: A' }] }).addons).toEqual(['kind: B', 'kind: A']);
+  it('are names and texts of manifests, in their order', () => {
+    const addons = [{ manifest: 'kind: B' }, 'metrics-server', { manifest: 'kind: A' }];
+    expect(read({ addons }).addons).toEqual(addons);
     expect(read({}).addons).toEqual([]);
   });
 
-  it('are refused in another form, and where there is no Kubernetes', () => {
-    for (const addons of ['a.yaml', ['a.yaml'], [{ path: 'a' }]])
-      expect(() => read({ addons })).toThrow(/addons: a list of/);
+  it('are refused in another form, with the names that there are, and where there is no Kubernetes', () => {
+    expect(() => read({ addons: 'metrics-server' })).toThrow(
+      /addons: a list of metrics-server or \{ manifest: text \}/,
+    );
+    expect(() => read({ addons: ['metrics'] })).toThrow(
+      /addons\[0\]: no addon 'metrics'; give metrics-server or \{ manifest: text \}/,
+    );
+    expect(() => read({ addons: [{ path: 'a' }] })).toThrow(/addons\[0\]: metrics-server or/);
+    expect(() => read({ addons: ['metrics-server'], noKubernetes: true })).toThrow(/addons: none with noKubernetes/);
     expect(() => read({ addons: [{ manifest: 'kind: A' }], noKubernetes: true })).toThrow(
       /addons: none with noKubernetes/,
     );
+  });
+
+  it('are refused where Kubernetes is older than what they are for', () => {
+    const from = (kubernetesVersion: string) =>
+      readSettings({ ...spec, kubernetesVersion, options: { addons: ['metrics-server'] } }, []);
+    expect(() => from('v1.33.4')).toThrow(/addons\[0\]: metrics-server v\S+ is for Kubernetes v1\.34 and later/);
+    expect(from('v1.35.4').addons).toEqual(['metrics-server']);
   });
 });
 

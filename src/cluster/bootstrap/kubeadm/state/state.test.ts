@@ -93,6 +93,7 @@ describe('recipeDigest', () => {
       { ...spec, kubernetesVersion: 'v1.35.4' },
       { ...spec, options: { podSubnet: '10.100.0.0/16' } },
       { ...spec, options: { extraArgs: { kubelet: { v: '4' } } } },
+      { ...spec, options: { addons: ['metrics-server'] } },
     ]) {
       expect(recipeDigest(other)).not.toBe(digest);
     }
