@@ -201,5 +201,7 @@ async function validate(document: string, schema: 'domain' | 'network'): Promise
   const path = join(folder.path, 'document.xml');
   writeFileSync(path, document);
   const run = spawnSync('virt-xml-validate', [path, schema], { encoding: 'utf8' });
-  if (run.error === undefined) expect(`${run.stdout}${run.stderr}`).toContain('validates');
+  // A script around xmllint, of a package that it does not bring.
+  if (run.error === undefined && !run.stderr.includes('xmllint: not found'))
+    expect(`${run.stdout}${run.stderr}`).toContain('validates');
 }
