@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 
-import { MkCiError, messageOf } from '../../../../errors.js';
+import { MkCiError } from '../../../../errors.js';
 import { identifySelf } from '../../../../process.js';
 import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../../folder.js';
 import type { ClusterCall } from '../../../manager.js';
@@ -32,7 +32,7 @@ import { joinControlPlane } from '../nodes/join-control-plane.js';
 import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
 import { handOver, noteMachines } from '../machines/machine-notes.js';
 import { applyManifest } from '../nodes/manifests.js';
-import { removeCluster } from '../machines/remove-cluster.js';
+import { leftBehind, removeCluster } from '../machines/remove-cluster.js';
 import { readSettings } from '../settings.js';
 import { createDefaultStorageClass } from '../render/storage.js';
 
@@ -170,11 +170,7 @@ export async function startNew(
     try {
       await removeCluster(context, noted, paths, AbortSignal.timeout(REMOVE_MS));
     } catch (second) {
-      throw new MkCiError('DRV_FAILED', {
-        message: `${messageOf(explained)}; and what was made of it could not be removed: ${messageOf(second)}`,
-        advice: 'Run mk-ci gc --yes.',
-        cause: new AggregateError([explained, second]),
-      });
+      throw leftBehind(explained, second);
     }
     throw explained;
   }

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 
-import { hostErrorOf } from '../../../../errors.js';
+import { MkCiError, hostErrorOf, messageOf } from '../../../../errors.js';
 import type { ClusterFolder, ClusterRecord } from '../../../folder.js';
 import type { KubeadmContext } from '../context.js';
 
@@ -14,6 +14,15 @@ export async function removeCluster(
   await machines.remove(record, paths, signal);
   await removeFolder(paths.folder);
   if (record.journalId !== undefined) await journal.done(record.journalId);
+}
+
+/** What failed, and that something of it is left. */
+export function leftBehind(error: unknown, second: unknown, advice = 'Run mk-ci gc --yes.'): MkCiError {
+  return new MkCiError('DRV_FAILED', {
+    message: `${messageOf(error)}; and what was made of it could not be removed: ${messageOf(second)}`,
+    advice,
+    cause: new AggregateError([error, second]),
+  });
 }
 
 export async function removeFolder(folder: string): Promise<void> {

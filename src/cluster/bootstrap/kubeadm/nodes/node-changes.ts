@@ -1,5 +1,5 @@
 import type { MachineOperations } from '../../../../drivers/index.js';
-import { MkCiError, messageOf } from '../../../../errors.js';
+import { MkCiError } from '../../../../errors.js';
 import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../../folder.js';
 import type { Journal } from '../../../journal.js';
 import type { ClusterCall } from '../../../manager.js';
@@ -29,6 +29,7 @@ import type { KubeadmContext } from '../context.js';
 import { joinControlPlane, removeEtcdMember } from './join-control-plane.js';
 import { waitForPodSubnets } from '../lifecycle/kubeadm-readiness.js';
 import { handOver, noteMachines } from '../machines/machine-notes.js';
+import { leftBehind } from '../machines/remove-cluster.js';
 import { ADMIN_KUBECTL } from '../render/node-scripts.js';
 import { readSettings } from '../settings.js';
 
@@ -171,11 +172,7 @@ export async function addNodes(
       );
       if (leaving.status === 'rejected') throw leaving.reason;
     } catch (second) {
-      throw new MkCiError('DRV_FAILED', {
-        message: `${messageOf(error)}; and what was made of it could not be removed: ${messageOf(second)}`,
-        advice: 'Run mk-ci cluster node delete for what is left, or mk-ci gc --yes.',
-        cause: new AggregateError([error, second]),
-      });
+      throw leftBehind(error, second, 'Run mk-ci cluster node delete for what is left, or mk-ci gc --yes.');
     }
     throw error;
   }

@@ -28,6 +28,14 @@ export const CRI_SOCKETS = {
   'cri-o': 'unix:///run/crio/crio.sock',
 } as const satisfies Record<RuntimeName, string>;
 
+/** Members of `[Service]` that runtimes have alike. */
+const RUNTIME_SERVICE = {
+  Restart: 'always',
+  RestartSec: '1',
+  LimitNOFILE: 'infinity',
+  TasksMax: 'infinity',
+} as const;
+
 const CNI_BIN = '/opt/cni/bin';
 const CNI_CONF = '/etc/cni/net.d';
 const OOM_WRAPPER = '/usr/local/sbin/mk-ci-runc';
@@ -57,10 +65,7 @@ function planContainerd(settings: KubeadmSettings, facts: NodeFacts): RuntimePla
           Delegate: 'yes',
           // Containers outlive a restart of it.
           KillMode: 'process',
-          Restart: 'always',
-          RestartSec: '1',
-          LimitNOFILE: 'infinity',
-          TasksMax: 'infinity',
+          ...RUNTIME_SERVICE,
         },
       }),
     ],
@@ -159,10 +164,7 @@ function planDocker(settings: KubeadmSettings, facts: NodeFacts): RuntimePlan {
           Type: 'notify',
           Delegate: 'yes',
           KillMode: 'process',
-          Restart: 'always',
-          RestartSec: '1',
-          LimitNOFILE: 'infinity',
-          TasksMax: 'infinity',
+          ...RUNTIME_SERVICE,
         },
       }),
       ...(settings.hasKubernetes ? [criDockerdUnit(facts)] : []),
@@ -291,10 +293,7 @@ function planCrio(settings: KubeadmSettings, facts: NodeFacts): RuntimePlan {
         Service: {
           ExecStart: facts.programs['crio'] ?? '/usr/bin/crio',
           Type: 'notify',
-          Restart: 'always',
-          RestartSec: '1',
-          LimitNOFILE: 'infinity',
-          TasksMax: 'infinity',
+          ...RUNTIME_SERVICE,
         },
       }),
     ],
