@@ -24,6 +24,10 @@ function call(args: readonly string[], plan: 'upgrade' | 'nothing' | 'refused' =
             asked.push(`upgrade ${name} ${version}${drainSeconds === undefined ? '' : `, drained in ${drainSeconds}`}`);
             return {} as RunningCluster;
           },
+          planUndo: async () => {
+            if (plan === 'refused') throw new MkCiError('K8S_SNAPSHOT_NOT_FOUND');
+            return 'v1.34.9';
+          },
           undoUpgrade: async (name) => {
             asked.push(`undo ${name}`);
             return {} as RunningCluster;
@@ -60,8 +64,19 @@ describe('cluster upgrade', () => {
   });
 
   it('takes the last one back', async () => {
-    expect((await call(['demo', '--undo'])).asked).toEqual(['undo demo']);
-    expect(await call(['demo', '--undo', '--dry-run', '--json'])).toMatchObject({ asked: [] });
+    const undone = await call(['demo', '--undo']);
+    expect([undone.asked, undone.stderr]).toEqual([['undo demo'], 'demo has v1.34.9 now; it had v1.35.4\n']);
+    const planned = await call(['demo', '--undo', '--dry-run']);
+    expect([planned.asked, planned.stdout]).toEqual([[], 'demo: v1.35.4, would go back to v1.34.9\n']);
+  });
+
+  it('has nothing to take back in a cluster that was not upgraded, and says so when it is only planned, too', async () => {
+    for (const args of [
+      ['demo', '--undo'],
+      ['demo', '--undo', '--dry-run'],
+    ]) {
+      expect(await call(args, 'refused')).toMatchObject({ asked: [], code: 'K8S_SNAPSHOT_NOT_FOUND' });
+    }
   });
 
   it('wants a version or --undo, and not both', async () => {

@@ -56,8 +56,8 @@ export function buildUpgradeCommand(
       const { manager, prepare } = open();
       const { driver, kubernetesVersion: from } = await manager.status(name, context.signal);
       if (version === undefined) {
+        const to = await manager.planUndo(name);
         if (flags.dryRun !== true) await manager.undoUpgrade(name, callOptions(flags));
-        const to = flags.dryRun === true ? from : (await manager.status(name, context.signal)).kubernetesVersion;
         await say({ name, from, to, does: 'undo', dryRun: flags.dryRun === true }, flags, context);
         return;
       }
@@ -84,7 +84,7 @@ async function say(outcome: Outcome, { json }: UpgradeFlags, context: CliContext
   const { name, from, to, does, dryRun } = outcome;
   if (json === true) await context.stdout(`${JSON.stringify(outcome, undefined, 2)}\n`);
   else if (does === 'nothing') context.stderr(`${name} has ${to}: nothing to do\n`);
-  else if (dryRun) await context.stdout(`${name}: ${from}, would ${does}${does === 'upgrade' ? ` to ${to}` : ''}\n`);
+  else if (dryRun) await context.stdout(`${name}: ${from}, would ${does === 'undo' ? 'go back' : does} to ${to}\n`);
   else context.stderr(`${name} has ${to} now; it had ${from}\n`);
 }
 

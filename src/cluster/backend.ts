@@ -72,6 +72,8 @@ export interface Upgrades {
   plan(record: ClusterRecord, version: string): boolean;
   /** Leaves a cluster that runs with the new version; else with the old one and its state of before. */
   upgrade(record: ClusterRecord, call: ClusterCall, request: UpgradeRequest): Promise<ClusterRecord>;
+  /** @returns the version that {@link undo} leads to. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
+  planUndo(record: ClusterRecord, paths: ClusterFolder): Promise<string>;
   /** Takes the last upgrade back, with all that happened since. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
   undo(record: ClusterRecord, call: ClusterCall): Promise<ClusterRecord>;
 }

@@ -139,6 +139,8 @@ export interface ClusterUpgradeManager {
     version: string,
     options: ClusterCallOptions & Pick<UpgradeRequest, 'drainSeconds'>,
   ): Promise<RunningCluster>;
+  /** @returns the version that {@link undoUpgrade} leads to. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
+  planUndo(name: string): Promise<string>;
   /** Takes the last upgrade back, with all that happened in the cluster since. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
   undoUpgrade(name: string, options: ClusterCallOptions): Promise<RunningCluster>;
 }
@@ -389,6 +391,12 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       const { drainSeconds } = callOptions;
       const request: UpgradeRequest = { version, ...(drainSeconds === undefined ? {} : { drainSeconds }) };
       return handle(call.paths, await upgradesOf(record).upgrade(record, call, request));
+    },
+    planUndo: async (name) => {
+      checkClusterName(name);
+      const paths = clusterFolder(stateFolder, name);
+      const record = await need(paths, name);
+      return await upgradesOf(record).planUndo(record, paths);
     },
     undoUpgrade: async (name, callOptions) => {
       const call = begin(name, callOptions, UPGRADE_MS);

@@ -32,7 +32,7 @@ import { refresh, startAgain, unpause } from './lifecycle/running-again.js';
 import { removeCluster, removeFolder } from './machines/remove-cluster.js';
 import { readSettings } from './settings.js';
 import { settleRestore } from './state/settle-restore.js';
-import { undoUpgrade, upgradeCluster } from './upgrade/upgrade.js';
+import { noteToUndo, undoUpgrade, upgradeCluster } from './upgrade/upgrade.js';
 
 /**
  * Clusters whose nodes are machines with a kubelet, set up by kubeadm. Nothing here knows which driver makes the machines.
@@ -190,6 +190,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         checkUpgrade(spec);
         return planUpgrade(spec.name, spec.kubernetesVersion, version);
       },
+      planUndo: async ({ spec }, paths) => (await noteToUndo(spec.name, paths)).from,
       upgrade: async (record, call, request) => {
         checkUpgrade(record.spec);
         return await upgradeCluster(context, state, record, call, request);

@@ -1,5 +1,5 @@
 import { MkCiError, isMkCiError, messageOf } from '../../../../errors.js';
-import { readClusterRecord, writeClusterRecord, type ClusterRecord } from '../../../folder.js';
+import { readClusterRecord, writeClusterRecord, type ClusterFolder, type ClusterRecord } from '../../../folder.js';
 import type { UpgradeRequest } from '../../../backend.js';
 import type { ClusterCall } from '../../../manager.js';
 import { createDeadline } from '../../../phases.js';
@@ -99,16 +99,20 @@ export async function undoUpgrade(
   record: ClusterRecord,
   call: ClusterCall,
 ): Promise<ClusterRecord> {
-  const note = await readUpgradeNote(call.paths);
-  if (note === undefined) {
-    throw new MkCiError('K8S_SNAPSHOT_NOT_FOUND', {
-      message: `${call.name} has no upgrade that can be taken back`,
-      advice: 'Start another cluster of the version that is wanted.',
-    });
-  }
+  const note = await noteToUndo(call.name, call.paths);
   await findImage(context, { ...record.spec, kubernetesVersion: note.from }, call.signal);
   await wayBack(state, record, call, note);
   return (await readClusterRecord(call.paths)) ?? record;
+}
+
+/** The upgrade that {@link undoUpgrade} takes back. @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND` */
+export async function noteToUndo(name: string, paths: ClusterFolder): Promise<UpgradeNote> {
+  const note = await readUpgradeNote(paths);
+  if (note !== undefined) return note;
+  throw new MkCiError('K8S_SNAPSHOT_NOT_FOUND', {
+    message: `${name} has no upgrade that can be taken back`,
+    advice: 'Start another cluster of the version that is wanted.',
+  });
 }
 
 /** @throws {MkCiError} `K8S_UPGRADE_FAILED` for pods that nodes can not be drained of */
