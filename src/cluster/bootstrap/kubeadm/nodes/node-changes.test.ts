@@ -5,12 +5,12 @@ import { describe, expect, it } from 'vitest';
 
 import type { Machine } from '../../../../drivers/driver.js';
 import { createTemporaryFolder } from '../../../../files.js';
-import { clusterFolder, type ClusterRecord } from '../../../folder.js';
+import { clusterFolder, readClusterRecord, type ClusterRecord } from '../../../folder.js';
 import { createJournal } from '../../../journal.js';
 import { createDeadline, createPhases } from '../../../phases.js';
 import { planMachines } from '../machines/cluster-machines.js';
 import { planControlPlanes } from '../machines/control-planes.js';
-import { addNodes, deleteNode, type NodeChange } from './node-changes.js';
+import { addNodes, deleteNode, planWorkers, type NodeChange } from './node-changes.js';
 
 const ENDED = {
   ...{ exitCode: 0, signal: undefined, timedOut: false, aborted: false, leftChildren: false, durationMs: 0 },
@@ -85,6 +85,7 @@ async function createRig({ leftMs }: { readonly leftMs: number }): Promise<Rig> 
   };
 }
 
+const FACTS = 'program containerd /usr/bin/containerd\nprogram runc /usr/sbin/runc\ncontainerd containerd v2.0.0\n';
 const PODS_OF = 'delete pods --all-namespaces --field-selector spec.nodeName=';
 
 describe('a control plane that could not be added', () => {
@@ -97,6 +98,32 @@ describe('a control plane that could not be added', () => {
       `${PODS_OF}control-plane-2`,
     ]);
     expect((await rig.change.journal.list()).entries).toEqual([]);
+  });
+});
+
+describe('nodes that were added and can not be handed over', () => {
+  it('are removed, and in no record', async () => {
+    await using rig = await createRig({ leftMs: 60_000 });
+    const spec = { ...rig.record.spec, kubernetesVersion: 'none', options: { noKubernetes: true } };
+    const record: ClusterRecord = { ...rig.record, spec, machines: planMachines(spec) };
+    const change: NodeChange = {
+      ...rig.change,
+      record,
+      operations: {
+        ...rig.change.operations,
+        create: async ({ name }) => machineOf(name, async (argv) => ({ ...ENDED, argv, stdout: FACTS })),
+      },
+      journal: {
+        ...rig.change.journal,
+        update: async () => {
+          throw new Error('disk full');
+        },
+      },
+    };
+    const wanted = { image: 'node', pinned: undefined, planned: planWorkers(record, 1), size: {} };
+    await expect(addNodes(change, wanted)).rejects.toThrow('disk full');
+    expect(rig.done).toEqual(['remove c-node-3']);
+    expect((await readClusterRecord(change.call.paths))?.machines).toEqual(record.machines);
   });
 });
 

@@ -89,7 +89,9 @@ export async function addNodes(
 
   const planned = await noteMachines(journal, withImages({ ...record, machines: wanted }, pinned), ownership);
   const added = planned.map(({ machine }) => machine);
+  const kept = { isWritten: false };
   const keepAdded = async (grown: ClusterRecord): Promise<ClusterRecord> => {
+    kept.isWritten = true;
     await writeClusterRecord(paths, grown);
     await handOver(
       journal,
@@ -170,6 +172,7 @@ export async function addNodes(
           await deletePodObjects(controlPlane, machine.node, undo);
         }),
       );
+      if (kept.isWritten) await writeClusterRecord(paths, record);
       if (leaving.status === 'rejected') throw leaving.reason;
     } catch (second) {
       throw leftBehind(error, second, 'Run mk-ci cluster node delete for what is left, or mk-ci gc --yes.');
