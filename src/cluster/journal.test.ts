@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { formatLabels, parseLabels, placeOfProcesses } from '../process.js';
 import { parseJournalEntry } from './journal-entry.js';
-import { createJournal, type Journal } from './journal.js';
+import { createJournal, unfinishedSuffix, type Journal } from './journal.js';
 import { ownershipLabels, readOwnership, type Ownership } from './ownership.js';
 
 describe('createJournal', () => {
@@ -89,6 +89,21 @@ describe('createJournal', () => {
     await writeFile(folder, 'a file where the folder should be');
     await expect(journal.intend({ kind: 'port-lease', port: 1 }, {})).rejects.toThrow(/EEXIST|ENOTDIR/);
     expect(readdirSync(temporary.path)).toEqual(['journal']);
+  });
+
+  it('sweeps away what killed writers had begun, and leaves finished entries, living writers and other places alone', async () => {
+    const { id } = await journal.intend({ kind: 'port-lease', port: 1 }, { runId: 'r1' });
+    const dead = unfinishedSuffix({ pid: 4_194_303, startedAt: '1@00000000' });
+    const elsewhere = dead.replace(/^\.\w{8}/, '.00000000');
+    for (const suffix of [dead, elsewhere, unfinishedSuffix(), '.0badcafe.tmp']) {
+      await writeFile(join(folder, `x.json${suffix}`), '{"version"');
+    }
+    await journal.sweep();
+    const left = readdirSync(folder);
+    expect(left).toHaveLength(4);
+    expect(left).toContain(`${id}.json`);
+    expect(left).not.toContain(`x.json${dead}`);
+    await createJournal({ folder: join(folder, 'nowhere') }).sweep();
   });
 
   it('does not read an entry with bytes after its end', async () => {

@@ -1,10 +1,17 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { access, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hostErrorOf, systemErrorCode } from '../errors.js';
 import { makeFolder } from '../files.js';
-import { placeOfProcesses, type ProcessIdentity } from '../process.js';
+import {
+  formatIdentity,
+  identifySelf,
+  isAlive,
+  parseIdentity,
+  placeOfProcesses,
+  type ProcessIdentity,
+} from '../process.js';
 import type { Ownership } from './ownership.js';
 
 /**
@@ -29,6 +36,8 @@ export interface Journal {
   done(id: string): Promise<void>;
   /** Everything noted and not done, oldest first. */
   list(): Promise<JournalContent>;
+  /** Removes files that processes had begun to write when they were killed: nothing was made of what they would have noted. */
+  sweep(): Promise<void>;
 }
 
 /** What is noted. `resource` is anything a driver makes: container, volume, network, virtual machine, snapshot. */
@@ -88,7 +97,33 @@ export function createJournal({ folder, now = () => new Date() }: JournalOptions
       await rm(pathOf(id), { force: true });
     },
     list: async () => await readJournal(folder),
+    sweep: async () => {
+      for (const name of await readdir(folder).catch(emptyWhenAbsent)) {
+        const writer = writerOf(name);
+        if (writer !== undefined && !isAlive(writer)) await rm(join(folder, name), { force: true });
+      }
+    },
   };
+}
+
+/** End of the name of a file that this process is writing. Of the place only so much that another one has another. */
+export function unfinishedSuffix(writer: ProcessIdentity = identifySelf()): string {
+  const words = [
+    placeDigest(),
+    randomBytes(4).toString('hex'),
+    Buffer.from(formatIdentity(writer)).toString('base64url'),
+  ];
+  return `.${words.join('.')}.tmp`;
+}
+
+/** @returns `undefined` for finished files, and for those of another place, whose processes can not be looked for here */
+function writerOf(name: string): ProcessIdentity | undefined {
+  const [, place, identity = ''] = /\.json\.([0-9a-f]{8})\.[0-9a-f]{8}\.([\w-]+)\.tmp$/.exec(name) ?? [];
+  return place === placeDigest() ? parseIdentity(Buffer.from(identity, 'base64url').toString()) : undefined;
+}
+
+function placeDigest(): string {
+  return createHash('sha256').update(placeOfProcesses()).digest('hex').slice(0, 8);
 }
 
 async function readJournal(folder: string): Promise<JournalContent> {
@@ -112,7 +147,7 @@ async function readJournal(folder: string): Promise<JournalContent> {
 }
 
 async function writeEntry(folder: string, path: string, entry: JournalEntry): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = `${path}${unfinishedSuffix()}`;
   try {
     await makeFolder(folder);
     const file = await open(temporary, 'wx', 0o600);

@@ -25,6 +25,7 @@ export async function collectGarbage(options: CollectOptions): Promise<readonly 
     if (fresh.length === 0) break;
     for (const outcome of await actOnPlan(fresh, options)) outcomes.set(keyOf(outcome.action), outcome);
   }
+  await options.journal.sweep();
   return [...outcomes.values()];
 }
 
