@@ -199,6 +199,7 @@ async function runOnce(
     aborted: end.aborted || deps.signal.aborted,
     ...(end.startProblem === undefined ? {} : { startProblem: end.startProblem }),
     format: end.format,
+    resultPatterns: patterns,
     timeoutMs: cell.timeoutMs,
     lastLines: end.lastLines,
     tests: end.timedOut ? seen.map((status) => (status === 'notrun' ? 'timedout' : status)) : seen,

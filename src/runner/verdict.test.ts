@@ -42,6 +42,9 @@ describe('problemsOf', () => {
     expect(codes({ tests: [], format: undefined })).toEqual([
       'RUN_NO_TESTS: the suite exited 0 and reported no test, its output has no known format',
     ]);
+    expect(codes({ tests: [], format: undefined, resultPatterns: ['a.xml', 'b/*.json'] })).toEqual([
+      'RUN_NO_TESTS: the suite exited 0 and reported no test, no file of a known format in $ARTIFACTS fits its results: a.xml, b/*.json',
+    ]);
     expect(codes({ tests: [], packages: [{ status: 'skipped' }] })).toEqual([
       'RUN_NO_TESTS: the suite exited 0 and reported no test',
     ]);

@@ -14,6 +14,8 @@ export interface AttemptFacts {
   readonly startProblem?: string;
   /** Format that was read, or `undefined` when none was recognised. */
   readonly format: string | undefined;
+  /** Of the suite's `results`; without them its standard output is read. */
+  readonly resultPatterns?: readonly string[] | undefined;
   readonly timeoutMs: number;
   /** Last lines of standard error. */
   readonly lastLines: readonly string[];
@@ -54,7 +56,7 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
       ...output,
     });
   } else if (facts.tests.length === 0 && !explained) {
-    const unread = facts.format === undefined ? ', its output has no known format' : '';
+    const unread = facts.format === undefined ? `, ${whyUnread(facts)}` : '';
     problems.push({
       code: 'RUN_NO_TESTS',
       message: `the suite ${ending} and reported no test${unread}`,
@@ -70,6 +72,11 @@ export function problemsOf(facts: AttemptFacts): AttemptProblem[] {
     });
   }
   return problems;
+}
+
+function whyUnread({ resultPatterns }: AttemptFacts): string {
+  if (resultPatterns === undefined) return 'its output has no known format';
+  return `no file of a known format in $ARTIFACTS fits its results: ${resultPatterns.join(', ')}`;
 }
 
 /**
