@@ -19,6 +19,8 @@ export const NODE_FOOTPRINT: Footprint = {
     ...['/run/containerd', '/run/nri', '/run/cni-ipam-state', '/run/mk-ci-hosts'],
   ],
   additions: ['/root/.kube/cache', '/run/xtables.lock', '/run/netns'],
+  // kube-proxy mounts it, and the kubelet makes it for that.
+  emptyFolders: ['/lib/modules'],
   lines: [{ path: '/etc/hosts', marker: '# mk-ci' }],
   units: ['kubelet.service', 'containerd.service', 'kubepods.slice'],
   // The address is that of our containerd: shims of another one are left alone.

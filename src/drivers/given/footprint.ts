@@ -24,6 +24,8 @@ export const footprintSchema = z.strictObject({
   paths: z.array(pathSchema),
   /** Files and folders that go if they were not there before, and otherwise are left to their owner. */
   additions: z.array(pathSchema),
+  /** Folders that go if they were not there before and nothing is in them. */
+  emptyFolders: z.array(pathSchema).default([]),
   /** Files in which lines that end in the marker come and go. */
   lines: z.array(z.strictObject({ path: pathSchema, marker: word })),
   /** Stopped in this order. */
@@ -112,7 +114,7 @@ export function describeChanges(kit: Pick<Kit, 'footprint' | 'links' | 'copies' 
   return [
     `${HOST_FOLDER}: ${(kit.payloadBytes / 1e9).toFixed(1)} GB of programs and images, and the originals of what is replaced`,
     `replaced until the cluster is deleted: ${pathsOf(kit).join(' ')}`,
-    `added: ${footprint.additions.join(' ')}`,
+    `added: ${[...footprint.additions, ...footprint.emptyFolders].join(' ')}`,
     `lines marked in: ${footprint.lines.map((one) => one.path).join(' ')}`,
     `units of systemd: ${footprint.units.join(' ')}`,
     `ports: ${footprint.ports.join(' ')}`,

@@ -138,6 +138,7 @@ describe('scripts', () => {
     const nothing = {
       ...NODE_FOOTPRINT,
       additions: [],
+      emptyFolders: ['/etc/x/empty', '/etc/x/filled'],
       lines: [],
       units: ['mk-ci-test-absent.service'],
       processes: [],
@@ -175,6 +176,8 @@ describe('scripts', () => {
         await mkdir(join(folder.path, 'cgroup', group), { recursive: true });
       }
       await writeFile(at('new/deep/ours'), '');
+      for (const name of ['empty', 'filled']) await mkdir(at(name));
+      await writeFile(at('filled/theirs'), '');
       await writeFile(at('taken'), 'ours');
       await writeFile(at('hosts'), '127.0.0.1 localhost\n192.0.2.7 node # mk-ci\n192.0.2.8 other\n');
       await writeFile(at('somebody'), 'else');
@@ -194,6 +197,8 @@ describe('scripts', () => {
           ...groups.map((group) => `cgroup${group} 755`),
           '',
           'x 755',
+          'x/filled 755',
+          'x/filled/theirs 644',
           'x/hosts 644',
           'x/kept 755',
           'x/kept/a 640',

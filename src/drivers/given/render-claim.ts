@@ -34,6 +34,7 @@ export function renderClaim(claim: Claim): string {
     `trap 'rm -rf ${fresh}' EXIT`,
     `note() { if [ -e "$1" ] || [ -L "$1" ]; then echo "present $1"; else echo "absent $1"; p=\${1%/*}; while [ -n "$p" ] && [ ! -e "$p" ]; do echo "parent $p"; p=\${p%/*}; done; fi; }`,
     `for p in ${[...paths, ...footprint.additions].join(' ')}; do note $p; done >${fresh}/manifest`,
+    `for p in ${footprint.emptyFolders.join(' ')}; do [ -e $p ] || echo "parent $p"; done >>${fresh}/manifest`,
     ...footprint.lines.map(({ path }) => `[ ! -e ${path} ] || cp ${path} ${before}/$(echo ${path} | tr / _)`),
     `for s in ${footprint.sysctls.join(' ')}; do [ ! -r /proc/sys/$s ] || echo "$s $(cat /proc/sys/$s)"; done >${before}/sysctls`,
     `awk '{ print $5 }' /proc/self/mountinfo >${before}/mounts`,
