@@ -102,10 +102,7 @@ Examples:
         },
       });
       await using server = await listen(app, address);
-      const warmed = warmPages(app, {
-        signal: context.signal,
-        ...(pool === undefined ? {} : { readInAll: pool.readInAll }),
-      });
+      const warmed = warmPages(app, context.signal);
       const waited = delay(WARM_MS, undefined, { ref: false, signal: context.signal });
       await Promise.race([warmed, waited.catch(() => undefined)]);
       await context.stdout(`${server.url}\n`);

@@ -12,8 +12,6 @@ export interface ReadPool extends AsyncDisposable {
    * @throws {MkCiError} what the route throws; `Error` when the thread ended
    */
   readonly read: (path: string, query: unknown, part?: number) => Promise<string>;
-  /** Has every thread read this part: each remembers some of what it read. Throws like `read`. */
-  readonly readInAll: (path: string, query: unknown, part?: number) => Promise<void>;
 }
 
 export interface ReadPoolOptions {
@@ -46,8 +44,6 @@ export type ReadReply =
 
 interface Job {
   readonly request: ReadRequest;
-  /** The only thread that may do it. @default any */
-  readonly worker?: Worker;
   readonly resolve: (text: string) => void;
   readonly reject: (error: Error) => void;
 }
@@ -74,10 +70,6 @@ export function createReadPool({ location, threads }: ReadPoolOptions): ReadPool
       const at = idle.indexOf(worker);
       if (at >= 0) idle.splice(at, 1);
       job?.reject(error);
-      for (const bound of waiting.filter((one) => one.worker === worker)) {
-        waiting.splice(waiting.indexOf(bound), 1);
-        bound.reject(error);
-      }
       if (!isClosed) giveOut();
     };
     worker.once('error', onEnd);
@@ -87,41 +79,22 @@ export function createReadPool({ location, threads }: ReadPoolOptions): ReadPool
     return worker;
   };
 
-  /** The first job that this thread, or one that is not there yet, may do. */
-  const takeJob = (worker?: Worker): Job | undefined => {
-    const at = waiting.findIndex((job) => job.worker === undefined || job.worker === worker);
-    return at < 0 ? undefined : waiting.splice(at, 1)[0];
-  };
-  const give = (worker: Worker, job: Job): void => {
-    busy.set(worker, job);
-    worker.postMessage(job.request);
-  };
   const giveOut = (): void => {
-    for (const worker of [...idle].reverse()) {
-      const job = takeJob(worker);
-      if (job === undefined) continue;
-      idle.splice(idle.indexOf(worker), 1);
-      give(worker, job);
-    }
-    while (idle.length + busy.size < threads) {
-      const job = takeJob();
-      if (job === undefined) return;
-      give(start(), job);
+    while (waiting.length > 0) {
+      const worker = idle.pop() ?? (busy.size < threads ? start() : undefined);
+      const job = worker === undefined ? undefined : waiting.shift();
+      if (worker === undefined || job === undefined) return;
+      busy.set(worker, job);
+      worker.postMessage(job.request);
     }
   };
-  const enqueue = async (request: ReadRequest, worker?: Worker): Promise<string> =>
-    await new Promise<string>((resolve, reject) => {
-      waiting.push({ request, resolve, reject, ...(worker === undefined ? {} : { worker }) });
-      giveOut();
-    });
 
   return {
-    read: async (path, query, part = 0) => await enqueue({ path, query, part }),
-    readInAll: async (path, query, part = 0) => {
-      while (idle.length + busy.size < threads) idle.push(start());
-      const request = { path, query, part };
-      await Promise.all([...idle, ...busy.keys()].map(async (worker) => await enqueue(request, worker)));
-    },
+    read: async (path, query, part = 0) =>
+      await new Promise<string>((resolve, reject) => {
+        waiting.push({ request: { path, query, part }, resolve, reject });
+        giveOut();
+      }),
     [Symbol.asyncDispose]: async () => {
       isClosed = true;
       const ended = new Error('the server ends');
