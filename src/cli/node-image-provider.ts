@@ -5,6 +5,7 @@ import { MkCiError } from '../errors.js';
 import { exec } from '../exec.js';
 import { foldersOf } from '../files.js';
 import type { CliContext } from './command.js';
+import { createSharedWork } from './shared-work.js';
 import { createStepProgress } from './step-progress.js';
 
 /** Drivers whose machines start from a kernel and the disk that mk-ci makes. */
@@ -16,7 +17,7 @@ const DRIVERS_OF_VM_DISKS: readonly string[] = ['kvm2', 'qemu', 'vfkit', 'hyperk
  * failed once fails again at once, for all that ask for it in this process.
  */
 export function createNodeImageProvider(context: CliContext, bundles: BundleStore): NodeImageProvider {
-  const asked = new Map<string, Promise<string>>();
+  const share = createSharedWork<string>();
 
   const obtain: NodeImageProvider = async ({ kubernetesVersion, driver }, signal) => {
     const { IMAGE_ENGINES, createNodeImageStore } = await import('../cluster/node-image/index.js');
@@ -55,33 +56,21 @@ export function createNodeImageProvider(context: CliContext, bundles: BundleStor
     return image.reference;
   };
 
-  return async (request, signal) => {
-    const key = `${request.driver} ${request.kubernetesVersion}`;
-    // Shared by all that ask: only an interrupt of the command ends it for all of them.
-    const image = asked.get(key) ?? obtain(request, context.signal);
-    asked.set(key, image);
-    image.catch(() => undefined);
-    signal.throwIfAborted();
-    return await image;
-  };
+  return async (request, signal) =>
+    // Only an interrupt of the command ends it for all that ask.
+    await share(`${request.driver} ${request.kubernetesVersion}`, () => obtain(request, context.signal), signal);
 }
 
 /** Images of addons, from the cache or compiled with progress. What failed once fails again at once, as with node images. */
 export function createAddonImageProvider(context: CliContext): AddonImageProvider {
-  const asked = new Map<string, Promise<string>>();
+  const share = createSharedWork<string>();
   const obtain = async (name: Parameters<AddonImageProvider>[0]): Promise<string> => {
     const { createAddonImageStore } = await import('../cluster/addons/image-store.js');
     using progress = createStepProgress(context, { prefix: 'addon: ' });
     const store = createAddonImageStore({ cacheFolder: foldersOf(context.env).cache, exec, env: context.env });
     return await store.ensure(name, { signal: context.signal, onStep: progress.onStep });
   };
-  return async (name, signal) => {
-    const archive = asked.get(name) ?? obtain(name);
-    asked.set(name, archive);
-    archive.catch(() => undefined);
-    signal.throwIfAborted();
-    return await archive;
-  };
+  return async (name, signal) => await share(name, () => obtain(name), signal);
 }
 
 /** Programs of a bundle, and the images of Kubernetes, which are made with the node image of their version. */
