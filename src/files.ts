@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 
@@ -70,6 +81,34 @@ function noFolderThere(path: string, cause: unknown): MkCiError {
 
 /** End of the name of a file that is not written to any more although its permissions allow it: copies may share it. */
 export const NEVER_WRITTEN = '.fixed';
+
+const BLOCK_BYTES = 64 * 1024;
+const READ_BYTES = 16 * BLOCK_BYTES;
+const ZEROS = Buffer.alloc(BLOCK_BYTES);
+
+/**
+ * Reads a file in blocks of 64 KiB and passes over those that are all zeros: where the others are written to the same offsets of
+ * a new file, holes stay holes.
+ *
+ * @param use is given each block before the next one is read, into the same memory
+ * @returns length of the file in bytes
+ */
+export async function forEachFilledBlock(
+  source: FileHandle,
+  use: (block: Buffer, offset: number) => Promise<void>,
+): Promise<number> {
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  let bytes = 0;
+  for (;;) {
+    const { bytesRead } = await source.read(buffer, 0, READ_BYTES, bytes);
+    if (bytesRead === 0) return bytes;
+    for (let start = 0; start < bytesRead; start += BLOCK_BYTES) {
+      const block = buffer.subarray(start, Math.min(start + BLOCK_BYTES, bytesRead));
+      if (!block.equals(ZEROS.subarray(0, block.length))) await use(block, bytes + start);
+    }
+    bytes += bytesRead;
+  }
+}
 
 /**
  * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, synced

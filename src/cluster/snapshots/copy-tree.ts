@@ -3,7 +3,7 @@ import { link, open, readdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 
 import { systemErrorCode } from '../../errors.js';
-import { NEVER_WRITTEN, makeFolder } from '../../files.js';
+import { NEVER_WRITTEN, forEachFilledBlock, makeFolder } from '../../files.js';
 
 /** One file of a copied tree. */
 export interface FileRecord {
@@ -62,10 +62,6 @@ export function differencesOf(expected: readonly FileRecord[], found: readonly F
   return [...differences, ...[...byPath.keys()].map((path) => `${path} is not in the manifest`)];
 }
 
-const BLOCK_BYTES = 64 * 1024;
-const READ_BYTES = 16 * BLOCK_BYTES;
-const ZEROS = Buffer.alloc(BLOCK_BYTES);
-
 async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries
@@ -90,19 +86,10 @@ async function copyFile(from: string, to: string | undefined, path: string): Pro
     const isLinked = to !== undefined && isFixed && (await canLink(from, to));
     const target = to === undefined || isLinked ? undefined : await open(to, 'wx', mode & 0o777);
     try {
-      const buffer = Buffer.allocUnsafe(READ_BYTES);
-      let bytes = 0;
-      for (;;) {
-        const { bytesRead } = await source.read(buffer, 0, READ_BYTES, bytes);
-        if (bytesRead === 0) break;
-        for (let start = 0; start < bytesRead; start += BLOCK_BYTES) {
-          const block = buffer.subarray(start, Math.min(start + BLOCK_BYTES, bytesRead));
-          if (block.equals(ZEROS.subarray(0, block.length))) continue;
-          hash.update(`${bytes + start} `).update(block);
-          await target?.write(block, 0, block.length, bytes + start);
-        }
-        bytes += bytesRead;
-      }
+      const bytes = await forEachFilledBlock(source, async (block, offset) => {
+        hash.update(`${offset} `).update(block);
+        await target?.write(block, 0, block.length, offset);
+      });
       await target?.truncate(bytes);
       return { path, bytes, mode: mode & 0o777, digest: hash.digest('hex') };
     } finally {

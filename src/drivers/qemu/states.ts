@@ -1,11 +1,12 @@
-import { readdir, readlink, statfs } from 'node:fs/promises';
+import { open, readdir, readlink, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { MkCiError, isMkCiError } from '../../errors.js';
+import { MkCiError, hostErrorOf, isMkCiError } from '../../errors.js';
 import type { Exec } from '../../exec.js';
+import { forEachFilledBlock } from '../../files.js';
 import type { Hypervisor, VmFiles } from '../vm/index.js';
 import type { GuestMemory } from './arguments.js';
 import { connectQmp, type QmpClient } from './qmp.js';
@@ -55,7 +56,7 @@ export function createQemuStates({ exec, memoryOf, launch }: QemuStatesOptions):
             new MkCiError('DRV_FAILED', { message: `the memory of ${name} can not be written (${status}): ${reason}` })
           );
         }
-        if (shared !== undefined) await copyMemory(shared, memory.ram, { exec, signal });
+        if (shared !== undefined) await copyMemory(shared, memory.ram, signal);
         await act();
       } finally {
         // Also without the caller's patience: a machine that was only to be looked at goes on.
@@ -111,16 +112,18 @@ export async function findSharedMemory(pid: number): Promise<string | undefined>
   return undefined;
 }
 
-/** Of a machine that stands still. What it never touched becomes holes. */
-async function copyMemory(
-  from: string,
-  to: string,
-  { exec, signal }: Pick<QemuStatesOptions, 'exec'> & { signal: AbortSignal },
-): Promise<void> {
+/** Of a machine that stands still. What it never touched becomes holes. @param to is there, and empty */
+async function copyMemory(from: string, to: string, signal: AbortSignal): Promise<void> {
+  await using source = await open(from, 'r');
+  await using target = await open(to, 'r+');
   try {
-    await exec(['cp', '--sparse=always', from, to], { timeoutMs: MEMORY_MS, signal });
+    const bytes = await forEachFilledBlock(source, async (block, offset) => {
+      signal.throwIfAborted();
+      await target.write(block, 0, block.length, offset);
+    });
+    await target.truncate(bytes);
   } catch (error) {
-    throw (await fullDiskOf(to)) ?? error;
+    throw hostErrorOf(error, to) ?? error;
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 
 import { MkCiError } from '../../../errors.js';
@@ -159,10 +159,6 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
       if (program === 'qemu-img' && argv[1] === 'rebase') return result({});
       if (program === 'qemu-img' && argv[1] === 'info')
         return result({ stdout: await readFile(argv.at(-1) ?? '', 'utf8') });
-      if (program === 'cp') {
-        await copyFile(argv.at(-2) ?? '', argv.at(-1) ?? '');
-        return result({});
-      }
       if (argv.includes('help')) return result({ stdout: 'Accelerators supported in QEMU binary:\ntcg\nkvm\n' });
       if (argv.includes('-boot')) return result({ exitCode: options.works.includes(after(argv, '-accel')) ? 33 : 1 });
       if (argv.includes('-daemonize')) {
