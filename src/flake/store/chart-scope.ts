@@ -57,11 +57,12 @@ export function seriesNames(db: Kysely<Schema>) {
     ]);
 }
 
+/** One id each: with a list of them SQLite sorts all runs of an environment to find its newest. */
 export function runsOf(db: Kysely<Schema>, { repository, environment, environmentIds, runs }: RunScope) {
   return db
     .selectFrom('run')
     .$if(repository !== undefined, (query) =>
-      query.where('run.repository_id', 'in', (inner) =>
+      query.where('run.repository_id', '=', (inner) =>
         inner
           .selectFrom('repository as wanted')
           .select('wanted.id')
@@ -69,7 +70,7 @@ export function runsOf(db: Kysely<Schema>, { repository, environment, environmen
       ),
     )
     .$if(environment !== undefined, (query) =>
-      query.where('run.environment_id', 'in', (inner) =>
+      query.where('run.environment_id', '=', (inner) =>
         inner
           .selectFrom('environment as wanted')
           .select('wanted.id')

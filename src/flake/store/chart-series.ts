@@ -96,10 +96,17 @@ export async function readSeriesOfTest(
   db: Kysely<Schema>,
   test: { readonly repository?: string | undefined; readonly package?: string | undefined; readonly test: string },
 ): Promise<SeriesRow[]> {
+  const { repository, package: pkg, test: name } = test;
   return await seriesNames(db)
-    .where('test.name', '=', test.test)
-    .$if(test.package !== undefined, (query) => query.where('test.package', '=', test.package ?? ''))
-    .$if(test.repository !== undefined, (query) => query.where('repository.name', '=', test.repository ?? ''))
+    // Names are indexed below their repository: with its ids, one or all, no series is read that is not of the test.
+    .where('test.repository_id', 'in', (inner) =>
+      inner
+        .selectFrom('repository as wanted')
+        .select('wanted.id')
+        .$if(repository !== undefined, (query) => query.where('wanted.name', '=', repository ?? '')),
+    )
+    .where('test.name', '=', name)
+    .$if(pkg !== undefined, (query) => query.where('test.package', '=', pkg ?? ''))
     .orderBy('environment.name')
     .orderBy('series.id')
     .limit(500)

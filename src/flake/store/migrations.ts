@@ -229,6 +229,14 @@ const VERSION_7 = {
   postgres: 'ALTER TABLE environment ADD COLUMN version bigint NOT NULL DEFAULT 0;',
 } as const satisfies Migration;
 
+/** Version 8: the newest run of an environment, and its runs in the order of their time, without sorting all it ever had. */
+const RUN_BY_ENVIRONMENT = 'CREATE INDEX IF NOT EXISTS run_by_environment ON run (environment_id, started_at);';
+const VERSION_8 = {
+  version: 8,
+  sqlite: RUN_BY_ENVIRONMENT,
+  postgres: RUN_BY_ENVIRONMENT,
+} as const satisfies Migration;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sqlite: VERSION_1('sqlite'), postgres: VERSION_1('postgres') },
   VERSION_2,
@@ -237,6 +245,7 @@ export const MIGRATIONS: readonly Migration[] = [
   VERSION_5,
   VERSION_6,
   VERSION_7,
+  VERSION_8,
 ];
 
 export function latestVersion(migrations: readonly Migration[] = MIGRATIONS): number {
