@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 
 import { ERROR_CATALOGUE, MkCiError, type ErrorCode } from '../errors.js';
+import { READ_ROUTES } from './api.js';
 
 /** Reads answers of {@link READ_ROUTES} in threads of their own: SQLite holds up the thread in which it reads. */
 export interface ReadPool extends AsyncDisposable {
@@ -44,23 +45,31 @@ export type ReadReply =
 
 interface Job {
   readonly request: ReadRequest;
+  readonly environment: string | undefined;
   readonly resolve: (text: string) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** Requests are read in the order in which they came, each by the thread that is free first. */
+/**
+ * Requests are read in the order in which they came, each by a thread that is free. Of several that is one that has read of
+ * the environment before, and remembers its runs; else the one that has waited longest.
+ */
 export function createReadPool({ location, threads }: ReadPoolOptions): ReadPool {
   const waiting: Job[] = [];
   const idle: Worker[] = [];
   const busy = new Map<Worker, Job>();
+  const environmentsOf = new WeakMap<Worker, Set<string>>();
   let isClosed = false;
 
   const start = (): Worker => {
     const worker = startWorker({ location });
+    environmentsOf.set(worker, new Set());
     worker.on('message', (reply: ReadReply) => {
       const job = busy.get(worker);
       busy.delete(worker);
       idle.push(worker);
+      // Not what somebody made up: there is no answer of it.
+      if (job?.environment !== undefined && reply.kind === 'text') environmentsOf.get(worker)?.add(job.environment);
       if (job !== undefined) settle(job, reply);
       giveOut();
     });
@@ -79,22 +88,29 @@ export function createReadPool({ location, threads }: ReadPoolOptions): ReadPool
     return worker;
   };
 
+  const takeIdle = ({ environment = '' }: Job): Worker | undefined => {
+    const knows = idle.findIndex((worker) => environmentsOf.get(worker)?.has(environment));
+    return idle.splice(Math.max(0, knows), 1)[0];
+  };
+
   const giveOut = (): void => {
-    while (waiting.length > 0) {
-      const worker = idle.pop() ?? (busy.size < threads ? start() : undefined);
-      const job = worker === undefined ? undefined : waiting.shift();
-      if (worker === undefined || job === undefined) return;
+    for (let job = waiting[0]; job !== undefined; job = waiting[0]) {
+      const worker = takeIdle(job) ?? (busy.size < threads ? start() : undefined);
+      if (worker === undefined) return;
+      waiting.shift();
       busy.set(worker, job);
       worker.postMessage(job.request);
     }
   };
 
   return {
-    read: async (path, query, part = 0) =>
-      await new Promise<string>((resolve, reject) => {
-        waiting.push({ request: { path, query, part }, resolve, reject });
+    read: async (path, query, part = 0) => {
+      const environment = READ_ROUTES.find((route) => route.path === path)?.parts[part]?.environment?.(query);
+      return await new Promise<string>((resolve, reject) => {
+        waiting.push({ request: { path, query, part }, environment, resolve, reject });
         giveOut();
-      }),
+      });
+    },
     [Symbol.asyncDispose]: async () => {
       isClosed = true;
       const ended = new Error('the server ends');
