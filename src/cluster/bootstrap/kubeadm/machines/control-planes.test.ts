@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
@@ -18,7 +18,7 @@ import {
   controlPlaneNumber,
   planControlPlanes,
 } from './control-planes.js';
-import { memberIdOf } from '../nodes/join-control-plane.js';
+import { memberIdOf, renderPackKeys } from '../nodes/join-control-plane.js';
 import { parseNodeFacts } from '../render/node-facts.js';
 import { renderInit, renderJoin } from '../render/render-kubeadm.js';
 import { renderNetworkScript, type PeerNode } from '../render/render-network.js';
@@ -132,6 +132,24 @@ describe('control planes that come and go', () => {
           expect(memberIdOf(text, controlPlaneName(number))).toBe(members.find((one) => one.number === number)?.ID);
       }),
     );
+  });
+});
+
+describe('keys of a control plane', () => {
+  it('are taken whole or not at all, and leave no file', async () => {
+    await using folder = await createTemporaryFolder();
+    const file = join(folder.path, 'packed');
+    const names = ['ca.crt', 'ca.key', 'sa.key', 'sa.pub', 'front-proxy-ca.crt', 'front-proxy-ca.key'];
+    await mkdir(join(folder.path, 'etcd'));
+    for (const name of [...names, 'etcd/ca.crt', 'etcd/ca.key']) await writeFile(join(folder.path, name), name);
+    const pack = async () => await exec(['sh', '-e'], { input: renderPackKeys(folder.path, file), allowFailure: true });
+    const packed = await pack();
+    const list = await exec(['tar', '-tf', '-'], { input: Buffer.from(packed.stdout, 'base64') });
+    expect(list.stdout.trim().split('\n')).toHaveLength(8);
+    await rm(join(folder.path, 'etcd', 'ca.key'));
+    const failed = await pack();
+    expect([failed.exitCode === 0, failed.stdout]).toEqual([false, '']);
+    expect(await readdir(folder.path)).not.toContain('packed');
   });
 });
 

@@ -33,11 +33,19 @@ export async function joinControlPlane(
   keys: JoinKeys,
   work: NodeWork,
 ): Promise<void> {
-  const pack = `tar -C ${PKI} -cf - ${SHARED_KEYS.join(' ')} | base64 -w0\n`;
-  const shared = await runSecretScript(from, pack, work);
+  const shared = await runSecretScript(from, renderPackKeys(PKI), work);
   const unpack = `umask 077; mkdir -p ${PKI}; base64 -d <<'KEYS' | tar -C ${PKI} -xf -\n${shared.trim()}\nKEYS\n`;
   await runScript(node.machine, unpack, work);
   await joinNode(node, keys, work, controlPlaneAddress(node.record.node));
+}
+
+/** Through a file in memory: of a pipe the shell tells only how its last program ended, and half of the keys would be taken for all. */
+export function renderPackKeys(folder: string, file = '/run/mk-ci-keys.tar'): string {
+  return `umask 077
+trap 'rm -f ${file}' EXIT
+tar -C ${folder} -cf ${file} ${SHARED_KEYS.join(' ')}
+base64 -w0 ${file}
+`;
 }
 
 const MEMBERS = z.object({
