@@ -66,7 +66,8 @@ export async function createClusterRig(
   { makeHomeIn = makeHome, timeoutMs = 9 * 60_000 }: ClusterRigOptions = {},
 ): Promise<ClusterRig> {
   const temporary = await createTemporaryFolder('mk-ci-clusters-');
-  const env = { ...process.env, MK_CI_HOME: await makeHomeIn(temporary.path) };
+  // What killed tests left elsewhere is not looked for.
+  const env = { ...process.env, MK_CI_HOME: await makeHomeIn(temporary.path), TMPDIR: temporary.path };
   const run: ClusterRig['run'] = async (...args) => await mkCi(args, { cwd: temporary.path, env, timeoutMs });
   const succeed: ClusterRig['succeed'] = async (...args) => {
     const { exitCode, stdout, stderr } = await run(...args);

@@ -3,8 +3,10 @@
  * Needs Kubernetes programs (MK_CI_BINARIES: a folder with etcd, kube-apiserver, …) and the built `dist/`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -48,7 +50,12 @@ describe('gc', () => {
     await temporary[Symbol.asyncDispose]();
   });
 
-  const env = (): NodeJS.ProcessEnv => ({ ...process.env, MK_CI_HOME: home, MK_CI_BINARIES: binaries });
+  const env = (): NodeJS.ProcessEnv => ({
+    ...process.env,
+    MK_CI_HOME: home,
+    MK_CI_BINARIES: binaries,
+    TMPDIR: temporary.path,
+  });
   const run = async (...args: string[]): Promise<string> =>
     (await exec([process.execPath, CLI, ...args], { env: env(), timeoutMs: 120_000 })).stdout;
   const gc = async (): Promise<string> => await run('gc', '--yes');
@@ -142,6 +149,21 @@ describe('gc', () => {
     await ended;
     expect([living.exitCode, living.signalCode, reused.exitCode, reused.signalCode]).toEqual([null, null, null, null]);
     expect(await list('journal')).toHaveLength(1);
+  });
+
+  it('removes temporary folders of a killed process, and not those of a living one', async () => {
+    const script = `const { createTemporaryFolder } = await import('${join(ROOT, 'dist', 'files.js')}');
+      console.log((await createTemporaryFolder('mk-ci-image-')).path); setInterval(() => undefined, 1000);`;
+    const start = async (): Promise<{ child: ChildProcess; path: string }> => {
+      const child = launch(['--input-type=module', '--eval', script]);
+      return { child, path: String((await once(child.stdout ?? expect.fail(), 'data'))[0]).trim() };
+    };
+    const [killed, living] = [await start(), await start()];
+    await writeFile(join(killed.path, 'large.tar'), 'x');
+    await kill(killed.child);
+    expect(await gc()).toContain(dirname(killed.path));
+    expect([existsSync(dirname(killed.path)), existsSync(living.path)]).toEqual([false, true]);
+    await kill(living.child);
   });
 
   it('ends a daemon that a suite left behind, and no process without our labels or of a living owner', async () => {

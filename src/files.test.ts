@@ -2,11 +2,18 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { createTemporaryFolder, foldersOf, makeFolder, replaceFolder, writeFileAtomically } from './files.js';
+import {
+  createTemporaryFolder,
+  foldersOf,
+  listTemporaryFolders,
+  makeFolder,
+  replaceFolder,
+  writeFileAtomically,
+} from './files.js';
 import { formatIdentity, identifySelf, placeOfProcesses } from './process.js';
 
 describe('foldersOf', () => {
@@ -92,6 +99,18 @@ describe('createTemporaryFolder', () => {
       await writeFile(join(path, 'file'), 'x');
     }
     expect(existsSync(path)).toBe(false);
+  });
+
+  it('says who made it, beside what is in it', async () => {
+    await using parent = await createTemporaryFolder();
+    const { path } = await createTemporaryFolder('mk-ci-image-', parent.path);
+    await mkdir(join(parent.path, 'mk-ci-of-nobody'));
+    await mkdir(join(parent.path, 'other'));
+    await writeFile(join(parent.path, 'mk-ci-file'), '');
+    expect(await readdir(path)).toEqual([]);
+    expect(await listTemporaryFolders(parent.path)).toEqual([
+      { path: dirname(path), place: placeOfProcesses(), owner: identifySelf() },
+    ]);
   });
 });
 

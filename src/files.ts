@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  lstat,
   mkdir,
   mkdtemp,
   open,
@@ -15,7 +16,14 @@ import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { MkCiError, hostErrorOf, systemErrorCode } from './errors.js';
-import { formatIdentity, identifySelf, isAlive, parseIdentity, placeOfProcesses } from './process.js';
+import {
+  formatIdentity,
+  identifySelf,
+  isAlive,
+  parseIdentity,
+  placeOfProcesses,
+  type ProcessIdentity,
+} from './process.js';
 
 /** Where mk-ci keeps things between calls. */
 export interface Folders {
@@ -138,19 +146,29 @@ export async function writeFileAtomically(
   }
 }
 
-/** A folder that is removed, with all in it, when disposed. */
+/** A folder that is removed, with all in it, when disposed. One that a killed process left is found by `mk-ci gc`. */
 export interface TemporaryFolder extends AsyncDisposable {
   readonly path: string;
 }
 
-export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = tmpdir()): Promise<TemporaryFolder> {
+/** Beside what is in a temporary folder: place and process that made it. */
+const OWNER_FILE = '.owner';
+const TEMPORARY_PREFIX = 'mk-ci-';
+
+export async function createTemporaryFolder(
+  prefix = TEMPORARY_PREFIX,
+  parent: string = tmpdir(),
+): Promise<TemporaryFolder> {
   try {
     await makeFolder(parent);
-    const path = await mkdtemp(join(parent, prefix));
+    const folder = await mkdtemp(join(parent, prefix));
+    await writeFile(join(folder, OWNER_FILE), `${placeOfProcesses()}\n${formatIdentity(identifySelf())}\n`);
+    const path = join(folder, 'files');
+    await mkdir(path);
     return {
       path,
       [Symbol.asyncDispose]: async () => {
-        await rm(path, { recursive: true, force: true, maxRetries: 3 });
+        await rm(folder, { recursive: true, force: true, maxRetries: 3 });
       },
     };
   } catch (error) {
@@ -158,8 +176,37 @@ export async function createTemporaryFolder(prefix = 'mk-ci-', parent: string = 
   }
 }
 
-/** In the hidden folder of {@link replaceFolder}: place and process that write it. */
-const OWNER_FILE = '.owner';
+/** A temporary folder as its maker has marked it. */
+export interface OwnedFolder {
+  readonly path: string;
+  /** Where the number of its maker means something, see {@link placeOfProcesses}. */
+  readonly place: string;
+  readonly owner: ProcessIdentity;
+}
+
+/** Folders of {@link createTemporaryFolder} that processes of this user made. One that says of nobody is left out. */
+export async function listTemporaryFolders(
+  parent: string = tmpdir(),
+  prefix = TEMPORARY_PREFIX,
+): Promise<OwnedFolder[]> {
+  const entries = await readdir(parent, { withFileTypes: true });
+  const found = await Promise.all(
+    entries
+      .filter((entry) => entry.isDirectory() && entry.name.startsWith(prefix))
+      .map(async ({ name }) => {
+        const path = join(parent, name);
+        // Gone, not written yet, or of another user who keeps it to himself.
+        const status = await lstat(path).catch(() => undefined);
+        if (status === undefined || status.uid !== (process.getuid?.() ?? status.uid)) return [];
+        const [place = '', identity = ''] = (await readFile(join(path, OWNER_FILE), 'utf8').catch(() => '')).split(
+          '\n',
+        );
+        const owner = parseIdentity(identity);
+        return owner === undefined ? [] : [{ path, place, owner }];
+      }),
+  );
+  return found.flat();
+}
 
 /**
  * Makes a folder anew, beside first and then in place: whoever looks sees the old one or the whole new one. Of two that
@@ -173,7 +220,6 @@ export async function replaceFolder(path: string, write: (temporary: string) => 
   await using work = await createTemporaryFolder(`.${basename(path)}-`, dirname(path));
   const fresh = join(work.path, basename(path));
   try {
-    await writeFile(join(work.path, OWNER_FILE), `${placeOfProcesses()}\n${formatIdentity(identifySelf())}\n`);
     await mkdir(fresh);
     await write(fresh);
     for (let tries = 1; !(await moveIfFree(fresh, path)); tries += 1)
@@ -187,15 +233,10 @@ export async function replaceFolder(path: string, write: (temporary: string) => 
 /** Hidden folders of {@link replaceFolder} for the same path whose process has ended. */
 async function removeAbandoned(path: string): Promise<void> {
   const prefix = `.${basename(path)}-`;
-  for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(prefix) || name.length !== prefix.length + MKDTEMP_CHARACTERS) continue;
-    const folder = join(dirname(path), name);
-    // Gone, or not written yet: then it is not abandoned.
-    const owner = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
-    const [place, identity = ''] = owner.split('\n');
-    const writer = parseIdentity(identity);
-    if (place !== placeOfProcesses() || writer === undefined || isAlive(writer)) continue;
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  for (const folder of await listTemporaryFolders(dirname(path), prefix)) {
+    const isOfThisPath = basename(folder.path).length === prefix.length + MKDTEMP_CHARACTERS;
+    if (!isOfThisPath || folder.place !== placeOfProcesses() || isAlive(folder.owner)) continue;
+    await rm(folder.path, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 

@@ -7,7 +7,6 @@ const identity = z.object({ pid: z.int().positive(), startedAt: z.string() });
 
 const thing = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cluster-folder'), path: z.string() }),
-  z.object({ kind: z.literal('temporary-folder'), path: z.string() }),
   z.object({ kind: z.literal('process'), command: z.string(), identity: z.exactOptional(identity) }),
   z.object({ kind: z.literal('port-lease'), port: z.int() }),
   z.object({ kind: z.literal('resource'), driver: z.string(), type: z.string(), name: z.string() }),

@@ -74,8 +74,8 @@ describe('createJournal', () => {
   });
 
   it('reports files that are no entries and reads the others', async () => {
-    const entry = await journal.intend({ kind: 'temporary-folder', path: '/tmp/x' }, {});
-    const torn = await journal.intend({ kind: 'temporary-folder', path: '/tmp/y' }, {});
+    const entry = await journal.intend({ kind: 'cluster-folder', path: '/tmp/x' }, {});
+    const torn = await journal.intend({ kind: 'cluster-folder', path: '/tmp/y' }, {});
     await truncate(join(folder, `${torn.id}.json`), 20);
     await writeFile(join(folder, 'other.json'), '{"version":2}');
     await writeFile(join(folder, `${entry.id}.json.1234.tmp`), '{"ver');

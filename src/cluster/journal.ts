@@ -43,7 +43,6 @@ export interface Journal {
 /** What is noted. `resource` is anything a driver makes: container, volume, network, virtual machine, snapshot. */
 export type JournalThing =
   | { readonly kind: 'cluster-folder'; readonly path: string }
-  | { readonly kind: 'temporary-folder'; readonly path: string }
   | { readonly kind: 'process'; readonly command: string; readonly identity?: ProcessIdentity }
   | { readonly kind: 'port-lease'; readonly port: number }
   | { readonly kind: 'resource'; readonly driver: string; readonly type: string; readonly name: string };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import type { Driver } from '../../drivers/driver.js';
 import { hostErrorOf, systemErrorCode } from '../../errors.js';
+import { listTemporaryFolders } from '../../files.js';
 import { isAlive, listLabelledProcesses, placeOfProcesses } from '../../process.js';
 import type { Journal } from '../journal.js';
 import { readOwnership } from '../ownership.js';
@@ -18,6 +19,8 @@ export interface LookOptions {
   /** What the files of a cluster folder say; `undefined` when they say nothing. */
   readonly readFolder: (path: string) => Promise<Omit<SeenFolder, 'path' | 'name'> | undefined>;
   readonly drivers: readonly Driver[];
+  /** @default os.tmpdir() */
+  readonly temporaryFolder?: string;
   readonly signal: AbortSignal;
   /** @default () => new Date() */
   readonly now?: () => Date;
@@ -28,9 +31,10 @@ export interface LookOptions {
 /** Looks at everything that `planGc` judges. Changes nothing. */
 export async function lookAround(options: LookOptions): Promise<Seen> {
   const { journal, clustersFolder, portsFolder, now = () => new Date() } = options;
-  const [content, clusterFolders, portLeases, resources] = await Promise.all([
+  const [content, clusterFolders, temporaryFolders, portLeases, resources] = await Promise.all([
     journal.list(),
     readClusterFolders(clustersFolder, options.readFolder),
+    listTemporaryFolders(options.temporaryFolder),
     listPortLeases(portsFolder),
     listResources(options),
   ]);
@@ -52,6 +56,7 @@ export async function lookAround(options: LookOptions): Promise<Seen> {
     journal: content,
     processes,
     clusterFolders,
+    temporaryFolders,
     portLeases,
     resources,
     ownPids: ownPids(),

@@ -39,6 +39,7 @@ function seen(some: Partial<Omit<Seen, 'journal'>> & { readonly entries?: readon
     journal: { entries, broken: [] },
     processes,
     clusterFolders: [],
+    temporaryFolders: [],
     portLeases: [],
     resources: [],
     ownPids: new Set([1000]),
@@ -67,6 +68,19 @@ describe('planGc', () => {
       },
     ]);
     expect(plan.kept).toEqual([{ what: 'process 2 etcd', why: 'its run, process 100, is alive' }]);
+  });
+
+  it('removes temporary folders whose maker has ended, here', () => {
+    const temporaryFolders = [
+      { path: '/tmp/mk-ci-a', place: 'here', owner: dead },
+      { path: '/tmp/mk-ci-b', place: 'here', owner: alive },
+      { path: '/tmp/mk-ci-c', place: 'there', owner: dead },
+    ];
+    const { actions, kept } = planGc(seen({ temporaryFolders }));
+    expect(actions).toEqual([
+      { kind: 'remove-folder', path: '/tmp/mk-ci-a', why: 'its owner, process 200, has ended' },
+    ]);
+    expect(kept.map(({ what }) => what)).toEqual(['folder /tmp/mk-ci-b', 'folder /tmp/mk-ci-c']);
   });
 
   it('keeps everything of a living run, and ends what a dead one left, whatever the wall clock was set to', () => {

@@ -1,3 +1,4 @@
+import type { OwnedFolder } from '../../files.js';
 import type { LabelledProcess, ProcessIdentity } from '../../process.js';
 import type { JournalContent, JournalEntry } from '../journal.js';
 import { readOwnership, type Ownership } from '../ownership.js';
@@ -29,6 +30,8 @@ export interface Seen {
   readonly journal: JournalContent;
   readonly processes: readonly SeenProcess[];
   readonly clusterFolders: readonly SeenFolder[];
+  /** They say themselves who made them. */
+  readonly temporaryFolders: readonly OwnedFolder[];
   readonly portLeases: readonly PortLeaseFile[];
   readonly resources: readonly SeenResource[];
   /** This process, its ancestors and the members of its group. */
@@ -246,11 +249,15 @@ function planFolders(seen: Seen, noted: Noted, add: Add): void {
   }
   for (const { entry, verdict } of noted) {
     const { thing, ownership } = entry;
-    if (thing.kind !== 'cluster-folder' && thing.kind !== 'temporary-folder') continue;
+    if (thing.kind !== 'cluster-folder') continue;
     if (!seen.existingFolders.has(thing.path)) continue;
     // What a folder says of itself is newer than the note written before it was made.
     if (byPath.get(thing.path)?.ownership.folder !== undefined) continue;
     byPath.set(thing.path, { verdict, ownership });
+  }
+  for (const { path, place, owner } of seen.temporaryFolders) {
+    const verdict = place === seen.place ? judge({ owner }, seen) : stays(`made elsewhere: ${place}`);
+    byPath.set(path, { verdict, ownership: {} });
   }
   for (const [path, { verdict, ownership }] of byPath) {
     add(`folder ${path}`, verdict, ownership, (tags) => ({ kind: 'remove-folder', path, ...tags }));
@@ -267,7 +274,6 @@ function isForgettable({ thing, ownership }: JournalEntry, verdict: Verdict, see
     case 'port-lease':
       return !seen.portLeases.some((lease) => lease.port === thing.port);
     case 'cluster-folder':
-    case 'temporary-folder':
       return !seen.existingFolders.has(thing.path);
     case 'resource':
       return false; // only its driver knows; the note goes with the removal
@@ -281,7 +287,6 @@ function describeThing({ thing }: JournalEntry): string {
     case 'port-lease':
       return `port ${thing.port}`;
     case 'cluster-folder':
-    case 'temporary-folder':
       return `folder ${thing.path}`;
     case 'resource':
       return `${thing.driver} ${thing.type} ${thing.name}`;

@@ -1,7 +1,7 @@
 import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { isMkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
@@ -168,7 +168,9 @@ describe('a create of kvm2 that was killed', () => {
     ['define', 'an address of a machine that was never defined'],
   ])('before %s leaves %s, which is found by its labels and removed', async (verb) => {
     libvirt.refuses = {};
+    vi.stubEnv('TMPDIR', folder.path); // what it was writing stays
     await killBefore(verb, verb);
+    vi.unstubAllEnvs();
     expect(libvirt.networks.size).toBe(1);
     await rm(join(folder.path, verb), { recursive: true, force: true }); // nothing is noted on this host
     const driver = createDriver(verb, 'qemu:///system');
