@@ -27,7 +27,7 @@ describe.skipIf(!health.usable || !isAsked)(
       'run a suite on real pods with --driver=qemu, the second time from a template, and leave nothing behind',
       async () => {
         await using temporary = await createTemporaryFolder('mk-ci-vm-');
-        const env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path) };
+        const env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path), TMPDIR: temporary.path };
         const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 40 * MINUTE });
         try {
           const config = join(ROOT, 'examples', 'pods', 'vm.yaml');
