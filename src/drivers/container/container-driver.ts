@@ -8,6 +8,7 @@ import { NOT_THERE, createEngine, outputOf } from './engine.js';
 import type { EngineTraits } from './engines.js';
 import { readContainerHostFacts, type ContainerHostFacts } from './host-facts.js';
 import { stateOfContainer, type ContainerFacts, type NetworkFacts } from './inspect.js';
+import { judgeEngine } from './judge-engine.js';
 import {
   MACHINE_LABEL,
   NETWORK_LABEL,
@@ -18,7 +19,7 @@ import {
   networkOf,
   readEngineLabels,
 } from './labels.js';
-import { decideRunMode, judgeEngine, rejectedCapability, runArguments, type RunMode } from './plan-run.js';
+import { decideRunMode, rejectedCapability, runArguments, type RunMode } from './plan-run.js';
 import { candidateSubnets } from './subnets.js';
 
 export interface ContainerDriverOptions {

@@ -11,7 +11,7 @@ import {
   type NetworkFacts,
   type VolumeFacts,
 } from './inspect.js';
-import type { EngineFacts } from './plan-run.js';
+import type { EngineFacts } from './judge-engine.js';
 
 /** Longest time for a question. An engine that is at its limits answers within seconds, one that hangs never does. */
 const ASK_MS = 30_000;

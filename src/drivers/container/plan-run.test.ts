@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { DOCKER, PODMAN } from './engines.js';
 import type { ContainerHostFacts } from './host-facts.js';
-import { decideRunMode, judgeEngine, rejectedCapability, runArguments, type EngineFacts } from './plan-run.js';
+import { judgeEngine, type EngineFacts } from './judge-engine.js';
+import { decideRunMode, rejectedCapability, runArguments } from './plan-run.js';
 
 const FULL = (1n << 41n) - 1n;
 /** Bit 24: SYS_RESOURCE. */
