@@ -16,12 +16,17 @@ export interface EngineFacts {
   readonly networkBackend?: string;
   /** How many ids of users it can give to containers, where these are not all. */
   readonly userIds?: number;
+  /** Controllers of cgroups with which it can bound containers. Those of a rootless engine are what the user was given. */
+  readonly controllers?: readonly string[];
 }
 
 /** With one of which each of them publishes ports. */
 const FIREWALLS: Readonly<Record<string, readonly string[]>> = { cni: ['iptables'], netavark: ['iptables', 'nft'] };
 /** systemd and its services, and the users that packages make. */
 const NODE_USER_IDS = 65_536;
+/** With which a kubelet bounds its pods. */
+export const NODE_CONTROLLERS = ['cpu', 'memory', 'pids'] as const;
+const DELEGATION_URL = 'https://rootlesscontaine.rs/getting-started/common/cgroup2/';
 
 /** What stands in the way of nodes, and what limits them. `isFatal` when no node can run. */
 export function judgeEngine(
@@ -47,6 +52,8 @@ export function judgeEngine(
   if (host.cgroups === 'unknown') {
     add(true, 'CGROUPS', 'no cgroup tree is mounted on /sys/fs/cgroup', 'Mount it, or use the driver local.');
   }
+  const rootless = engine.isRootless ? judgeRootless(traits, engine.controllers ?? [], host) : undefined;
+  if (rootless !== undefined) found.push({ isFatal: true, problem: rootless });
   const { userIds = Infinity, networkBackend } = engine;
   if (engine.isRootless && userIds < NODE_USER_IDS) {
     add(
@@ -55,18 +62,6 @@ export function judgeEngine(
       `${userIds} ids of users are not enough for a node`,
       `Install uidmap and give the user ${NODE_USER_IDS} ids in /etc/subuid and /etc/subgid, or run ${traits.name} as root.`,
     );
-  }
-  if (engine.isRootless) {
-    if (host.cgroups !== 'v2') {
-      add(true, 'ROOTLESS', 'a rootless engine needs version 2 of cgroups', `Run ${traits.name} as root.`);
-    } else {
-      add(
-        false,
-        'ROOTLESS',
-        'the engine is rootless: nodes work where cgroups are delegated to the user',
-        'Delegate cpu, memory and pids to the user session, or run the engine as root.',
-      );
-    }
   }
   const isOldCgroup = host.cgroups === 'v1' || host.cgroups === 'hybrid';
   const wanted = isOldCgroup ? traits.cgroupV1Runtime : undefined;
@@ -109,4 +104,34 @@ export function judgeEngine(
     );
   }
   return found;
+}
+
+/**
+ * Why the engine of a user who is not root can not run nodes; `undefined` where it can.
+ *
+ * @param controllers of cgroups, that the user was given
+ */
+export function judgeRootless(
+  { name }: EngineTraits,
+  controllers: readonly string[],
+  { cgroups }: Pick<ContainerHostFacts, 'cgroups'>,
+): DriverProblem | undefined {
+  const missing = NODE_CONTROLLERS.filter((controller) => !controllers.includes(controller));
+  if (cgroups === 'v2' && missing.length === 0) return undefined;
+  const [why, cure] =
+    cgroups === 'v2'
+      ? [
+          `these controllers of cgroups are not delegated to the user: ${missing.join(', ')}`,
+          'Set Delegate=cpu cpuset io memory pids for user@.service and log in again',
+        ]
+      : [
+          'with version 1 of cgroups only root may make the groups of pods',
+          'Boot the host with version 2 of cgroups (systemd.unified_cgroup_hierarchy=1)',
+        ];
+  return {
+    reason: 'DRV_ROOTLESS',
+    message: `${name} is rootless, and ${why}`,
+    fix: `${cure}, run ${name} as root, or use the driver local.`,
+    url: DELEGATION_URL,
+  };
 }
