@@ -59,7 +59,7 @@ export function judgeEngine(
     add(
       true,
       'ROOTLESS_IDS',
-      `${userIds} ids of users are not enough for a node`,
+      `the user has ${userIds} of the ${NODE_USER_IDS} ids that the users of a node need`,
       `Install uidmap and give the user ${NODE_USER_IDS} ids in /etc/subuid and /etc/subgid, or run ${traits.name} as root.`,
     );
   }
