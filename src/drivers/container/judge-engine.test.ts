@@ -74,7 +74,9 @@ describe('what is said of an engine', () => {
     const rootless = { ...engine, isRootless: true };
     expect(judgeRootless(DOCKER, ['memory', 'pids'], host)?.message).toMatch(/not delegated to the user: cpu$/);
     expect(reasons(DOCKER, rootless, host)).toEqual(['!DRV_ROOTLESS']);
-    expect(reasons(DOCKER, { ...rootless, controllers: ['cpu', 'memory', 'pids'] }, host)).toEqual([]);
+    expect(reasons(DOCKER, { ...rootless, controllers: ['cpu', 'memory', 'pids'] }, host)).toEqual([
+      'DRV_DOCKER_ROOTLESS',
+    ]);
     // Everything is there: it does not matter what the user lacks.
     expect(reasons(DOCKER, { ...engine, controllers: [] }, host)).toEqual([]);
   });

@@ -26,6 +26,8 @@ const FIREWALLS: Readonly<Record<string, readonly string[]>> = { cni: ['iptables
 const NODE_USER_IDS = 65_536;
 /** With which a kubelet bounds its pods. */
 export const NODE_CONTROLLERS = ['cpu', 'memory', 'pids'] as const;
+const NEVER_ROOTLESS =
+  'the engine is rootless, and all that it needs was delegated; nobody has run a cluster that way yet';
 const DELEGATION_URL = 'https://rootlesscontaine.rs/getting-started/common/cgroup2/';
 
 /** What stands in the way of nodes, and what limits them. `isFatal` when no node can run. */
@@ -52,8 +54,11 @@ export function judgeEngine(
   if (host.cgroups === 'unknown') {
     add(true, 'CGROUPS', 'no cgroup tree is mounted on /sys/fs/cgroup', 'Mount it, or use the driver local.');
   }
-  const rootless = engine.isRootless ? judgeRootless(traits, engine.controllers ?? [], host) : undefined;
-  if (rootless !== undefined) found.push({ isFatal: true, problem: rootless });
+  if (engine.isRootless) {
+    const rootless = judgeRootless(traits, engine.controllers ?? [], host);
+    if (rootless !== undefined) found.push({ isFatal: true, problem: rootless });
+    else add(false, 'ROOTLESS', NEVER_ROOTLESS, `Run ${traits.name} as root where a start fails.`);
+  }
   const { userIds = Infinity, networkBackend } = engine;
   if (engine.isRootless && userIds < NODE_USER_IDS) {
     add(
