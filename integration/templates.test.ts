@@ -1,5 +1,5 @@
 /**
- * Snapshots and templates of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
+ * Snapshots, templates and the pool of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
  * one), or with MK_CI_TEST_ENGINE=podman that (`scripts/with-podman.sh`), and a node image in the cache or what is needed to make
  * one; else skipped with a word. About five minutes, and 4 GB of memory.
  */

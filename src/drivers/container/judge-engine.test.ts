@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
+import { readFacts } from './engine.js';
 import { DOCKER, PODMAN } from './engines.js';
 import type { ContainerHostFacts } from './host-facts.js';
-import { judgeEngine, judgeRootless, type EngineFacts } from './judge-engine.js';
+import { NODE_CONTROLLERS, judgeEngine, judgeRootless, type EngineFacts } from './judge-engine.js';
+import { ROOTLESS_DOCKER_INFO } from './testing/recorded-docker.js';
 
 const FULL = (1n << 41n) - 1n;
 /** Bit 24: SYS_RESOURCE. */
@@ -68,6 +70,14 @@ describe('what is said of an engine', () => {
     for (const cgroups of ['v1', 'hybrid'] as const) {
       expect(reasons(PODMAN, rootless, { ...host, cgroups })[0]).toBe('!DRV_ROOTLESS');
     }
+  });
+
+  it('knows the Docker of a user, and what was delegated to it', () => {
+    const facts = readFacts(DOCKER, {}, ROOTLESS_DOCKER_INFO);
+    expect(facts).toMatchObject({ version: '20.10.24+dfsg1', isRootless: true, controllers: [] });
+    expect(reasons(DOCKER, facts, { ...host, cgroups: 'hybrid' })).toEqual(['!DRV_ROOTLESS']);
+    const limits = { MemoryLimit: true, PidsLimit: true, CPUShares: true };
+    expect(readFacts(DOCKER, {}, { ...ROOTLESS_DOCKER_INFO, ...limits }).controllers).toEqual([...NODE_CONTROLLERS]);
   });
 
   it('refuses a rootless one on version 2 where controllers are not delegated, and names them', () => {
