@@ -3,30 +3,37 @@
  * answers, as root (`scripts/with-dockerd.sh` gives one), or with MK_CI_TEST_ENGINE=podman that (`scripts/with-podman.sh`), and
  * a node image in the cache or what is needed to make one; else skipped with a word. About five minutes, and 4 GB of memory.
  */
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { expect, it } from 'vitest';
 
+import { exec, type ExecResult } from '../src/exec.js';
+import { createTemporaryFolder } from '../src/files.js';
 import { TEST_ENGINE, describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
-import { ROOT, startMkCi } from './mk-ci.js';
+import { PROGRAM, ROOT, startMkCi } from './mk-ci.js';
 
 const ENGINE = TEST_ENGINE;
 const MINUTE = 60_000;
+const NOBODY = 65_534;
 const found = await findNodeImage(ENGINE);
 
 describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
   const rig = useClusterRig(ENGINE);
 
-  it(
-    'run a suite on real pods of two nodes, and leave nothing behind',
-    async () => {
+  it.each([
+    { runtime: 'containerd', nodes: 2, passes: 11 },
+    // On one node nothing can be drained.
+    { runtime: 'docker', nodes: 1, passes: 10 },
+  ])(
+    'run a suite on real pods with $runtime on $nodes nodes, and leave nothing behind',
+    async ({ runtime, passes }) => {
       const config = join(ROOT, 'examples', 'pods', 'mk-ci.yaml');
-      const flags = ['--driver', ENGINE, '--container-runtime', 'containerd', '--out', join(rig.folder, 'runs')];
+      const flags = ['--driver', ENGINE, '--container-runtime', runtime, '--out', join(rig.folder, 'runs')];
       await rig.succeed('run', '--config', config, ...flags);
       const latest = join(rig.folder, 'runs', 'latest');
       const summary: unknown = JSON.parse(await readFile(join(latest, 'summary.json'), 'utf8'));
-      expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: 11 });
+      expect(summary).toMatchObject({ NumberOfTests: 11, NumberOfPass: passes, NumberOfFail: 0 });
       await rig.expectNothingLeft();
     },
     12 * MINUTE,
@@ -92,6 +99,32 @@ describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
       await rig.expectNothingLeft();
     },
     12 * MINUTE,
+  );
+
+  // `nobody` has no ids to give to a node; where cgroups have version 1, no user has what it takes.
+  it.runIf(ENGINE === 'podman' && process.getuid?.() === 0)(
+    'are refused in one error to a user who can not run nodes, and nothing is left of the start',
+    async () => {
+      await using home = await createTemporaryFolder('mk-ci-user-');
+      await chown(home.path, NOBODY, NOBODY);
+      const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] as const;
+      // Without the settings by which the Podman of the tests has its storage: it is that of root.
+      const options = { cwd: home.path, env: { PATH: process.env['PATH'], HOME: home.path }, allowFailure: true };
+      const mkCiAsNobody = async (...args: string[]): Promise<ExecResult> =>
+        await exec([...asNobody, process.execPath, PROGRAM, ...args], options);
+      try {
+        const { exitCode, stderr } = await mkCiAsNobody('cluster', 'start', 'user', '--driver', 'podman');
+        expect([57, 59], stderr).toContain(exitCode);
+        expect(stderr).toMatch(/^mk-ci: .* \(DRV_(ROOTLESS|UNUSABLE)\)$/m);
+        expect(stderr).toMatch(/run podman as root/);
+        expect(stderr).not.toMatch(/^ +at /m);
+        expect((await mkCiAsNobody('cluster', 'list', '--json')).stdout.trim()).toBe('[]');
+      } finally {
+        // Ends the process that holds the namespaces of a user of podman.
+        await exec([...asNobody, 'podman', 'system', 'migrate'], options);
+      }
+    },
+    MINUTE,
   );
 
   it(

@@ -1,5 +1,5 @@
 /**
- * Snapshots and templates of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
+ * Snapshots, templates and the pool of clusters in containers. Needs docker that answers, as root (`scripts/with-dockerd.sh` gives
  * one), or with MK_CI_TEST_ENGINE=podman that (`scripts/with-podman.sh`), and a node image in the cache or what is needed to make
  * one; else skipped with a word. About five minutes, and 4 GB of memory.
  */
@@ -53,6 +53,24 @@ kubectl create namespace dirt >/dev/null
 kubectl -n dirt create configmap dirt >/dev/null
 `;
 
+/** The first one waits until a cluster is frozen, and notes its name; the second one has to be given that cluster, at work. */
+const POOL_SUITE = `#!/bin/sh
+node="$MK_CI_CLUSTER-control-plane"
+if [ "$2" = first ]; then
+  echo 1..1
+  until frozen="$(${ENGINE} ps --filter status=paused --format '{{.Names}}')" && [ -n "$frozen" ]; do sleep 0.2; done
+  echo "$frozen" >"$1/frozen"
+  ${ENGINE} exec -i "$node" bash <"$1/leave.sh"
+  echo 'ok 1 - the next cluster is frozen while this one is used'
+else
+  echo 1..3
+  [ "$(cat "$1/frozen")" = "$node" ] && echo 'ok 1 - it is the one that was frozen' || echo 'not ok 1 - it is the one that was frozen'
+  left="$(${ENGINE} exec -i "$node" bash <"$1/find.sh")"
+  [ -z "$left" ] && echo 'ok 2 - nothing is left of another suite' || echo 'not ok 2 - nothing is left of another suite'
+  ${RUN_POD.trim()} && echo 'ok 3 - a pod runs' || echo 'not ok 3 - a pod runs'
+fi
+`;
+
 /** Bundles and node images of this user, templates of this test. */
 async function makeHomeWithoutTemplates(folder: string): Promise<string> {
   const home = join(folder, 'home');
@@ -74,7 +92,8 @@ describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, (
     await writeFile(join(rig.folder, 'leave.sh'), LEAVE_DIRT);
     await writeFile(join(rig.folder, 'find.sh'), FIND_DIRT);
     await writeFile(join(rig.folder, 'suite.sh'), SUITE);
-    await chmod(join(rig.folder, 'suite.sh'), 0o755);
+    await writeFile(join(rig.folder, 'pool.sh'), POOL_SUITE);
+    for (const name of ['suite.sh', 'pool.sh']) await chmod(join(rig.folder, name), 0o755);
     const suite = { command: [join(rig.folder, 'suite.sh'), rig.folder], format: 'tap', cluster: 'fresh' };
     const config = {
       version: 1,
@@ -86,6 +105,16 @@ describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, (
       ],
     };
     await writeFile(join(rig.folder, 'mk-ci.yaml'), JSON.stringify(config));
+    const pooled = {
+      version: 1,
+      environments: [{ driver: ENGINE, pool: { min: 1, max: 1 } }],
+      suites: ['first', 'second'].map((name) => ({
+        ...suite,
+        name,
+        command: [join(rig.folder, 'pool.sh'), rig.folder, name],
+      })),
+    };
+    await writeFile(join(rig.folder, 'pool.yaml'), JSON.stringify(pooled));
   });
 
   const listTemplates = async (): Promise<string[]> => await readdir(templates).catch(() => []);
@@ -123,6 +152,17 @@ describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, (
       const summary: unknown = JSON.parse(await readFile(join(rig.folder, 'runs', 'latest', 'summary.json'), 'utf8'));
       expect(summary).toMatchObject({ NumberOfTests: 6, NumberOfPass: 6 });
       expect(await whole()).toHaveLength(1);
+      await rig.expectNothingLeft();
+    },
+    15 * MINUTE,
+  );
+
+  it(
+    'are made beforehand and frozen, and the next suite gets one of these at work',
+    async () => {
+      await rig.succeed('run', '--config', 'pool.yaml', '--jobs', '1', '--out', 'pooled');
+      const summary: unknown = JSON.parse(await readFile(join(rig.folder, 'pooled', 'latest', 'summary.json'), 'utf8'));
+      expect(summary).toMatchObject({ NumberOfTests: 4, NumberOfPass: 4 });
       await rig.expectNothingLeft();
     },
     15 * MINUTE,

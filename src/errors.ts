@@ -216,6 +216,11 @@ export const ERROR_CATALOGUE = {
     exitCode: 57,
     advice: 'Allow it to this user without a password (NOPASSWD in sudoers), or log in as root.',
   },
+  DRV_ROOTLESS: {
+    summary: 'An engine that does not run as root can not run nodes here',
+    exitCode: 57,
+    advice: 'Run the engine as root, or use the driver local.',
+  },
   DRV_RESTORE_FAILED: {
     summary: 'The host could not be put back as it was',
     exitCode: 50,

@@ -27,6 +27,8 @@ describe('a driver that can not work', () => {
   it('is one error with all that stands in the way where the first problem is a word of the driver', () => {
     const error = thrown({ reason: 'DRV_SSH_NO_HOST', message: 'no host is named', fix: 'Name one.' });
     expect(error).toMatchObject({ code: 'DRV_UNUSABLE', details: { problems: ['no host is named. Name one.'] } });
+    const asked = thrown({ reason: 'DRV_DOCKER_NOT_RUNNING', message: 'is it running?', fix: 'Start it.' });
+    expect(asked.details).toEqual({ problems: ['is it running? Start it.'] });
   });
 
   it('throws nothing when it works', () => {

@@ -7,7 +7,7 @@ export function throwProblems({ usable, problems }: DriverHealth, driver: string
 }
 
 function problemError(driver: string, problems: readonly DriverProblem[]): MkCiError {
-  const said = problems.map(({ message, fix }) => `${message}. ${fix}`);
+  const said = problems.map(({ message, fix }) => `${message}${/[.!?]$/.test(message) ? '' : '.'} ${fix}`);
   const [first] = problems;
   if (first === undefined || !isErrorCode(first.reason))
     return new MkCiError('DRV_UNUSABLE', { message: driver, details: { problems: said } });

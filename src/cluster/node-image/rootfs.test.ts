@@ -64,6 +64,13 @@ describe('a failure of mmdebstrap', () => {
     expect(rootfsFailure(output).code).toBe(code);
   });
 
+  it('for want of ids, as Debian 12 gave it to a user without uidmap, is said with what the user needs', () => {
+    const words = 'E: unable to pick chroot mode automatically (use --mode for manual selection)\n';
+    const { code, advice } = rootfsFailure(words);
+    expect(code).toBe('IMG_ROOTFS_FAILED');
+    expect(advice).toMatch(/uidmap.*\/etc\/subuid.*as root/);
+  });
+
   it('to be there is said with what to install', async () => {
     const error: unknown = await makeRootfs({
       exec: () => Promise.reject(new MkCiError('HOST_MISSING_TOOL', { message: 'mmdebstrap (not found)' })),

@@ -163,6 +163,13 @@ export function rootfsFailure(output: string): MkCiError {
   if (lines.some((line) => /No space left on device/i.test(line))) {
     return new MkCiError('HOST_DISK_FULL', { message: 'mmdebstrap: no space left' });
   }
+  if (lines.some((line) => /unable to pick chroot mode/i.test(line))) {
+    return new MkCiError('IMG_ROOTFS_FAILED', {
+      message: 'this user has no ids for the users of a root file system',
+      advice:
+        'Install uidmap and give the user 65536 ids in /etc/subuid and /etc/subgid, or do this as root, or give --rootfs FILE or --base IMAGE.',
+    });
+  }
   const own = lines.filter((line) => /^E:|error:/i.test(line));
   return new MkCiError('IMG_ROOTFS_FAILED', { message: (own.at(0) ?? lines.at(-1) ?? 'no output').trim() });
 }

@@ -2,12 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MkCiError, isMkCiError, messageOf } from '../../errors.js';
 import type { Exec } from '../../exec.js';
-import type { Architecture, Driver, DriverHealth, Machine, MachineSpec, MachineSummary } from '../driver.js';
+import type {
+  Architecture,
+  Driver,
+  DriverHealth,
+  DriverProblem,
+  Machine,
+  MachineSpec,
+  MachineSummary,
+} from '../driver.js';
 import { createContainerMachine } from './container-machine.js';
 import { NOT_THERE, createEngine, outputOf } from './engine.js';
 import type { EngineTraits } from './engines.js';
 import { readContainerHostFacts, type ContainerHostFacts } from './host-facts.js';
 import { stateOfContainer, type ContainerFacts, type NetworkFacts } from './inspect.js';
+import { NODE_CONTROLLERS, judgeEngine, judgeRootless } from './judge-engine.js';
 import {
   MACHINE_LABEL,
   NETWORK_LABEL,
@@ -18,7 +27,7 @@ import {
   networkOf,
   readEngineLabels,
 } from './labels.js';
-import { decideRunMode, judgeEngine, rejectedCapability, runArguments, type RunMode } from './plan-run.js';
+import { decideRunMode, rejectedCapability, runArguments, type RunMode } from './plan-run.js';
 import { candidateSubnets } from './subnets.js';
 
 export interface ContainerDriverOptions {
@@ -305,7 +314,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       };
     } catch (error) {
       signal.throwIfAborted();
-      return { usable: false, problems: [unreachable(traits, error)], facts: {} };
+      return { usable: false, problems: [unreachable(traits, error, readHost())], facts: {} };
     }
   }
 }
@@ -314,7 +323,7 @@ function volumeOf(name: string): string {
   return `${name}-var`;
 }
 
-function unreachable(traits: EngineTraits, error: unknown): DriverHealth['problems'][number] {
+function unreachable(traits: EngineTraits, error: unknown, host: ContainerHostFacts): DriverProblem {
   const word = traits.name.toUpperCase();
   const url = traits.installUrl;
   if (isMkCiError(error, 'HOST_MISSING_TOOL')) {
@@ -327,6 +336,9 @@ function unreachable(traits: EngineTraits, error: unknown): DriverHealth['proble
   }
   const message = messageOf(error);
   const missing = traits.missingParts.find(({ words }) => words.test(outputOf(error)));
+  // What is missing is of no use where nodes can not run in any case.
+  const rootless = missing?.isForRootless === true ? judgeRootless(traits, NODE_CONTROLLERS, host) : undefined;
+  if (rootless !== undefined) return rootless;
   if (missing !== undefined) {
     return {
       reason: `DRV_${word}_${missing.reason}`,

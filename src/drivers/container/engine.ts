@@ -11,7 +11,7 @@ import {
   type NetworkFacts,
   type VolumeFacts,
 } from './inspect.js';
-import type { EngineFacts } from './plan-run.js';
+import type { EngineFacts } from './judge-engine.js';
 
 /** Longest time for a question. An engine that is at its limits answers within seconds, one that hangs never does. */
 const ASK_MS = 30_000;
@@ -171,6 +171,9 @@ function engineError(traits: EngineTraits, args: readonly string[], result: Exec
   });
 }
 
+/** What Docker says of limits that it can set, by the controller of cgroups that each of them needs. */
+const CONTROLLER_LIMITS = { cpu: 'CPUShares', memory: 'MemoryLimit', pids: 'PidsLimit' } as const;
+
 /** Both engines give these facts, in different places. */
 export function readFacts(
   traits: EngineTraits,
@@ -192,10 +195,12 @@ export function readFacts(
       storageDriver: textOf(info['Driver']),
       defaultRuntime: textOf(info['DefaultRuntime']),
       runtimes: Object.keys(at(info, 'Runtimes') ?? {}),
+      controllers: Object.entries(CONTROLLER_LIMITS).flatMap(([name, limit]) => (info[limit] === true ? [name] : [])),
     };
   }
   const runtime = textOf(at(info, 'host', 'ociRuntime', 'name')); // null when it does not start
   const ids = at(info, 'host', 'idMappings', 'uidmap');
+  const controllers = at(info, 'host', 'cgroupControllers');
   return {
     version: textOf(at(version, 'Client', 'Version')) || textOf(at(info, 'version', 'Version')),
     isRootless: at(info, 'host', 'security', 'rootless') === true,
@@ -204,6 +209,7 @@ export function readFacts(
     defaultRuntime: runtime,
     runtimes: runtime === '' ? [] : [runtime],
     networkBackend: textOf(at(info, 'host', 'networkBackend')),
+    controllers: Array.isArray(controllers) ? controllers.map(textOf) : [],
     ...(Array.isArray(ids) && { userIds: ids.reduce<number>((sum, range) => sum + Number(at(range, 'size') ?? 0), 0) }),
   };
 }

@@ -27,6 +27,8 @@ export interface EngineTraits {
     readonly reason: string;
     readonly message: string;
     readonly fix: string;
+    /** Only an engine that does not run as root needs it. */
+    readonly isForRootless?: true;
   }[];
   readonly installUrl: string;
 }
@@ -78,7 +80,8 @@ export const PODMAN: EngineTraits = {
     },
     {
       words: /new[ug]idmap/,
-      reason: 'ROOTLESS',
+      reason: 'ROOTLESS_IDS',
+      isForRootless: true,
       message: 'finds no newuidmap, which it needs for users that are not root',
       fix: 'Install uidmap and give the user 65536 ids in /etc/subuid and /etc/subgid, or run podman as root.',
     },

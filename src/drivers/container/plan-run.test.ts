@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { DOCKER, PODMAN } from './engines.js';
 import type { ContainerHostFacts } from './host-facts.js';
-import { decideRunMode, judgeEngine, rejectedCapability, runArguments, type EngineFacts } from './plan-run.js';
+import type { EngineFacts } from './judge-engine.js';
+import { decideRunMode, rejectedCapability, runArguments } from './plan-run.js';
 
 const FULL = (1n << 41n) - 1n;
 /** Bit 24: SYS_RESOURCE. */
@@ -28,10 +29,6 @@ const engine: EngineFacts = {
   defaultRuntime: 'runc',
   runtimes: ['runc'],
 };
-
-function reasons(...[traits, facts, of]: Parameters<typeof judgeEngine>): string[] {
-  return judgeEngine(traits, facts, of).map(({ problem, isFatal }) => `${isFatal ? '!' : ''}${problem.reason}`);
-}
 
 describe('how nodes are run', () => {
   it('are privileged where no capability is missing', () => {
@@ -60,40 +57,6 @@ describe('how nodes are run', () => {
     expect(decideRunMode(PODMAN, crun, { ...host, cgroups: 'hybrid' }).engineFlags).toEqual(['--runtime', 'runc']);
     expect(decideRunMode(PODMAN, crun, host).engineFlags).toEqual([]);
     expect(decideRunMode(DOCKER, crun, { ...host, cgroups: 'v1' }).engineFlags).toEqual([]);
-  });
-});
-
-describe('what is said of an engine', () => {
-  it('is nothing where all is well', () => {
-    expect(reasons(DOCKER, engine, host)).toEqual([]);
-  });
-
-  it('names missing capabilities as a limit, and SYS_ADMIN as an obstacle', () => {
-    expect(reasons(DOCKER, engine, { ...host, boundingSet: RESTRICTED })).toEqual(['DRV_DOCKER_CAPABILITIES']);
-    expect(reasons(DOCKER, engine, { ...host, boundingSet: FULL & ~(1n << 21n) })).toEqual(['!DRV_DOCKER_SYS_ADMIN']);
-  });
-
-  it('refuses what is too old, without cgroups, or rootless on version 1', () => {
-    expect(reasons(DOCKER, { ...engine, version: '19.03.8' }, host)).toEqual(['!DRV_DOCKER_VERSION']);
-    expect(reasons(DOCKER, { ...engine, version: '20.10.24+dfsg1' }, host)).toEqual([]);
-    expect(reasons(DOCKER, engine, { ...host, cgroups: 'unknown' })).toEqual(['!DRV_DOCKER_CGROUPS']);
-    const rootless = { ...engine, isRootless: true };
-    expect(reasons(PODMAN, rootless, { ...host, cgroups: 'v1' })).toContain('!DRV_PODMAN_ROOTLESS');
-    expect(reasons(PODMAN, rootless, host)).toEqual(['DRV_PODMAN_ROOTLESS']);
-  });
-
-  it('asks for runc where only crun is there and cgroups are old', () => {
-    const crun = { ...engine, defaultRuntime: 'crun', runtimes: ['crun'] };
-    expect(reasons(PODMAN, crun, { ...host, cgroups: 'hybrid' })).toEqual(['!DRV_PODMAN_RUNTIME']);
-  });
-
-  it('comes with a remedy that is a sentence', () => {
-    const all = judgeEngine(
-      DOCKER,
-      { ...engine, version: '1.0', isRootless: true },
-      { ...host, cgroups: 'unknown', boundingSet: 0n },
-    );
-    for (const { problem } of all) expect(problem.fix).toMatch(/^[A-Z].*\.$/);
   });
 });
 

@@ -1,29 +1,9 @@
 import type { Argv } from '../../exec.js';
-import type { DriverProblem, MachineSpec } from '../driver.js';
+import type { MachineSpec } from '../driver.js';
 import type { EngineTraits } from './engines.js';
-import { CAPABILITIES, NETWORK_PLUGINS, hasCapability, isFullSet, type ContainerHostFacts } from './host-facts.js';
+import { CAPABILITIES, hasCapability, isFullSet, type ContainerHostFacts } from './host-facts.js';
+import type { EngineFacts } from './judge-engine.js';
 import { engineLabels, networkOf } from './labels.js';
-
-/** What the engine says of itself. */
-export interface EngineFacts {
-  /** Of the daemon, or of the program where there is none. */
-  readonly version: string;
-  readonly isRootless: boolean;
-  /** 1 or 2, as the engine uses it. */
-  readonly cgroupVersion: string;
-  readonly storageDriver: string;
-  readonly defaultRuntime: string;
-  readonly runtimes: readonly string[];
-  /** What makes its networks, where that is programs of the host: `cni`, `netavark`. */
-  readonly networkBackend?: string;
-  /** How many ids of users it can give to containers, where these are not all. */
-  readonly userIds?: number;
-}
-
-/** With one of which each of them publishes ports. */
-const FIREWALLS: Readonly<Record<string, readonly string[]>> = { cni: ['iptables'], netavark: ['iptables', 'nft'] };
-/** systemd and its services, and the users that packages make. */
-const NODE_USER_IDS = 65_536;
 
 /** How nodes are run here: decided once from what host and engine allow, see {@link decideRunMode}. */
 export interface RunMode {
@@ -63,94 +43,6 @@ export function decideRunMode(traits: EngineTraits, engine: EngineFacts, host: C
 function limitFlag(name: string, hard: number, most: number): string {
   const limit = Math.min(hard, most);
   return `${name}=${limit}:${limit}`;
-}
-
-/** What stands in the way of nodes, and what limits them. `isFatal` when no node can run. */
-export function judgeEngine(
-  traits: EngineTraits,
-  engine: EngineFacts,
-  host: ContainerHostFacts,
-): { readonly problem: DriverProblem; readonly isFatal: boolean }[] {
-  const found: { problem: DriverProblem; isFatal: boolean }[] = [];
-  const word = traits.name.toUpperCase();
-  const add = (isFatal: boolean, reason: string, message: string, fix: string): void => {
-    found.push({ isFatal, problem: { reason: `DRV_${word}_${reason}`, message, fix, url: traits.installUrl } });
-  };
-  const [major = 0, minor = 0] = engine.version.split('.').map(Number);
-  const [minMajor, minMinor] = traits.minVersion;
-  if (major < minMajor || (major === minMajor && minor < minMinor)) {
-    add(
-      true,
-      'VERSION',
-      `${traits.name} ${engine.version} is too old`,
-      `Update it to ${traits.minVersion.join('.')} or later.`,
-    );
-  }
-  if (host.cgroups === 'unknown') {
-    add(true, 'CGROUPS', 'no cgroup tree is mounted on /sys/fs/cgroup', 'Mount it, or use the driver local.');
-  }
-  const { userIds = Infinity, networkBackend } = engine;
-  if (engine.isRootless && userIds < NODE_USER_IDS) {
-    add(
-      true,
-      'ROOTLESS_IDS',
-      `${userIds} ids of users are not enough for a node`,
-      `Install uidmap and give the user ${NODE_USER_IDS} ids in /etc/subuid and /etc/subgid, or run ${traits.name} as root.`,
-    );
-  }
-  if (engine.isRootless) {
-    if (host.cgroups !== 'v2') {
-      add(true, 'ROOTLESS', 'a rootless engine needs version 2 of cgroups', `Run ${traits.name} as root.`);
-    } else {
-      add(
-        false,
-        'ROOTLESS',
-        'the engine is rootless: nodes work where cgroups are delegated to the user',
-        'Delegate cpu, memory and pids to the user session, or run the engine as root.',
-      );
-    }
-  }
-  const isOldCgroup = host.cgroups === 'v1' || host.cgroups === 'hybrid';
-  const wanted = isOldCgroup ? traits.cgroupV1Runtime : undefined;
-  if (wanted !== undefined && !engine.runtimes.includes(wanted)) {
-    const other = engine.defaultRuntime === '' ? '' : ` (${engine.defaultRuntime} can not run nodes there)`;
-    add(true, 'RUNTIME', `version 1 of cgroups needs ${wanted}, which is not installed${other}`, `Install ${wanted}.`);
-  } else if (engine.runtimes.length === 0) {
-    add(true, 'RUNTIME', `${traits.name} has no OCI runtime that starts`, 'Install crun or runc.');
-  }
-  const missingPlugins = NETWORK_PLUGINS.filter((plugin) => !host.networkPlugins.includes(plugin));
-  if (networkBackend === 'cni' && missingPlugins.length > 0) {
-    add(
-      true,
-      'NETWORK',
-      `programs that make networks are missing: ${missingPlugins.join(', ')}`,
-      'Install containernetworking-plugins, or netavark.',
-    );
-  }
-  const firewalls = FIREWALLS[networkBackend ?? ''] ?? [];
-  if (firewalls.length > 0 && !firewalls.some((program) => host.firewallPrograms.includes(program))) {
-    add(true, 'FIREWALL', `${firewalls.join(' or ')} is not installed: no port can be published`, 'Install iptables.');
-  }
-  if (!engine.isRootless && !hasCapability(host.boundingSet, 'SYS_ADMIN')) {
-    add(
-      true,
-      'SYS_ADMIN',
-      'the capability SYS_ADMIN is missing: nothing can be mounted in a node',
-      'Run on a host, or in a container, with this capability.',
-    );
-  }
-  const missing = CAPABILITIES.filter(
-    (name, index) => index <= host.lastCapability && !hasCapability(host.boundingSet, name),
-  );
-  if (!engine.isRootless && missing.length > 0 && !missing.includes('SYS_ADMIN')) {
-    add(
-      false,
-      'CAPABILITIES',
-      `capabilities are missing on this host: ${missing.join(', ')}`,
-      'Nothing has to be done: nodes are configured for it.',
-    );
-  }
-  return found;
 }
 
 export interface RunPlan {

@@ -85,7 +85,6 @@ describe('what doctor says of podman', () => {
     ['an OCI runtime', PODMAN_FAILS.noRuntime, 'DRV_PODMAN_RUNTIME', /runc/],
     ['conmon', PODMAN_FAILS.noConmon, 'DRV_PODMAN_CONMON', /conmon/],
     ['netavark', PODMAN_FAILS.noNetavark, 'DRV_PODMAN_NETWORK', /netavark/],
-    ['newuidmap', PODMAN_FAILS.noNewuidmap, 'DRV_PODMAN_ROOTLESS', /uidmap/],
   ])('names what is missing when podman does not work for want of %s', async (_, words, reason, fix) => {
     const { usable, problems } = await check({ words });
     expect(usable).toBe(false);
@@ -123,17 +122,36 @@ describe('what doctor says of podman', () => {
     expect([other.usable, reasons(other)]).toEqual([false, ['DRV_PODMAN_RUNTIME']]);
   });
 
-  it('is that a user needs a range of ids for the users in a node', async () => {
-    const rootless = { ...PODMAN_INFO.host.security, rootless: true };
-    const infoWith = (idMappings: unknown) => ({
+  it('is that a user has no use for newuidmap where nodes can not run anyway, and needs it elsewhere', async () => {
+    const old = await check({ words: PODMAN_FAILS.noNewuidmap });
+    expect([old.usable, reasons(old)]).toEqual([false, ['DRV_ROOTLESS']]);
+    expect(old.problems[0]?.fix).toMatch(/version 2 of cgroups.*podman as root.*driver local/);
+    const other = await check({ words: PODMAN_FAILS.noNewuidmap, host: { cgroups: 'v2' } });
+    expect([other.usable, reasons(other)]).toEqual([false, ['DRV_PODMAN_ROOTLESS_IDS']]);
+    expect(other.problems[0]?.fix).toContain('uidmap');
+  });
+
+  it('is that a user needs a range of ids for the users in a node, and controllers of cgroups', async () => {
+    const infoOf = (idMappings: unknown, cgroupControllers: readonly string[]) => ({
       ...PODMAN_INFO,
-      host: { ...PODMAN_INFO.host, security: rootless, idMappings },
+      host: {
+        ...PODMAN_INFO.host,
+        security: { ...PODMAN_INFO.host.security, rootless: true },
+        idMappings,
+        cgroupControllers,
+      },
     });
-    const one = await check({ info: infoWith(ONE_ID), host: { cgroups: 'v2' } });
-    expect([one.usable, reasons(one)]).toEqual([false, ['DRV_PODMAN_ROOTLESS_IDS', 'DRV_PODMAN_ROOTLESS']]);
-    expect(one.problems[0]?.fix).toContain('/etc/subuid');
-    const many = await check({ info: infoWith(RANGE_OF_IDS), host: { cgroups: 'v2' } });
+    const all = ['cpu', 'memory', 'pids'];
+    const one = await check({ info: infoOf(ONE_ID, all), host: { cgroups: 'v2' } });
+    expect([one.usable, reasons(one)]).toEqual([false, ['DRV_PODMAN_ROOTLESS', 'DRV_PODMAN_ROOTLESS_IDS']]);
+    expect(one.problems.at(-1)?.fix).toContain('/etc/subuid');
+    const old = await check({ info: infoOf(RANGE_OF_IDS, []) });
+    expect([old.usable, reasons(old)]).toEqual([false, ['DRV_ROOTLESS']]);
+    const few = await check({ info: infoOf(RANGE_OF_IDS, ['memory', 'pids']), host: { cgroups: 'v2' } });
+    expect([few.usable, reasons(few)]).toEqual([false, ['DRV_ROOTLESS']]);
+    const many = await check({ info: infoOf(RANGE_OF_IDS, all), host: { cgroups: 'v2' } });
     expect([many.usable, reasons(many)]).toEqual([true, ['DRV_PODMAN_ROOTLESS']]);
+    expect(many.facts['rootless']).toBe('yes');
   });
 });
 

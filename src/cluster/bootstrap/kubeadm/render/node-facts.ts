@@ -4,7 +4,10 @@ import { hasCapability, parseCapabilitySet } from '../../../../drivers/container
 export interface NodeFacts {
   /** Type of the file system at `/sys/fs/cgroup` is `cgroup2`. */
   readonly cgroups: 'v1' | 'v2';
-  /** The capability by which processes may lower their `oom_score_adj` and raise limits. */
+  /**
+   * The capability by which processes may lower their `oom_score_adj` and raise limits. In the namespace of users of a
+   * rootless engine every capability is there, and the kernel does not count this one.
+   */
   readonly hasSysResource: boolean;
   /** Its processors are translated by software: a virtual machine without help of the host's processor. */
   readonly isTranslated: boolean;
@@ -33,10 +36,14 @@ const PROGRAMS = [
   'conntrack',
 ];
 
+/** Of `/proc/self/uid_map` where there is no namespace of users. */
+const ALL_USER_IDS = '0 0 4294967295';
+
 /** Prints what {@link parseNodeFacts} reads: one `key value` a line. */
 export const NODE_FACTS_SCRIPT = [
   'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
   'echo "bounding $(grep CapBnd /proc/self/status)"',
+  'echo "userids $(tr -s " " </proc/self/uid_map | tr "\\n" " ")"',
   'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
   `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
   'echo "containerd $(containerd --version 2>/dev/null)"',
@@ -56,7 +63,8 @@ export function parseNodeFacts(text: string): NodeFacts {
   const pause = /"pauseImage":\s*"([^"]+)"/.exec(one('pause'))?.[1];
   return {
     cgroups: one('cgroups').startsWith('cgroup2') ? 'v2' : 'v1',
-    hasSysResource: hasCapability(parseCapabilitySet(one('bounding'), 'CapBnd'), 'SYS_RESOURCE'),
+    hasSysResource:
+      one('userids') === ALL_USER_IDS && hasCapability(parseCapabilitySet(one('bounding'), 'CapBnd'), 'SYS_RESOURCE'),
     isTranslated: one('processor') === 'translated',
     programs: Object.fromEntries(all('program').map((row) => row.split(' ').slice(0, 2))) as Record<string, string>,
     containerdMajor: Number(/ v?(\d+)\.\d+\.\d+/.exec(one('containerd'))?.[1] ?? 0),

@@ -328,6 +328,7 @@ describe('facts of a node', () => {
       [
         'cgroups tmpfs',
         'bounding CapBnd:\t000001fffeffffff',
+        'userids  0 0 4294967295 ',
         'program kubeadm /usr/local/bin/kubeadm',
         'program runc /usr/sbin/runc',
         'containerd containerd github.com/containerd/containerd/v2 v2.4.2 unknown',
@@ -355,5 +356,11 @@ describe('facts of a node', () => {
       programs: {},
     });
     expect(parseNodeFacts('processor translated').isTranslated).toBe(true);
+  });
+
+  it('tell a capability from one of a namespace of users, as the engine of a user showed it', () => {
+    const full = 'bounding CapBnd:\t000001ffffffffff';
+    expect(parseNodeFacts(`${full}\nuserids  0 0 4294967295 `).hasSysResource).toBe(true);
+    expect(parseNodeFacts(`${full}\nuserids  0 1001 1 1 100000 65536 `).hasSysResource).toBe(false);
   });
 });
