@@ -4,7 +4,7 @@
  * a node image in the cache or what is needed to make one; else skipped with a word. About five minutes, and 4 GB of memory.
  */
 import { chown, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { expect, it } from 'vitest';
 
@@ -106,7 +106,7 @@ describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
     'are refused in one error to a user who can not run nodes, and nothing is left of the start',
     async () => {
       await using home = await createTemporaryFolder('mk-ci-user-');
-      await chown(home.path, NOBODY, NOBODY);
+      for (const path of [dirname(home.path), home.path]) await chown(path, NOBODY, NOBODY);
       const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] as const;
       // Without the settings by which the Podman of the tests has its storage: it is that of root.
       const options = { cwd: home.path, env: { PATH: process.env['PATH'], HOME: home.path }, allowFailure: true };
