@@ -84,8 +84,10 @@ export const CLOCK_IS_SET = 'set';
  * told it there, without a login. A process that waits is in memory, and is there at once.
  */
 const CLOCK_LOOP = [
-  'stty raw -echo </dev/hvc0',
-  `while IFS= read -r time; do date -u -s "@$time" >/dev/null && echo ${CLOCK_IS_SET} || echo no; done </dev/hvc0 >/dev/hvc0`,
+  // One opening for all: the console forgets how it was set when nobody has it open.
+  'exec </dev/hvc0 >/dev/hvc0',
+  'stty raw -echo',
+  `while IFS= read -r time; do date -u -s "@$time" >/dev/null && echo ${CLOCK_IS_SET} || echo no; done`,
 ].join('; ');
 
 const CLOCK_LINES = [
