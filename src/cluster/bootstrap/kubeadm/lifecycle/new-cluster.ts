@@ -21,6 +21,7 @@ import {
   newToken,
   peersOf,
   prepareNode,
+  settlePace,
   writeKubeconfig,
   type NodeWork,
 } from '../nodes/cluster-nodes.js';
@@ -121,6 +122,7 @@ async function setUp(
           }),
         ]),
   ]);
+  await settlePace([controlPlane, ...prepared], work);
   if (settings.addons.length > 0) {
     await phases.run('addons', async () => {
       await applyAddons(first.machine, work);

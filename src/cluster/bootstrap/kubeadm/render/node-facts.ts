@@ -33,11 +33,14 @@ const PROGRAMS = [
   'conntrack',
 ];
 
+/** Asked by a shell of a node. */
+export const IS_TRANSLATED = 'grep -q "QEMU TCG" /proc/cpuinfo';
+
 /** Prints what {@link parseNodeFacts} reads: one `key value` a line. */
 export const NODE_FACTS_SCRIPT = [
   'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
   'echo "bounding $(grep CapBnd /proc/self/status)"',
-  'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
+  `${IS_TRANSLATED} && echo "processor translated"`,
   `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
   'echo "containerd $(containerd --version 2>/dev/null)"',
   '[ -e /opt/mk-ci/images.tar ] && echo "archive /opt/mk-ci/images.tar"',
