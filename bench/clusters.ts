@@ -28,6 +28,8 @@ export interface BenchClusters {
 export interface BenchClustersOptions extends Pick<ClusterSourceOptions, 'room'> {
   /** Where clusters and templates lie. */
   readonly folder: string;
+  /** @default one in the folder */
+  readonly templatesFolder?: string;
   readonly bundles: BundleStore;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Names what clusters are made from. */
@@ -37,7 +39,7 @@ export interface BenchClustersOptions extends Pick<ClusterSourceOptions, 'room'>
 
 /** Clusters that nothing outside of a folder knows of. */
 export function openBenchClusters(options: BenchClustersOptions): BenchClusters {
-  const { folder, bundles, env, digest, signal, room } = options;
+  const { folder, bundles, env, digest, signal, room, templatesFolder = join(folder, 'templates') } = options;
   const stateFolder = join(folder, 'state');
   const drivers = createDriverRegistry({ exec });
   const log = createLogger({ write: say });
@@ -52,7 +54,7 @@ export function openBenchClusters(options: BenchClustersOptions): BenchClusters 
     openSource: (pool) =>
       createClusterSource({
         manager,
-        templates: createTemplates({ folder: join(folder, 'templates'), now: () => new Date() }),
+        templates: createTemplates({ folder: templatesFolder, now: () => new Date() }),
         owner: { runId: `bench${pool.max}` },
         bundleDigest: async () => await digest(drivers),
         settle: async ({ name, server }) => {

@@ -1,17 +1,22 @@
 /**
- * How fast a pod runs, and DNS answers, in a new cluster whose nodes are containers: started cold, cloned from a template,
- * taken from the pool, and taken from it after a long time frozen. All in one run, in turns; only the ratios mean something
- * on another host, or on one that is busy. Prints JSON. Clusters and templates lie in a temporary folder and are removed.
+ * How fast a pod runs, and DNS answers, in a new cluster whose nodes are made from an image: started cold, cloned from a template,
+ * three cloned from it at the same time, taken from the pool, and taken from it after a long time frozen. All in one run, in turns;
+ * only the ratios mean something on another host, or on one that is busy. Prints JSON. Clusters and templates lie in a temporary
+ * folder and are removed.
  *
- *     npx tsx bench/node-templates.ts --binaries FOLDER --image NAME [--driver docker] [--rounds 3] [--nodes 1] [--frozen-seconds 90]
+ *     npx tsx bench/node-templates.ts --binaries FOLDER --image NAME [--driver docker] [--container-runtime NAME] [--rounds 3]
+ *       [--nodes 1] [--cases cold,template,three,pool,frozen] [--frozen-seconds 90] [--templates FOLDER]
  *
- * NAME (or MK_CI_NODE_IMAGE) is a node image that the engine has (`mk-ci node-image build --engine docker`), FOLDER (or
- * MK_CI_BENCH_BINARIES) holds kubectl.
+ * NAME (or MK_CI_NODE_IMAGE) is a node image that the driver has (`mk-ci node-image build --engine docker`; for qemu the folder of
+ * a disk image), the FOLDER of binaries (or MK_CI_BENCH_BINARIES) holds kubectl. Templates that are to be there the next time, such
+ * as those of a translated machine, lie in a folder of their own. A cold start of such a one takes ten minutes, which the first
+ * template costs in any case.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import type { ApiClient } from '../src/cluster/api-client.js';
+import { allOf } from '../src/cluster/bootstrap/kubeadm/all-of.js';
 import { adminClient } from '../src/cluster/bootstrap/processes.js';
 import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
 import type { ClusterLease, ClusterSource, PhaseEvent, RunningCluster } from '../src/cluster/cluster.js';
@@ -26,9 +31,18 @@ const { values } = parseArgs({
     driver: { type: 'string', default: 'docker' },
     rounds: { type: 'string', default: '3' },
     nodes: { type: 'string', default: '1' },
+    cases: { type: 'string', default: 'cold,template,pool,frozen' },
+    'container-runtime': { type: 'string' },
+    templates: { type: 'string' },
     'frozen-seconds': { type: 'string', default: '90' },
   },
 });
+
+const CASES = ['cold', 'template', 'three', 'pool', 'frozen'] as const;
+type Case = (typeof CASES)[number];
+
+/** Clusters that are cloned at the same time. */
+const AT_ONCE = 3;
 
 /** Milliseconds since the cluster was asked for. */
 interface Sample {
@@ -89,10 +103,19 @@ async function waitForPod(client: ApiClient, signal: AbortSignal): Promise<void>
 async function main(): Promise<void> {
   const rounds = Number(values.rounds);
   await using temporary = await createTemporaryFolder('mk-ci-bench-');
-  const signal = AbortSignal.timeout(40 * 60_000);
-  const spec = { driver: values.driver, kubernetesVersion: VERSION, nodes: Number(values.nodes) };
+  const signal = AbortSignal.timeout(60 * 60_000);
+  const runtime = values['container-runtime'];
+  const spec = {
+    ...{ driver: values.driver, kubernetesVersion: VERSION, nodes: Number(values.nodes) },
+    ...(runtime === undefined ? {} : { containerRuntime: runtime }),
+  };
+  const asked = values.cases.split(',');
+  const unknown = asked.filter((name) => !CASES.some((known) => known === name));
+  if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}: there are ${CASES.join(', ')}`);
+  const has = (kind: Case): boolean => asked.includes(kind);
   const { stateFolder, drivers, manager, openSource, waitForFrozen } = openBenchClusters({
     folder: temporary.path,
+    ...(values.templates === undefined ? {} : { templatesFolder: values.templates }),
     bundles: createFolderBundle(values.binaries),
     env: { ...process.env, MK_CI_NODE_IMAGE: values.image },
     digest: async (registry) => {
@@ -104,7 +127,7 @@ async function main(): Promise<void> {
     room: () => ({ fits: true, isIdle: true }),
   });
   const measure = async (
-    kind: string,
+    kind: Case,
     get: (onPhase: (event: PhaseEvent) => void) => Promise<RunningCluster>,
   ): Promise<Sample> => {
     const phases: Record<string, number> = {};
@@ -123,7 +146,7 @@ async function main(): Promise<void> {
     say(`${kind}: ${JSON.stringify(sample)}`);
     return sample;
   };
-  const take = async (kind: string, source: ClusterSource): Promise<Sample> => {
+  const take = async (kind: Case, source: ClusterSource): Promise<Sample> => {
     let lease: ClusterLease | undefined;
     try {
       return await measure(kind, async (onPhase) => {
@@ -134,55 +157,57 @@ async function main(): Promise<void> {
       await lease?.[Symbol.asyncDispose]();
     }
   };
-  const samples: Record<'cold' | 'template' | 'pool' | 'frozen', Sample[]> = {
-    cold: [],
-    template: [],
-    pool: [],
-    frozen: [],
-  };
-  {
+  const samples: Record<Case, Sample[]> = { cold: [], template: [], three: [], pool: [], frozen: [] };
+  if (has('cold') || has('template') || has('three')) {
     await using source = openSource({ min: 0, max: 0 });
     const first = await source.acquire(spec, 'fresh', { signal });
     await first[Symbol.asyncDispose]();
     for (let round = 0; round < rounds; round += 1) {
-      const name = `bench-${round}`;
-      try {
-        samples.cold.push(
-          await measure('cold', async (onPhase) => await manager.start({ ...spec, name }, { signal, onPhase })),
-        );
-      } finally {
-        await manager.delete(name, { signal });
+      if (has('cold')) {
+        const name = `bench-${round}`;
+        try {
+          samples.cold.push(
+            await measure('cold', async (onPhase) => await manager.start({ ...spec, name }, { signal, onPhase })),
+          );
+        } finally {
+          await manager.delete(name, { signal });
+        }
       }
-      samples.template.push(await take('template', source));
+      if (has('template')) samples.template.push(await take('template', source));
+      if (has('three')) {
+        const taken = Array.from({ length: AT_ONCE }, async () => await take('three', source));
+        samples.three.push(...(await allOf(taken)));
+      }
     }
   }
-  {
+  if (has('pool') || has('frozen')) {
     await using source = openSource({ min: 1, max: 1 });
     const first = await source.acquire(spec, 'fresh', { signal });
     await first[Symbol.asyncDispose]();
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = 0; has('pool') && round < rounds; round += 1) {
       await waitForFrozen();
       samples.pool.push(await take('pool', source));
     }
-    await waitForFrozen();
-    await delay(Number(values['frozen-seconds']) * 1000, undefined, { signal });
-    samples.frozen.push(await take('frozen', source));
+    if (has('frozen')) {
+      await waitForFrozen();
+      await delay(Number(values['frozen-seconds']) * 1000, undefined, { signal });
+      samples.frozen.push(await take('frozen', source));
+    }
   }
 
   const median = (list: readonly number[]): number =>
     list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
-  const of = (kind: keyof typeof samples, key: 'startMs' | 'podMs' | 'dnsMs'): number =>
+  const of = (kind: Case, key: 'startMs' | 'podMs' | 'dnsMs'): number =>
     median(samples[kind].map((sample) => sample[key]));
-  const kinds = ['cold', 'template', 'pool', 'frozen'] as const;
   const table = Object.fromEntries(
-    kinds.map((kind) => [
+    CASES.filter(has).map((kind) => [
       kind,
       {
         n: samples[kind].length,
         startMs: of(kind, 'startMs'),
         podMs: of(kind, 'podMs'),
         dnsMs: of(kind, 'dnsMs'),
-        podToCold: Math.round((of(kind, 'podMs') / of('cold', 'podMs')) * 1000) / 1000,
+        ...(has('cold') ? { podToCold: Math.round((of(kind, 'podMs') / of('cold', 'podMs')) * 1000) / 1000 } : {}),
         phases: samples[kind].at(-1)?.phases,
       },
     ]),

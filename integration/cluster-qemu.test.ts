@@ -3,7 +3,7 @@
  * and a node image in the cache or what is needed to make one; else skipped with a word. Without hardware virtualisation some ten
  * minutes of a host that does nothing else.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -49,6 +49,57 @@ describe.skipIf(!health.usable || !isAsked)(
           expect(again.stderr).not.toContain('kubeadm-init');
           expect((await run('gc')).stdout).toContain('nothing to remove');
         } finally {
+          await run('gc', '--yes');
+        }
+      },
+      45 * MINUTE,
+    );
+
+    it(
+      'come back with their disk when QEMU is killed, here with docker alone, and say so before',
+      async () => {
+        await using temporary = await createTemporaryFolder('mk-ci-vm-');
+        const home = await makeHome(temporary.path);
+        const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
+        const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
+        const succeed = async (...args: string[]): Promise<string> => {
+          const { exitCode, stdout, stderr } = await run(...args);
+          expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+          return stdout;
+        };
+        const inNode = async (script: string) => await succeed('cluster', 'ssh', 'vm', '--', script);
+        const machine = join(home, 'state', 'machines', 'qemu', 'vm-node-1');
+        const start = [
+          'cluster',
+          'start',
+          'vm',
+          '--driver',
+          'qemu',
+          '--container-runtime',
+          'docker',
+          '--no-kubernetes',
+        ];
+        const killQemu = async () => {
+          process.kill(Number(await readFile(join(machine, 'qemu.pid'), 'utf8')), 'SIGKILL');
+          await expect
+            .poll(async () => await succeed('cluster', 'status', 'vm'), { timeout: MINUTE })
+            .toContain('broken');
+        };
+        try {
+          await succeed(...start, '--nodes', '1');
+          expect(await inNode('docker image ls')).toContain('registry.k8s.io/pause');
+          await inNode('echo kept >/root/kept; sync');
+          await killQemu();
+          expect(await succeed('cluster', 'status', 'vm')).toContain('vm-node-1 ended, and nobody stopped it');
+          expect(await succeed('gc')).toContain('nothing to remove');
+          await succeed(...start, '--nodes', '1');
+          expect(await inNode('cat /root/kept; systemctl is-active docker')).toBe('kept\nactive\n');
+          await killQemu();
+          await succeed('cluster', 'delete', 'vm');
+          expect(await succeed('gc')).toContain('nothing to remove');
+          expect(await readdir(join(home, 'state', 'machines', 'qemu'))).toEqual(['.accelerator.json']);
+        } finally {
+          await run('cluster', 'delete', 'vm');
           await run('gc', '--yes');
         }
       },

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
+import { tellTime } from '../src/drivers/qemu/clock-console.js';
 import { createQemuDriver } from '../src/drivers/qemu/index.js';
 import { machinePaths } from '../src/drivers/vm/index.js';
 import { isMkCiError } from '../src/errors.js';
@@ -79,6 +80,14 @@ describe.skipIf(image === undefined)('machines of QEMU (skipped unless MK_CI_VM_
       expect(said.stdout).toMatch(/^kept\nmemory\n\d+\n$/);
       expect(Math.abs(Number(said.stdout.split('\n')[2]) - Date.now() / 1000)).toBeLessThan(60);
       expect((await first.exec(['cat', '/root/file'])).stdout).toBe('changed\n');
+      // No login sets a clock that was stopped: the guest waits for the time at a console, also after it was saved.
+      await second.exec(['date', '-u', '-s', '@1000000000']);
+      const { clockSocket } = machinePaths(join(folder.path, 'm'), 'second');
+      const askedAt = performance.now();
+      expect(await tellTime(clockSocket, () => new Date(), signal)).toBe(true);
+      process.stdout.write(`the clock was set after ${Math.round(performance.now() - askedAt)} ms\n`);
+      const clock = Number((await second.exec(['date', '+%s'])).stdout);
+      expect(Math.abs(clock - Date.now() / 1000)).toBeLessThan(60);
       await machines!.remove('first', signal);
       await rm(state, { recursive: true });
 

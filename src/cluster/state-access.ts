@@ -28,4 +28,11 @@ export interface ClusterSeed {
    * @returns false when there is nothing to begin with: then nothing was copied
    */
   copyTo(parts: StateParts): Promise<boolean>;
+  /**
+   * Compares what {@link copyTo} left for later, while a cluster already begins with it. Before that went well the cluster is given
+   * to nobody.
+   *
+   * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN`: the cluster is to be removed
+   */
+  check(signal: AbortSignal): Promise<void>;
 }

@@ -189,7 +189,7 @@ export function createProcessClusters(options: ProcessClustersOptions): ProcessC
     );
     try {
       await call.phases.run('prepare', async () => {
-        await prepareClusterFolder(paths, now(), seed);
+        await prepareClusterFolder(paths, { now: now(), signal: call.signal, ...(seed === undefined ? {} : { seed }) });
       });
       const record = await startWithPorts({ ...input, journalId: entry.id });
       if (ownership.owner === undefined) await journal.update(entry, { ownership: { owner: undefined } });
@@ -239,7 +239,7 @@ export function createProcessClusters(options: ProcessClustersOptions): ProcessC
       // Broken, half started or stopped: end what is left, then start with the same data.
       await end(paths);
       try {
-        await prepareClusterFolder(paths, now());
+        await prepareClusterFolder(paths, { now: now(), signal });
         return await startWithPorts({ ...input, have, journalId: have.journalId });
       } catch (error) {
         await writeClusterRecord(paths, { ...have, wanted: 'stopped' });

@@ -59,10 +59,13 @@ export function serverOf(ports: ClusterPorts): string {
  *
  * @throws {MkCiError} `HOST_DISK_FULL`, `HOST_PERMISSION`
  */
-export async function prepareClusterFolder(paths: ClusterFolder, now: Date, seed?: ClusterSeed): Promise<void> {
+export async function prepareClusterFolder(
+  paths: ClusterFolder,
+  { now, seed, signal }: { readonly now: Date; readonly seed?: ClusterSeed; readonly signal: AbortSignal },
+): Promise<void> {
   try {
     for (const folder of [paths.folder, paths.logs, paths.run]) await makeFolder(folder, { mode: 0o700 });
-    await seed?.copyTo({ etcd: paths.etcd, pki: paths.pki });
+    if ((await seed?.copyTo({ etcd: paths.etcd, pki: paths.pki })) === true) await seed?.check(signal);
     await readFile(clusterPkiFiles(paths.pki).ca.certificate).catch(async (error: unknown) => {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       await createClusterPki({

@@ -46,6 +46,7 @@ function fakeManager(stateFolder: string) {
       const paths = clusterFolder(stateFolder, spec.name);
       const { etcd, pki } = paths;
       const isSeeded = (await seed?.copyTo({ etcd, pki })) ?? false;
+      if (isSeeded) await seed?.check(signal);
       check(`start ${spec.name} ${owner === undefined ? 'kept' : isSeeded ? 'seeded' : 'cold'}`);
       await mkdir(etcd, { recursive: true });
       await mkdir(pki, { recursive: true });

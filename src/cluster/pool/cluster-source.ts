@@ -87,13 +87,18 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     call: AcquireOptions,
   ): Promise<{ readonly cluster: RunningCluster; readonly isSeeded: boolean }> => {
     if (key === undefined) return { cluster: await manager.start(spec, { ...call, owner }), isSeeded: false };
-    const seeded = { fully: false };
-    const copyTo: ClusterSeed['copyTo'] = async (parts) =>
-      (seeded.fully = await templates.copy(key, parts, call.signal));
+    const begun: { copy?: Awaited<ReturnType<Templates['copy']>> } = {};
+    const seed: ClusterSeed = {
+      copyTo: async (parts) => (begun.copy = await templates.copy(key, parts, call.signal)) !== undefined,
+      check: async (signal) => {
+        await begun.copy?.check(signal);
+      },
+    };
     try {
-      return { cluster: await manager.start(spec, { ...call, owner, seed: { copyTo } }), isSeeded: seeded.fully };
+      const cluster = await manager.start(spec, { ...call, owner, seed });
+      return { cluster, isSeeded: begun.copy !== undefined };
     } catch (error) {
-      if (!seeded.fully || call.signal.aborted) throw error;
+      if (begun.copy === undefined || call.signal.aborted) throw error;
       log.warn('no cluster started from a template: it is made again', { name: spec.name, error: messageOf(error) });
       await templates.discard(key);
       return { cluster: await manager.start(spec, { ...call, owner }), isSeeded: false };

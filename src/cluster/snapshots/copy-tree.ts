@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { link, open, readdir } from 'node:fs/promises';
+import { link, open, readdir, type FileHandle } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 
 import { systemErrorCode } from '../../errors.js';
@@ -30,24 +30,51 @@ export interface CopyOptions {
  * system can do that: nobody will change one of them. Only files and folders are copied; sockets, links and devices are left out. `to` and its parents are made.
  */
 export async function copyTree(from: string, to: string, options: CopyOptions): Promise<FileRecord[]> {
-  const records: FileRecord[] = [];
+  const { copied, linked } = await placeTree(from, to, options);
+  return [...copied, ...(await digestFiles(from, linked, options.signal))].sort(byPath);
+}
+
+export interface PlacedTree {
+  readonly copied: readonly FileRecord[];
+  /** Paths of which there is a second name now, and of which nothing was read. */
+  readonly linked: readonly string[];
+}
+
+/** Like {@link copyTree}, without reading what need not be read for a copy: {@link digestFiles} does that. */
+export async function placeTree(from: string, to: string, { signal, skip }: CopyOptions): Promise<PlacedTree> {
+  const copied: FileRecord[] = [];
+  const linked: string[] = [];
   for (const path of await listFiles(from)) {
-    options.signal.throwIfAborted();
-    if (options.skip?.(path) === true) continue;
-    records.push(await copyFile(join(from, path), join(to, path), path));
+    signal.throwIfAborted();
+    if (skip?.(path) === true) continue;
+    const record = await placeFile(join(from, path), join(to, path), path);
+    if (record === undefined) linked.push(path);
+    else copied.push(record);
   }
-  return records;
+  return { copied, linked };
 }
 
 /** Digests of all files of a folder, in the order in which {@link copyTree} gives them. */
 export async function digestTree(folder: string, signal: AbortSignal): Promise<FileRecord[]> {
+  return await digestFiles(folder, await listFiles(folder), signal);
+}
+
+/** Digests of files of a folder, by their relative paths. */
+export async function digestFiles(
+  folder: string,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<FileRecord[]> {
   const records: FileRecord[] = [];
-  for (const path of await listFiles(folder)) {
-    signal.throwIfAborted();
-    records.push(await copyFile(join(folder, path), undefined, path));
+  for (const path of paths) {
+    await using source = await open(join(folder, path), 'r');
+    const { mode } = await source.stat();
+    records.push(await readRecord(source, { path, mode, signal }));
   }
   return records;
 }
+
+const byPath = (left: FileRecord, right: FileRecord): number => (left.path < right.path ? -1 : 1);
 
 /** Where two lists of files differ, in words; empty when they are the same. */
 export function differencesOf(expected: readonly FileRecord[], found: readonly FileRecord[]): string[] {
@@ -75,29 +102,33 @@ async function listFiles(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** Without `to` it only reads. */
-async function copyFile(from: string, to: string | undefined, path: string): Promise<FileRecord> {
+/** @returns `undefined` where a second name was enough */
+async function placeFile(from: string, to: string, path: string): Promise<FileRecord | undefined> {
+  await using source = await open(from, 'r');
+  const { mode } = await source.stat();
+  await makeFolder(dirname(to), { mode: 0o700 });
+  const isFixed = (mode & 0o222) === 0 || path.endsWith(NEVER_WRITTEN);
+  if (isFixed && (await canLink(from, to))) return undefined;
+  await using target = await open(to, 'wx', mode & 0o777);
+  const record = await readRecord(source, { path, mode }, async (block, offset) => {
+    await target.write(block, 0, block.length, offset);
+  });
+  await target.truncate(record.bytes);
+  return record;
+}
+
+async function readRecord(
+  source: FileHandle,
+  { path, mode, signal }: { readonly path: string; readonly mode: number; readonly signal?: AbortSignal },
+  use?: (block: Buffer, offset: number) => Promise<void>,
+): Promise<FileRecord> {
   const hash = createHash('sha256');
-  const source = await open(from, 'r');
-  try {
-    const { mode } = await source.stat();
-    if (to !== undefined) await makeFolder(dirname(to), { mode: 0o700 });
-    const isFixed = (mode & 0o222) === 0 || path.endsWith(NEVER_WRITTEN);
-    const isLinked = to !== undefined && isFixed && (await canLink(from, to));
-    const target = to === undefined || isLinked ? undefined : await open(to, 'wx', mode & 0o777);
-    try {
-      const bytes = await forEachFilledBlock(source, async (block, offset) => {
-        hash.update(`${offset} `).update(block);
-        await target?.write(block, 0, block.length, offset);
-      });
-      await target?.truncate(bytes);
-      return { path, bytes, mode: mode & 0o777, digest: hash.digest('hex') };
-    } finally {
-      await target?.close();
-    }
-  } finally {
-    await source.close();
-  }
+  const bytes = await forEachFilledBlock(source, async (block, offset) => {
+    signal?.throwIfAborted();
+    hash.update(`${offset} `).update(block);
+    await use?.(block, offset);
+  });
+  return { path, bytes, mode: mode & 0o777, digest: hash.digest('hex') };
 }
 
 /** @returns false where the file system knows no second name of this file there */

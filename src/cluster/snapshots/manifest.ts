@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { MkCiError, hostErrorOf, messageOf, systemErrorCode } from '../../errors.js';
 import { writeFileAtomically, makeFolder } from '../../files.js';
-import { copyTree, differencesOf, type FileRecord } from './copy-tree.js';
+import { copyTree, differencesOf, digestFiles, placeTree, type FileRecord } from './copy-tree.js';
 
 /**
  * A snapshot on disk: `manifest.json` and `data/`. It is made under another name and renamed when it is complete, so one
@@ -59,33 +59,96 @@ export async function writeSnapshot({ folder, parts, about, signal }: WriteSnaps
   }
 }
 
+/** A copy of a snapshot of which everything was compared with the manifest that was read to copy it. */
+export interface SnapshotCopy {
+  readonly manifest: Manifest;
+  /**
+   * Reads the large files, which the copy has in common with the snapshot, and compares them too. What was made of the copy is
+   * used only when that went well.
+   *
+   * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN` with what is wrong
+   */
+  readonly check: (signal: AbortSignal) => Promise<void>;
+}
+
 /**
- * Copies a part of a snapshot to where it is wanted and checks every byte on the way.
+ * Copies a part of a snapshot to where it is wanted and checks every byte.
  *
  * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN` with what is wrong; then `to` was removed again
  */
 export async function readSnapshot(folder: string, parts: SnapshotParts, signal: AbortSignal): Promise<Manifest> {
+  const { manifest, check } = await placeSnapshot(folder, parts, signal);
+  try {
+    await check(signal);
+    return manifest;
+  } catch (error) {
+    await removeAll(Object.values(parts));
+    throw error;
+  }
+}
+
+/**
+ * Like {@link readSnapshot}, for those who can begin with a copy before all of it is known to be whole.
+ *
+ * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN` with what is wrong; then `to` was removed again
+ */
+export async function placeSnapshot(folder: string, parts: SnapshotParts, signal: AbortSignal): Promise<SnapshotCopy> {
   const manifest = await readManifest(folder);
   const made: string[] = [];
+  const shared: { readonly source: string; readonly paths: readonly string[]; readonly expected: FileRecord[] }[] = [];
   try {
     for (const [name, target] of Object.entries(parts)) {
       made.push(target);
-      const copied = await copyTree(join(folder, 'data', name), target, { signal });
+      const source = join(folder, 'data', name);
+      const { copied, linked } = await placeTree(source, target, { signal });
       const expected = manifest.files
         .filter((file) => file.path.startsWith(`${name}/`))
         .map((file) => ({ ...file, path: file.path.slice(name.length + 1) }));
-      const differences = differencesOf(expected, copied);
-      if (expected.length === 0) differences.push(`${name} is empty`);
-      if (differences.length > 0) throw broken(folder, differences.join('; '));
+      if (expected.length === 0) throw broken(folder, `${name} is empty`);
+      const isLinked = new Set(linked);
+      const [later, now] = [true, false].map((is) => expected.filter(({ path }) => isLinked.has(path) === is));
+      compare(folder, now ?? [], copied);
+      shared.push({ source, paths: linked, expected: later ?? [] });
     }
-    return manifest;
   } catch (error) {
-    await Promise.all(made.map((path) => rm(path, { recursive: true, force: true })));
-    if (error instanceof MkCiError || signal.aborted) throw error;
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'EIO') throw broken(folder, messageOf(error), error);
-    throw hostErrorOf(error, dirname(made.at(-1) ?? folder)) ?? error;
+    await removeAll(made);
+    throw readError(error, { folder, signal, target: made.at(-1) });
   }
+  return {
+    manifest,
+    check: async (checkSignal) => {
+      try {
+        for (const { source, paths, expected } of shared) {
+          compare(folder, expected, await digestFiles(source, paths, checkSignal));
+        }
+      } catch (error) {
+        throw readError(error, { folder, signal: checkSignal, target: undefined });
+      }
+    },
+  };
+}
+
+function compare(folder: string, expected: readonly FileRecord[], found: readonly FileRecord[]): void {
+  const differences = differencesOf(expected, found);
+  if (differences.length > 0) throw broken(folder, differences.join('; '));
+}
+
+async function removeAll(paths: readonly string[]): Promise<void> {
+  await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
+}
+
+function readError(
+  error: unknown,
+  {
+    folder,
+    signal,
+    target,
+  }: { readonly folder: string; readonly signal: AbortSignal; readonly target: string | undefined },
+): unknown {
+  if (error instanceof MkCiError || signal.aborted) return error;
+  const code = systemErrorCode(error);
+  if (code === 'ENOENT' || code === 'EIO') return broken(folder, messageOf(error), error);
+  return hostErrorOf(error, dirname(target ?? folder)) ?? error;
 }
 
 /** @throws {MkCiError} `K8S_SNAPSHOT_NOT_FOUND`, `K8S_SNAPSHOT_BROKEN` */

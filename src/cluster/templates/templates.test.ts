@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -33,9 +33,9 @@ describe('createTemplates', () => {
   });
 
   it('gives copies of what it was made from', async () => {
-    expect(await templates.copy('k', parts('early'), signal)).toBe(false);
+    expect(await templates.copy('k', parts('early'), signal)).toBeUndefined();
     await templates.make('k', parts('source'), ABOUT, signal);
-    expect(await templates.copy('k', parts('clone'), signal)).toBe(true);
+    expect(await templates.copy('k', parts('clone'), signal)).toBeDefined();
     expect(await readFile(join(parts('clone').etcd, 'member', 'db'), 'utf8')).toBe('data');
     expect(await readFile(join(parts('clone').pki, 'ca.key'), 'utf8')).toBe('key');
     expect(await readdir(join(parts('clone').etcd, 'member', 'wal'))).toEqual(['0.wal']);
@@ -64,17 +64,36 @@ describe('createTemplates', () => {
     for (const damage of damages) {
       await templates.make('k', parts('source'), ABOUT, signal);
       await damage();
-      expect(await templates.copy('k', parts('clone'), signal)).toBe(false);
+      expect(await templates.copy('k', parts('clone'), signal)).toBeUndefined();
       expect(await readdir(join(temporary.path, 'clone')).catch(() => [])).toEqual([]);
       expect(await readdir(join(temporary.path, 'templates'))).toEqual([]);
     }
+  });
+
+  it('finds damage of files that copies have in common with it, when all is compared', async () => {
+    const memory = join(parts('source').etcd, 'ram.fixed');
+    await writeFile(memory, 'what the guest sees');
+    await templates.make('k', parts('source'), ABOUT, signal);
+    const whole = await templates.copy('k', parts('clone'), signal);
+    await expect(whole?.check(signal)).resolves.toBeUndefined();
+    const inTemplate = join(temporary.path, 'templates', 'k', 'data', 'etcd', 'ram.fixed');
+    expect((await stat(inTemplate)).nlink).toBeGreaterThan(1);
+    await writeFile(inTemplate, 'what the guest sees.');
+    const longer = await templates.copy('k', parts('second'), signal);
+    await expect(longer?.check(signal)).rejects.toThrow('ram.fixed has 20 bytes in place of 19');
+    await writeFile(inTemplate, 'what the guest saws');
+    const changed = await templates.copy('k', parts('third'), signal);
+    await expect(changed?.check(signal)).rejects.toThrow('ram.fixed does not match its checksum');
+    // One that is removed while it is compared is not known to be whole either.
+    await templates.discard('k');
+    await expect(changed?.check(signal)).rejects.toMatchObject({ code: 'K8S_SNAPSHOT_BROKEN' });
   });
 
   it('forgets one that is discarded', async () => {
     await templates.discard('k');
     await templates.make('k', parts('source'), ABOUT, signal);
     await templates.discard('k');
-    expect(await templates.copy('k', parts('clone'), signal)).toBe(false);
+    expect(await templates.copy('k', parts('clone'), signal)).toBeUndefined();
     expect(await readdir(join(temporary.path, 'templates'))).toEqual([]);
   });
 
@@ -90,7 +109,7 @@ describe('createTemplates', () => {
     }
     await mkdir(join(folder, 'half.tmp', 'data'), { recursive: true });
     await utimes(join(folder, 'half.tmp'), hoursAgo(2), hoursAgo(2));
-    expect(await few.copy('oldest', parts('clone'), signal)).toBe(true);
+    expect(await few.copy('oldest', parts('clone'), signal)).toBeDefined();
     expect([...(await few.prune())].sort()).toEqual(['aged', 'half.tmp', 'older']);
     expect((await readdir(folder)).sort()).toEqual(['oldest', 'used']);
   });

@@ -4,23 +4,23 @@ import { join } from 'node:path';
 
 import { isMkCiError, systemErrorCode } from '../../errors.js';
 import type { ClusterSpec } from '../cluster.js';
-import { readManifest, readSnapshot, writeSnapshot, type Manifest } from '../snapshots/manifest.js';
+import { placeSnapshot, readManifest, writeSnapshot, type Manifest, type SnapshotCopy } from '../snapshots/manifest.js';
 import type { StateParts } from '../state-access.js';
 
 /**
  * Templates: the state of an initialised, settled cluster of one configuration, in the cache. A cluster that starts from a
  * copy of it is fresh, and nothing that a suite did to another copy is in it.
  *
- * A template appears whole or not at all, and every byte is checked while it is copied. A damaged one is removed, and the
- * next cold start makes it again. All clones of a template share certificates, service account keys and object UIDs.
+ * A template appears whole or not at all, and every byte is checked: most while it is copied, the memory and disks of machines
+ * while a cluster already begins with them. A damaged one is removed, and the next cold start makes it again. All clones of a template share certificates, service account keys and object UIDs.
  */
 export interface Templates {
   /**
    * Copies the template of this key to where a cluster will look for its data.
    *
-   * @returns false when there is none that can be used; then nothing was copied
+   * @returns `undefined` when there is none that can be used; then nothing was copied
    */
-  copy(key: string, target: StateParts, signal: AbortSignal): Promise<boolean>;
+  copy(key: string, target: StateParts, signal: AbortSignal): Promise<Pick<SnapshotCopy, 'check'> | undefined>;
   /** Makes the template from the state of a cluster that nobody has used yet. Does nothing when there is one. */
   make(
     key: string,
@@ -46,7 +46,7 @@ export interface TemplatesOptions {
 }
 
 /** Changes when clusters are set up differently than before, so that old templates are not used. */
-const TEMPLATE_VERSION = 2;
+const TEMPLATE_VERSION = 3;
 
 /** Same for clusters that are equal in everything but their name. */
 export function templateKey(bundleDigest: string, spec: Omit<ClusterSpec, 'name'>): string {
@@ -69,14 +69,14 @@ export function createTemplates(options: TemplatesOptions): Templates {
     copy: async (key, target, signal) => {
       const path = join(folder, key);
       try {
-        await readSnapshot(path, target, signal);
+        const copy = await placeSnapshot(path, target, signal);
         await utimes(path, now(), now()).catch(() => undefined); // a read-only cache is still of use
-        return true;
+        return copy;
       } catch (error) {
-        if (isMkCiError(error, 'K8S_SNAPSHOT_NOT_FOUND')) return false;
+        if (isMkCiError(error, 'K8S_SNAPSHOT_NOT_FOUND')) return undefined;
         if (!isMkCiError(error, 'K8S_SNAPSHOT_BROKEN')) throw error;
         await remove(path);
-        return false;
+        return undefined;
       }
     },
     make: async (key, parts, { kubernetesVersion }, signal) => {

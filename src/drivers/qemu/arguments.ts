@@ -25,6 +25,8 @@ export interface MachinePlan {
   readonly qmpSocket: string;
   readonly pidFile: string;
   readonly serialLog: string;
+  /** Of a console at which the guest waits for the time. */
+  readonly clockSocket?: string;
   /** Ports of the guest; QEMU takes free ones of the host's loopback for them. */
   readonly forwardedPorts: readonly number[];
   /** Begin from this snapshot on the disk instead of booting. */
@@ -60,10 +62,19 @@ export function machineArguments(plan: MachinePlan): readonly [string, ...string
     ...['-device', 'virtio-net-pci,netdev=net0,romfile='],
     ...['-device', 'virtio-rng-pci'],
     ...['-chardev', `file,id=serial0,path=${value(plan.serialLog)},append=on`, '-serial', 'chardev:serial0'],
+    ...(plan.clockSocket === undefined ? [] : consoleArguments(plan.clockSocket)),
     ...['-qmp', `unix:${value(plan.qmpSocket)},server=on,wait=off`],
     ...['-pidfile', plan.pidFile, '-daemonize'],
     ...(plan.snapshot === undefined ? [] : ['-loadvm', plan.snapshot]),
     ...(plan.isIncoming === true ? ['-incoming', 'defer'] : []),
+  ];
+}
+
+/** After the other devices, whose places on the bus are then the same with it and without. */
+function consoleArguments(socket: string): string[] {
+  return [
+    ...['-chardev', `socket,id=clock0,path=${value(socket)},server=on,wait=off`],
+    ...['-device', 'virtio-serial-pci,id=consoles', '-device', 'virtconsole,bus=consoles.0,chardev=clock0'],
   ];
 }
 

@@ -13,6 +13,7 @@ import {
 import type { AcceleratorChoice } from './accelerator-choice.js';
 import { GUEST_ADDRESS, GUEST_GATEWAY, GUEST_NAMESERVER, type MachinePlan } from './arguments.js';
 import { checkQemu } from './check.js';
+import { tellTime } from './clock-console.js';
 import { endMachine, launchMachine, readRunState } from './machine-process.js';
 import { parseForwards } from './qmp-messages.js';
 import { connectQmp } from './qmp.js';
@@ -65,6 +66,7 @@ export function createQemu(options: QemuOptions): Hypervisor {
       qmpSocket: paths.monitorSocket,
       pidFile: paths.pidFile,
       serialLog: paths.serialLog,
+      ...(record.hasClockConsole === true ? { clockSocket: paths.clockSocket } : {}),
       forwardedPorts: record.forwardedPorts,
       ...begin,
     };
@@ -133,6 +135,8 @@ export function createQemu(options: QemuOptions): Hypervisor {
         return undefined;
       }
     },
+    setClock: async ({ record, paths }, at, signal) =>
+      record.hasClockConsole === true && (await tellTime(paths.clockSocket, at, signal)),
     remove: async () => undefined,
     states: createQemuStates({
       exec,

@@ -28,8 +28,7 @@ export async function launchMachine(
   },
 ): Promise<ProcessIdentity> {
   const { exec, paths, machinesFolder, labels, signal } = options;
-  await rm(paths.monitorSocket, { force: true });
-  await rm(paths.pidFile, { force: true });
+  for (const path of [paths.monitorSocket, paths.clockSocket, paths.pidFile]) await rm(path, { force: true });
   try {
     await exec(machineArguments(plan), {
       labels: processLabels(machinesFolder, plan.name, labels),

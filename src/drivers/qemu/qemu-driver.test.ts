@@ -119,9 +119,27 @@ describe('driver qemu', () => {
     await driver.machines!.remove('one', signal);
   });
 
-  it('sets the clock of a guest that stood still', async () => {
+  it('sets the clock of a guest that stood still at its console, without a login', async () => {
+    await driver.machines!.create(spec, signal);
+    const commands = fake.guestCommands().length;
+    const told = fake.times.length;
+    await driver.machines!.pause('one', signal);
+    await driver.machines!.unpause('one', signal);
+    await driver.snapshots!.save('one', 'a', signal);
+    await driver.snapshots!.restore('one', 'a', signal);
+    expect(fake.times.slice(told)).toHaveLength(3);
+    const [time = ''] = fake.times.slice(told);
+    expect(time).toMatch(/^\d+\.\d{3}\n$/);
+    expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(60);
+    expect(fake.guestCommands()).toHaveLength(commands);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('logs in to set the clock where the guest does not say at its console that it is set', async () => {
     await driver.machines!.create(spec, signal);
     const before = fake.guestCommands().filter((command) => command.includes(' date ')).length;
+    fake.clockAnswer = 'no';
+    await using _ = { [Symbol.asyncDispose]: async () => void (fake.clockAnswer = 'set') };
     await driver.machines!.pause('one', signal);
     await driver.machines!.unpause('one', signal);
     await driver.snapshots!.save('one', 'a', signal);

@@ -1,1 +1,1 @@
-export { SEED_LABEL, SETUP_FILE, renderSeed, type SeedInput, type SeedNetwork } from './render-seed.js';
+export { CLOCK_IS_SET, SEED_LABEL, SETUP_FILE, renderSeed, type SeedInput, type SeedNetwork } from './render-seed.js';

@@ -71,9 +71,29 @@ export function renderSetup({ name, authorizedKey, hostKey, network }: SeedInput
     `printf '%s\\n' ${quote(hostKey.publicKey)} >/etc/ssh/ssh_host_ed25519_key.pub`,
     'chmod 644 /etc/hostname /etc/hosts /etc/ssh/ssh_host_ed25519_key.pub',
     ...(network === 'dhcp' ? DHCP_LINES : addressLines(network)),
+    ...CLOCK_LINES,
     '',
   ].join('\n');
 }
+
+/** What a guest says at its console when it was told the time there. */
+export const CLOCK_IS_SET = 'set';
+
+/**
+ * Waits for the time at a console, where the machine has one: seconds since 1970, a line each. A guest that goes on after a pause is
+ * told it there, without a login. A process that waits is in memory, and is there at once.
+ */
+const CLOCK_LOOP = [
+  // One opening for all: the console forgets how it was set when nobody has it open.
+  'exec </dev/hvc0 >/dev/hvc0',
+  'stty raw -echo',
+  `while IFS= read -r time; do date -u -s "@$time" >/dev/null && echo ${CLOCK_IS_SET} || echo no; done`,
+].join('; ');
+
+const CLOCK_LINES = [
+  '[ -c /dev/hvc0 ] || modprobe -q virtio_console || true',
+  `[ ! -c /dev/hvc0 ] || systemd-run --quiet --no-block --unit=mk-ci-clock --property=Restart=always --property=RestartSec=1 sh -c ${quote(CLOCK_LOOP)} || true`,
+];
 
 function addressLines({ address, prefix, gateway, nameserver }: Exclude<SeedNetwork, 'dhcp'>): string[] {
   return [

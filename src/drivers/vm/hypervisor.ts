@@ -63,6 +63,12 @@ export interface Hypervisor {
   list(signal: AbortSignal): Promise<readonly FoundVm[]>;
   /** @returns `undefined` while the guest has no address */
   reach(machine: VmFiles, signal: AbortSignal): Promise<VmReach | undefined>;
+  /**
+   * Sets the clock of a guest that goes on, without a login: a handshake costs a translated guest seconds.
+   *
+   * @returns false where the guest does not wait for it, or does not answer: then somebody has to log in
+   */
+  setClock?(machine: VmFiles, now: () => Date, signal: AbortSignal): Promise<boolean>;
   /** Removes a machine that does not run, and what was made for it outside of its folder. */
   remove(name: string): Promise<void>;
   /** Disk and memory of a machine. */

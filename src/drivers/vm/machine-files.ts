@@ -60,6 +60,8 @@ export interface MachineFilesOptions {
   readonly image: VmImage;
   readonly network: SeedNetwork;
   readonly now: () => Date;
+  /** Whether a new one gets a console at which its guest waits for the time. */
+  readonly hasClockConsole: boolean;
   /** Makes the disk, where it is a file of the machine's folder. */
   readonly makeDisk: (disk: string) => Promise<void>;
   /** The state that it begins with, and how it is put into the folder in place of a disk. */
@@ -76,7 +78,7 @@ export interface MachineFilesOptions {
  */
 export async function makeMachineFiles(
   spec: MachineSpec,
-  { machinesFolder, image, network, now, makeDisk, saved }: MachineFilesOptions,
+  { machinesFolder, image, network, now, hasClockConsole, makeDisk, saved }: MachineFilesOptions,
 ): Promise<{ readonly record: MachineRecord; readonly paths: MachinePaths } | undefined> {
   const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
   const { cpus = spec.cpus, memoryMiB = spec.memoryMiB, hostKey = hostKeys.publicKey, layers } = saved?.facts ?? {};
@@ -94,6 +96,9 @@ export async function makeMachineFiles(
     forwardedPorts: [...new Set([SSH_PORT, ...(spec.publishedPorts ?? [])])],
     hostKey,
     ...(layers === undefined ? {} : { layers }),
+    ...((saved === undefined ? hasClockConsole : saved.facts.hasClockConsole) === true
+      ? { hasClockConsole: true }
+      : {}),
     createdAt: now().toISOString(),
   };
   await makeFolder(machinesFolder, { mode: 0o700 });

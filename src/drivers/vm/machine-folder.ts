@@ -32,6 +32,8 @@ export const recordSchema = z.strictObject({
   hostKey: z.string(),
   /** Layers between disk and image that another machine left, see `machine-state.ts`. */
   layers: z.int().optional(),
+  /** Whether it has a console at which its guest waits for the time. */
+  hasClockConsole: z.exactOptional(z.literal(true)),
   createdAt: z.iso.datetime(),
 });
 export type MachineRecord = z.infer<typeof recordSchema>;
@@ -49,6 +51,7 @@ export interface MachinePaths {
   /** Process with its start time. */
   readonly process: string;
   readonly monitorSocket: string;
+  readonly clockSocket: string;
 }
 
 /** A path of a socket has 107 bytes; Linux and others differ a little. */
@@ -56,8 +59,11 @@ const SOCKET_PATH_BYTES = 100;
 
 export function machinePaths(machinesFolder: string, name: string): MachinePaths {
   const folder = join(machinesFolder, name);
-  const socket = join(folder, 'qmp.sock');
-  const short = join(tmpdir(), `mk-ci-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}.sock`);
+  const id = createHash('sha256').update(folder).digest('hex').slice(0, 16);
+  const socket = (file: string, short: string): string => {
+    const path = join(folder, file);
+    return Buffer.byteLength(path) <= SOCKET_PATH_BYTES ? path : join(tmpdir(), short);
+  };
   return {
     folder,
     record: join(folder, 'machine.json'),
@@ -67,7 +73,8 @@ export function machinePaths(machinesFolder: string, name: string): MachinePaths
     serialLog: join(folder, 'serial.log'),
     pidFile: join(folder, 'qemu.pid'),
     process: join(folder, 'process'),
-    monitorSocket: Buffer.byteLength(socket) <= SOCKET_PATH_BYTES ? socket : short,
+    monitorSocket: socket('qmp.sock', `mk-ci-${id}.sock`),
+    clockSocket: socket('clock.sock', `mk-ci-${id}.clock.sock`),
   };
 }
 
@@ -128,7 +135,7 @@ export async function makeMachineFolder(
 export async function removeMachineFolder(paths: MachinePaths): Promise<void> {
   try {
     await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
-    await rm(paths.monitorSocket, { force: true });
+    for (const socket of [paths.monitorSocket, paths.clockSocket]) await rm(socket, { force: true });
   } catch (error) {
     throw hostErrorOf(error, paths.folder) ?? error;
   }

@@ -38,6 +38,7 @@ const factsSchema = z.strictObject({
   hostKey: z.string(),
   layers: z.int().min(1),
   hasRam: z.exactOptional(z.literal(true)),
+  hasClockConsole: z.exactOptional(z.literal(true)),
 });
 
 export interface SavedMachine {
@@ -96,7 +97,7 @@ export async function finishState(
   { record, paths }: { readonly record: MachineRecord; readonly paths: MachinePaths },
   folder: string,
 ): Promise<void> {
-  const { imageKey, architecture, cpus, memoryMiB, hostKey } = record;
+  const { imageKey, architecture, cpus, memoryMiB, hostKey, hasClockConsole } = record;
   const layers = (record.layers ?? 0) + 1;
   try {
     await copyFile(paths.key, join(folder, KEY));
@@ -108,6 +109,7 @@ export async function finishState(
     const facts: SavedMachine['facts'] = {
       ...{ version: 1, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
       ...(hasRam ? { hasRam } : {}),
+      ...(hasClockConsole === undefined ? {} : { hasClockConsole }),
     };
     await writeFileAtomically(join(folder, FACTS), JSON.stringify(facts), { mode: 0o600 });
   } catch (error) {

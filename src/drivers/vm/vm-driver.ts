@@ -124,6 +124,14 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     return await waitForMachine(files, { limitMs, goesOn: true }, signal);
   };
 
+  /** Waits for a guest that goes on where it stood still, and sets its clock, which stood still with it. */
+  const catchUp = async (files: VmFiles, signal: AbortSignal): Promise<Machine> => {
+    const isSet = (await hypervisor.setClock?.(files, now, signal)) ?? false;
+    const machine = isSet ? await running(files, signal) : await waitForResumed(files, signal);
+    if (!isSet) await setClock(machine, now(), signal);
+    return machine;
+  };
+
   const launch = async (
     files: VmFiles,
     signal: AbortSignal,
@@ -133,7 +141,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     try {
       if (resume !== undefined) {
         await resume(files);
-        return await waitForResumed(files, signal);
+        return await catchUp(files, signal);
       }
       await hypervisor.start(files, signal);
       return await waitForMachine(files, { limitMs: bootMs, goesOn: false }, signal);
@@ -147,7 +155,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     const files = await filesOf(name);
     if ((await stateOf(name, signal)) !== 'paused') return;
     await hypervisor.resume(name, signal);
-    await setClock(await running(files, signal), now(), signal);
+    await catchUp(files, signal);
   };
 
   const running = async (files: VmFiles, signal: AbortSignal): Promise<Machine> =>
@@ -206,10 +214,13 @@ export function createVmDriver(options: VmDriverOptions): Driver {
                 await placeState(saved, paths, { image, exec: states.exec, signal }),
             },
           };
+    // Who waits there is in the setup of our own images.
+    const hasClockConsole = hypervisor.setClock !== undefined && image.boot.kind === 'kernel';
     const files = await hypervisor
       .reserveAddress(spec, signal)
       .then(
-        async (network) => await makeMachineFiles(spec, { machinesFolder, image, network, now, makeDisk, ...place }),
+        async (network) =>
+          await makeMachineFiles(spec, { machinesFolder, image, network, now, hasClockConsole, makeDisk, ...place }),
       )
       .catch(async (error: unknown) => {
         throw await undo(error);
@@ -222,11 +233,9 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       }
       await hypervisor.define(files, signal);
       if (saved !== undefined) {
-        const machine = await launch(files, signal, async () => {
+        return await launch(files, signal, async () => {
           await states?.start(files, memoryOf(saved), signal);
         });
-        await setClock(machine, now(), signal);
-        return machine;
       }
       const machine = await launch(files, signal);
       if (spec.diskMiB !== undefined && image.boot.kind === 'kernel') {
@@ -277,15 +286,13 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       const files = await filesOf(name);
       if (isGone(await stateOf(name, signal))) throw new MkCiError('DRV_FAILED', { message: `${name} does not run` });
       await kept.save(name, snapshot, signal);
-      await setClock(await waitForResumed(files, signal), now(), signal);
+      await catchUp(files, signal);
     },
     restore: async (name, snapshot, signal) => {
       checkSnapshotName(snapshot);
       const files = await filesOf(name);
       await kept.restore(name, snapshot, signal);
-      const machine = await waitForResumed(files, signal);
-      await setClock(machine, now(), signal);
-      return machine;
+      return await catchUp(files, signal);
     },
     list: async (name, signal) => {
       await filesOf(name);
@@ -312,7 +319,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
         signal,
       });
       await finishState(files, folder);
-      await setClock(await waitForResumed(files, signal), now(), signal);
+      await catchUp(files, signal);
     },
     create: async (spec, folder, signal) => await make(spec, folder, signal),
   };

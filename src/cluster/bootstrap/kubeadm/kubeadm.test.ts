@@ -8,7 +8,7 @@ import { createTemporaryFolder } from '../../../files.js';
 
 import { podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
 import { findNode, judgeMachines, planMachines } from './machines/cluster-machines.js';
-import { podComponents } from './lifecycle/kubeadm-status.js';
+import { machineStatus, podComponents } from './lifecycle/kubeadm-status.js';
 import { planWorkers } from './nodes/node-changes.js';
 import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './render/node-scripts.js';
 
@@ -25,15 +25,29 @@ describe('state of a cluster of machines', () => {
 
   it('is that of its machines when they agree', () => {
     expect(judge('running', 'running', 'running')).toBe('running');
-    expect(judge('running', 'stopped', 'stopped')).toBe('stopped');
+    expect(judge('stopped', 'stopped', 'stopped')).toBe('stopped');
     expect(judge('paused', 'paused', 'paused')).toBe('paused');
   });
 
-  it('is broken when one is gone, stopped beside others or was never finished', () => {
+  it('is broken when one is gone, when any ended that nobody stopped, and when it was never finished', () => {
     expect(judge('running', 'running')).toBe('broken');
     expect(judge('running', 'running', 'stopped')).toBe('broken');
+    expect(judge('running', 'stopped', 'stopped')).toBe('broken');
+    expect(judge('paused', 'stopped', 'stopped')).toBe('broken');
     expect(judge('starting', 'running', 'running')).toBe('broken');
     expect(judgeMachines({ wanted: 'running' }, [])).toBe('broken');
+  });
+
+  it('says of a machine that ended by itself that it did, and what to do', () => {
+    expect(machineStatus('c1-control-plane', 'stopped', { wanted: 'running' })).toEqual({
+      state: 'failed',
+      message: 'c1-control-plane ended, and nobody stopped it; mk-ci cluster start starts it again',
+    });
+    expect(machineStatus('c1-control-plane', 'stopped', { wanted: 'stopped' }).state).toBe('stopped');
+    expect(machineStatus('c1-control-plane', 'running', { wanted: 'running' }).state).toBe('running');
+    expect(machineStatus('c1-control-plane', undefined, { wanted: 'running' }).message).toBe(
+      'c1-control-plane is gone',
+    );
   });
 
   it('is paused when a pause was interrupted', () => {

@@ -27,6 +27,10 @@ export interface FakeQemu extends AsyncDisposable {
   sharedMemory: string | undefined;
   /** Capabilities of migration that were set last, for each machine that is there. */
   readonly capabilities: () => readonly (readonly string[])[];
+  /** What guests were told at their consoles. */
+  readonly times: readonly string[];
+  /** What they answer there; nothing when it is empty. @default 'set' */
+  clockAnswer: string;
   /** What is said of memory that is written or read. @default 'completed' */
   migration: string;
 }
@@ -42,6 +46,7 @@ interface Running {
   readonly child: ReturnType<typeof spawn>;
   readonly ssh: TestServer;
   readonly monitor: Server;
+  readonly clock: Server | undefined;
   readonly sockets: Socket[];
   readonly capabilities: Set<string>;
 }
@@ -51,6 +56,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
   const machines = new Set<Running>();
   const servers: TestServer[] = [];
   const memories: string[] = [];
+  const times: string[] = [];
   const result = (change: Partial<ExecResult>): ExecResult => ({
     ...{ argv: ['qemu'], stdout: '', stderr: '', exitCode: 0, signal: undefined, timedOut: false, aborted: false },
     ...{ leftChildren: false, durationMs: 1 },
@@ -64,6 +70,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
     machines.delete(machine);
     for (const socket of machine.sockets) socket.destroy();
     machine.monitor.close();
+    machine.clock?.close();
     machine.child.kill('SIGKILL');
     await machine.ssh[Symbol.asyncDispose]();
   };
@@ -101,11 +108,21 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
         }
       });
     });
+    const clockSocket = valueIn(argv, /^socket,id=clock0,path=(.*),server=on/);
+    const clock = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('error', () => undefined);
+      socket.on('data', (piece) => {
+        times.push(String(piece));
+        if (fake.clockAnswer !== '') socket.write(`${fake.clockAnswer}\n`);
+      });
+    });
     const machine: Running = {
       status: argv.includes('-incoming') ? 'paused' : 'running',
       child,
       ssh,
       monitor,
+      clock: clockSocket === '' ? undefined : clock,
       sockets,
       capabilities: new Set(),
     };
@@ -134,6 +151,10 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
         return `Error: Snapshot '${snapshot}' does not exist in one or more devices\r\n`;
       return command === 'human-monitor-command' ? '' : {};
     };
+    if (clockSocket !== '') {
+      clock.listen(clockSocket);
+      await once(clock, 'listening');
+    }
     monitor.listen(valueIn(argv, /^unix:(.*),server=on/));
     await once(monitor, 'listening');
     await writeFile(after(argv, '-pidfile'), `${child.pid ?? 0}\n`);
@@ -142,6 +163,8 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
   const fake: FakeQemu = {
     calls,
     memories,
+    times,
+    clockAnswer: 'set',
     ignoresPowerButton: false,
     migration: 'completed',
     sharedMemory: undefined,

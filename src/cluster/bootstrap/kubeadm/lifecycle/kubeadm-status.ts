@@ -1,5 +1,5 @@
 import { isMkCiError } from '../../../../errors.js';
-import type { MachineSummary } from '../../../../drivers/index.js';
+import type { MachineState, MachineSummary } from '../../../../drivers/index.js';
 import type { ClusterState, ClusterStatus, ComponentStatus } from '../../../cluster.js';
 import type { ClusterFolder, ClusterRecord } from '../../../folder.js';
 import { NO_VERSION, hasKubernetes } from '../../../without-kubernetes.js';
@@ -30,12 +30,7 @@ export async function kubeadmStatus({
 }: StatusInput): Promise<ClusterStatus> {
   const nodes = (record?.machines ?? []).map(({ name: machine, node, isBalancer }): ComponentStatus => {
     const found = machines.find((item) => item.name === machine)?.state;
-    return {
-      name: isBalancer === true ? node : `node ${node}`,
-      state: found === undefined || found === 'broken' ? 'failed' : found,
-      restarts: 0,
-      message: found === undefined ? `${machine} is gone` : machine,
-    };
+    return { name: isBalancer === true ? node : `node ${node}`, restarts: 0, ...machineStatus(machine, found, record) };
   });
   const isBare = record !== undefined && !hasKubernetes(record.spec);
   const pods =
@@ -53,6 +48,20 @@ export async function kubeadmStatus({
     ...(record?.runId === undefined ? {} : { runId: record.runId }),
     components: [...nodes, ...runtimes, ...(pods ?? [])],
   };
+}
+
+/** @param found `undefined` when there is no such machine */
+export function machineStatus(
+  machine: string,
+  found: MachineState | undefined,
+  record: Pick<ClusterRecord, 'wanted'> | undefined,
+): Pick<ComponentStatus, 'state' | 'message'> {
+  if (found === undefined) return { state: 'failed', message: `${machine} is gone` };
+  if (found === 'broken') return { state: 'failed', message: machine };
+  if (found === 'stopped' && record?.wanted !== 'stopped') {
+    return { state: 'failed', message: `${machine} ended, and nobody stopped it; mk-ci cluster start starts it again` };
+  }
+  return { state: found, message: machine };
 }
 
 async function readPods(

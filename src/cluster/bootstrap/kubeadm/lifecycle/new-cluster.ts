@@ -21,6 +21,7 @@ import {
   newToken,
   peersOf,
   prepareNode,
+  settlePace,
   writeKubeconfig,
   type NodeWork,
 } from '../nodes/cluster-nodes.js';
@@ -34,6 +35,7 @@ import { handOver, noteMachines } from '../machines/machine-notes.js';
 import { applyManifest } from '../nodes/manifests.js';
 import { leftBehind, removeCluster } from '../machines/remove-cluster.js';
 import { readSettings } from '../settings.js';
+import { whileChecked } from './while-checked.js';
 import { createDefaultStorageClass } from '../render/storage.js';
 
 /** Removing what a failed or interrupted start made has its own limit. */
@@ -120,6 +122,7 @@ async function setUp(
           }),
         ]),
   ]);
+  await settlePace([controlPlane, ...prepared], work);
   if (settings.addons.length > 0) {
     await phases.run('addons', async () => {
       await applyAddons(first.machine, work);
@@ -159,7 +162,9 @@ export async function startNew(
     if (!isSeeded) await mkdir(paths.pki, { recursive: true, mode: 0o700 });
     const make = hasKubernetes(record.spec) ? setUp : setUpBareNodes;
     const up = isSeeded
-      ? await bringUp(context, noted, { image, nodes: parts.nodes }, call)
+      ? await whileChecked(seed, call, async (checked) => {
+          return await bringUp(context, noted, { image, nodes: parts.nodes }, checked);
+        })
       : await make(context, noted, image, call);
     const running = record.runId === undefined ? ownedBy(up, undefined) : up;
     await writeClusterRecord(paths, running);

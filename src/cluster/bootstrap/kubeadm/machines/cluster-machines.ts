@@ -80,7 +80,8 @@ export function judgeMachines(
   if (record.wanted === 'starting') return 'broken'; // a living starter holds the lock; without one it was interrupted
   if (states.length === 0 || states.includes('broken')) return 'broken';
   if (states.every((state) => state === 'running')) return 'running';
-  if (states.every((state) => state === 'stopped')) return 'stopped';
+  // Machines that ended although nobody stopped the cluster: it was not an orderly end.
+  if (states.every((state) => state === 'stopped')) return record.wanted === 'stopped' ? 'stopped' : 'broken';
   if (states.every((state) => state === 'paused')) return 'paused';
   return record.wanted === 'paused' && !states.includes('stopped') ? 'paused' : 'broken';
 }

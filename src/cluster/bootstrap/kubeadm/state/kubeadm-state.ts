@@ -87,10 +87,11 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         }
         const oldPki = pkiBefore(paths, record);
         await rename(paths.pki, oldPki);
+        let restored: ClusterRecord;
         try {
           await rename(parts.pki, paths.pki);
           // Writes the record at its end: from then on the cluster consists of the new machines.
-          await bringUp(context, noted, { image, nodes: parts.nodes }, call);
+          restored = await bringUp(context, noted, { image, nodes: parts.nodes }, call);
         } catch (error) {
           await removeAll(noted.machines ?? []);
           await rm(paths.pki, { recursive: true, force: true });
@@ -105,6 +106,7 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         await rm(oldPki, { recursive: true, force: true });
         if (before === 'stopped') {
           await allOf((noted.machines ?? []).map(({ name }) => operations.stop(name, signal)));
+          await writeClusterRecord(paths, { ...restored, wanted: 'stopped' });
         }
       } finally {
         await rm(folder, { recursive: true, force: true });
