@@ -89,7 +89,12 @@ describeWithNodeImage('runs as a Job', found, () => {
 
   beforeAll(async () => {
     temporary = await createTemporaryFolder('mk-ci-engine-');
-    env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path), KUBECONFIG: '/nowhere', TMPDIR: temporary.path };
+    env = {
+      ...process.env,
+      MK_CI_HOME: await makeHome(temporary.path),
+      KUBECONFIG: '/nowhere',
+      TMPDIR: temporary.path,
+    };
     await writeConfig(1000);
     await writeFile(join(temporary.path, 'fast.test.mjs'), FAST);
     await writeFile(join(temporary.path, 'slow.mjs'), SLOW);
