@@ -21,7 +21,6 @@ import {
   newToken,
   peersOf,
   prepareNode,
-  settlePace,
   writeKubeconfig,
   type NodeWork,
 } from '../nodes/cluster-nodes.js';
@@ -122,7 +121,6 @@ async function setUp(
           }),
         ]),
   ]);
-  await settlePace([controlPlane, ...prepared], work);
   if (settings.addons.length > 0) {
     await phases.run('addons', async () => {
       await applyAddons(first.machine, work);

@@ -37,7 +37,7 @@ import {
 } from '../render/render-network.js';
 import { planRuntime, renderCrictl, type NodeFile, type RuntimePlan } from '../render/render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_NODE, type KubeadmSettings } from '../settings.js';
-import { SETTLE_PACE, paceOf } from '../render/translated-nodes.js';
+import { paceOf } from '../render/translated-nodes.js';
 import { renderStorageScript } from '../render/storage.js';
 
 /** What is done inside the nodes of one cluster while it starts. Each step is one call into a machine. */
@@ -229,7 +229,6 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
     renderStorageScript(work.settings) +
     WAIT_FOR_SYSTEMD +
     (work.settings.hasBalancer && !node.record.isControlPlane ? START_API_ROUTE : '') +
-    paceOf(facts).script +
     renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
     (node.record.isControlPlane ? START_KUBELET : '');
   await runScript(node.machine, script, work);
@@ -241,13 +240,7 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
  * seconds after the API server is there.
  */
 export async function attachKubelets(nodes: readonly ClusterNode[], work: NodeWork): Promise<void> {
-  await allOf(nodes.map(({ machine }) => runScript(machine, SETTLE_PACE + RESTART_KUBELET, work)));
-}
-
-/** Lets nodes go on whose control plane is up, see {@link SETTLE_PACE}. */
-export async function settlePace(nodes: readonly PreparedNode[], work: NodeWork): Promise<void> {
-  const translated = nodes.filter(({ facts }) => facts.isTranslated);
-  await allOf(translated.map(({ machine }) => runScript(machine, SETTLE_PACE, work)));
+  await allOf(nodes.map(({ machine }) => runScript(machine, RESTART_KUBELET, work)));
 }
 
 /** Routes to the pods of all nodes, and the network list of a worker once its subnet is known. */

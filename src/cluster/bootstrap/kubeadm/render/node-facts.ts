@@ -39,15 +39,12 @@ const PROGRAMS = [
 /** Of `/proc/self/uid_map` where there is no namespace of users. */
 const ALL_USER_IDS = '0 0 4294967295';
 
-/** Asked by a shell of a node. */
-export const IS_TRANSLATED = 'grep -q "QEMU TCG" /proc/cpuinfo';
-
 /** Prints what {@link parseNodeFacts} reads: one `key value` a line. */
 export const NODE_FACTS_SCRIPT = [
   'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
   'echo "bounding $(grep CapBnd /proc/self/status)"',
   'echo "userids $(tr -s " " </proc/self/uid_map | tr "\\n" " ")"',
-  `${IS_TRANSLATED} && echo "processor translated"`,
+  'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
   `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
   'echo "containerd $(containerd --version 2>/dev/null)"',
   '[ -e /opt/mk-ci/images.tar ] && echo "archive /opt/mk-ci/images.tar"',

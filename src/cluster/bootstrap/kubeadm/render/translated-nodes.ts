@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 
-import { IS_TRANSLATED, type NodeFacts } from './node-facts.js';
+import type { NodeFacts } from './node-facts.js';
 import type { NodeFile } from './render-runtimes.js';
 
 /**
@@ -18,11 +18,6 @@ const GO_ENVIRONMENT = { GOGC: '400', GODEBUG: 'tlsmlkem=0' } as const;
 
 /** Less than what `system.slice` has by default (100), which is more than all pods of a node with two processors have (79). */
 const SYSTEM_WEIGHT = 20;
-/** Once the control plane is up, a pod starts by what kubelet and runtime do, while the control plane always has something to do. */
-const SETTLED_WEIGHT = 300;
-
-/** Until the machine stops: it starts in the order of before. */
-const weigh = (weight: number): string => `systemctl set-property --runtime system.slice CPUWeight=${weight}\n`;
 
 /** Additions to containers of the control plane: what starts late has next to no claim, and the API server is not asked for its health every second. */
 const PATCHES = {
@@ -31,9 +26,6 @@ const PATCHES = {
   'kube-controller-manager': { resources: { requests: { cpu: '10m' } } },
   'kube-scheduler': { resources: { requests: { cpu: '10m' } } },
 } as const;
-
-/** Shell lines for any node, once its control plane is up. */
-export const SETTLE_PACE = `if ${IS_TRANSLATED}; then ${weigh(SETTLED_WEIGHT).trim()}; fi\n`;
 
 export interface Pace {
   readonly files: readonly NodeFile[];
@@ -64,7 +56,7 @@ export function paceOf({ isTranslated }: Pick<NodeFacts, 'isTranslated'>, units:
         content: stringify({ spec: { containers: [{ name, ...container }] } }),
       })),
     ],
-    script: weigh(SYSTEM_WEIGHT),
+    script: `systemctl set-property system.slice CPUWeight=${SYSTEM_WEIGHT}\n`,
     init: { patches: { directory: PATCHES_FOLDER } },
     environment: GO_ENVIRONMENT,
     late: ['controller-manager', 'scheduler'],
