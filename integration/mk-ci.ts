@@ -40,6 +40,8 @@ export function startMkCi(
     pid: child.pid ?? 0,
     stdout: () => stdout,
     stderr: () => stderr,
+    /** As when the program that reads its messages ends. */
+    stopReading: () => child.stderr.destroy(),
     ended,
     signal: (name: NodeJS.Signals) => child.kill(name),
     /** Settles when the text appears in the output; rejects when the program ends before. */

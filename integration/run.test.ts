@@ -214,6 +214,18 @@ describe('signals', () => {
     expect(existsSync(join(await runFolder(), 'junit.xml'))).toBe(true);
   });
 
+  it('goes to its end, with all its files, when nobody reads its messages any more', async () => {
+    await project({ a: { script: `sleep 1; ${JSON_PASS('TestA')}${JSON_END}` } });
+    const program = startMkCi(runArgs(), { cwd: folder.path, env });
+    await program.sees('1 cell');
+    program.stopReading();
+    expect((await program.ended).exitCode).toBe(0);
+    const run = await loadRun(await runFolder());
+    expect(run.complete).toBe(true);
+    expect(cell(run, 'a').status).toBe('passed');
+    expect(existsSync(join(await runFolder(), 'junit.xml'))).toBe(true);
+  });
+
   it('twice: leaves at once although a suite ignores the first', async () => {
     await project({ a: { script: `trap '' TERM INT; ${JSON_PASS('TestOpen', '')}while :; do sleep 1; done` } });
     const program = startMkCi(runArgs(), { cwd: folder.path, env });

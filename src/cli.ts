@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const verbose = process.argv.includes('--verbose') || process.env['MK_CI_DEBUG'] === '1';
   const interrupts = new AbortController();
   catchSignals(interrupts);
-  exitWhenStdoutIsClosed();
+  outliveReaders(interrupts);
 
   const stderr = (text: string): void => {
     process.stderr.write(text);
@@ -112,11 +112,20 @@ function catchSignals(interrupts: AbortController): void {
   }
 }
 
-/** `mk-ci … | head` is not an error. */
-function exitWhenStdoutIsClosed(): void {
-  process.stdout.on('error', (error) => {
-    if (systemErrorCode(error) === 'EPIPE') process.exit(0);
-    throw error;
+/**
+ * What is left open when the reader of a pipe ends: without its messages a command goes to its end, without a reader of what it was
+ * asked for it ends early, as by a signal, with everything it holds given back.
+ */
+function outliveReaders(interrupts: AbortController): void {
+  const onClosed = (stream: NodeJS.WriteStream, act: () => void): void => {
+    stream.on('error', (error) => {
+      if (systemErrorCode(error) !== 'EPIPE') throw error;
+      act();
+    });
+  };
+  onClosed(process.stderr, () => undefined);
+  onClosed(process.stdout, () => {
+    interrupts.abort(new Interrupt('SIGPIPE'));
   });
 }
 
