@@ -127,4 +127,38 @@ describeWithNodeImage('upgrades', found, () => {
     },
     40 * MINUTE,
   );
+
+  it(
+    'of several control planes take one after the other, and are taken back together',
+    async () => {
+      const inHa = async (...args: string[]): Promise<string> =>
+        await rig.succeed('cluster', 'exec', 'ha', '--', 'kubectl', ...args);
+      const get = async (what: string, path: string): Promise<string> =>
+        await inHa('get', ...what.split(' '), `--output=jsonpath=${path}`);
+      const expectAll = async (version: string): Promise<void> => {
+        expect(await get('nodes', '{.items[*].status.nodeInfo.kubeletVersion}')).toBe(
+          `${version} ${version} ${version}`,
+        );
+        const servers = await get(
+          'pods -n kube-system -l component=kube-apiserver',
+          '{.items[*].spec.containers[0].image}',
+        );
+        expect(servers.match(new RegExp(version.replaceAll('.', '\\.'), 'g'))).toHaveLength(3);
+        const probe = '{.spec.template.spec.containers[0].readinessProbe.periodSeconds}';
+        expect(await get('deployment -n kube-system coredns', probe)).toBe('1');
+        expect(await get('configmap kept', '{.data.a}')).toBe('b');
+      };
+      const flags = ['--driver', ENGINE, '--kubernetes-version', FROM, '--control-planes', '3'];
+      await rig.succeed('cluster', 'start', 'ha', ...flags);
+      await inHa('create', 'configmap', 'kept', '--from-literal=a=b');
+      await expectAll(FROM);
+      await rig.succeed('cluster', 'upgrade', 'ha', '--kubernetes-version', TO);
+      await expectAll(TO);
+      await rig.succeed('cluster', 'upgrade', 'ha', '--undo');
+      await expectAll(FROM);
+      await rig.succeed('cluster', 'delete', 'ha');
+      await rig.expectNothingLeft();
+    },
+    40 * MINUTE,
+  );
 });

@@ -18,7 +18,7 @@ import {
 } from './machines/cluster-machines.js';
 import { runScript, type NodeWork } from './nodes/cluster-nodes.js';
 import type { KubeadmClustersOptions, KubeadmContext } from './context.js';
-import { controlPlanesOf, planControlPlanes, splitMachines } from './machines/control-planes.js';
+import { planControlPlanes, splitMachines } from './machines/control-planes.js';
 import { explain, saveAll } from './lifecycle/failed-start.js';
 import { findImage, pinImage, withImages } from './machines/find-image.js';
 import { createKubeadmState } from './state/kubeadm-state.js';
@@ -187,12 +187,12 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
 
     upgrades: {
       plan: ({ spec }, version) => {
-        checkUpgrade(spec);
+        needKubernetes(spec, 'upgrade');
         return planUpgrade(spec.name, spec.kubernetesVersion, version);
       },
       planUndo: async ({ spec }, paths) => (await noteToUndo(spec.name, paths)).from,
       upgrade: async (record, call, request) => {
-        checkUpgrade(record.spec);
+        needKubernetes(record.spec, 'upgrade');
         return await upgradeCluster(context, state, record, call, request);
       },
       undo: async (record, call) => await undoUpgrade(context, state, record, call),
@@ -248,14 +248,4 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
       if (known !== undefined) await saveAll(context, known, paths, target, signal);
     },
   };
-}
-
-/** @throws {MkCiError} `K8S_ABSENT`, `DRV_UNSUPPORTED` */
-function checkUpgrade(spec: ClusterSpec): void {
-  needKubernetes(spec, 'upgrade');
-  if (controlPlanesOf(spec) === undefined) return;
-  throw new MkCiError('DRV_UNSUPPORTED', {
-    message: `upgrades of clusters with several control planes, such as ${spec.name}`,
-    advice: 'Start another cluster of the version that is wanted.',
-  });
 }

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Machine } from '../../../../drivers/driver.js';
 import type { Phases } from '../../../phases.js';
 import { runScript, type ClusterNode, type NodeWork } from '../nodes/cluster-nodes.js';
+import { planDnsPatch } from '../render/dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from '../render/node-facts.js';
 import { ADMIN_KUBECTL, RESTART_KUBELET, renderWriteFiles } from '../render/node-scripts.js';
-import { CONTROL_PLANE_NODE, type KubeadmSettings } from '../settings.js';
+import type { KubeadmSettings } from '../settings.js';
 import { renderInit, renderKubelet } from '../render/render-kubeadm.js';
 import { PATCHES_FOLDER } from '../render/translated-nodes.js';
 
@@ -25,13 +26,13 @@ const UPGRADE_CONFIG = '/etc/mk-ci/kubeadm-upgrade.yaml';
 const LOG = '/var/log/kubeadm-upgrade.log';
 
 /**
- * Upgrades the control plane, then each worker: the node is drained, then come kubeadm and the kubelet. A node takes pods again
- * before the next one is begun.
+ * Upgrades the control planes, then each worker: the node is drained, then come kubeadm and the kubelet. A node takes pods again
+ * before the next one is begun, so that of several control planes all but one serve.
  *
  * A kubelet that lost the API server looks for it again up to a minute later, and learns only then which pods are to go. That of
- * the control plane is drained before kubeadm replaces the API server; those of workers are started again afterwards.
+ * a control plane is drained before kubeadm replaces the API server; those of workers are started again afterwards.
  *
- * @param nodes the control plane first
+ * @param nodes control planes first
  * @throws {MkCiError} `HOST_COMMAND_FAILED` with the last words of kubeadm or kubectl
  * @see {@link https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-upgrade/}
  */
@@ -41,18 +42,19 @@ export async function upgradeNodes(
   work: NodeWork,
   phases: Phases,
 ): Promise<void> {
-  const [controlPlane] = nodes;
+  const [first] = nodes;
   for (const node of nodes) {
-    if (controlPlane === undefined) return;
+    if (first === undefined) return;
     await phases.run(`upgrade ${node.record.node}`, async () => {
-      await upgradeNode(node, controlPlane.machine, upgrade, work);
+      await upgradeNode(node, first.machine, upgrade, work);
     });
   }
 }
 
+/** @param first control plane, which is upgraded before all others and tells the cluster its new version */
 async function upgradeNode(
   { machine, record }: ClusterNode,
-  controlPlane: Machine,
+  first: Machine,
   upgrade: NodeUpgrade,
   work: NodeWork,
 ): Promise<void> {
@@ -64,12 +66,14 @@ async function upgradeNode(
     await machine.copyTo(join(programs, program), path, work.signal);
   };
   await runScript(machine, record.isControlPlane ? HASTEN_KUBELET : RESTART_KUBELET, work);
-  await runScript(controlPlane, renderDrain(record.node, upgrade.drainSeconds), work);
+  await runScript(first, renderDrain(record.node, upgrade.drainSeconds), work);
   await install('kubeadm');
-  await runScript(machine, record.isControlPlane ? renderApply(upgrade, facts) : RENDER_UPGRADE_NODE, work);
+  const patches = record.isControlPlane ? renderWriteFiles(planDnsPatch(settings).files) : '';
+  const kubeadm = machine === first ? renderApply(upgrade, record.node, facts) : RENDER_UPGRADE_NODE;
+  await runScript(machine, patches + kubeadm, work);
   for (const program of ['kubelet', 'kubectl']) await install(program);
   await runScript(machine, RESTART_KUBELET, work);
-  await runScript(controlPlane, renderReturn(record.node, settings.kubernetesVersion), work);
+  await runScript(first, renderReturn(record.node, settings.kubernetesVersion), work);
 }
 
 /**
@@ -87,7 +91,7 @@ function loggedKubeadm(command: string): string {
 
 /**
  * As when nodes are made, its checks are left out: they are about hosts of another kind. Older ones can only ignore them. What was
- * patched then is patched again.
+ * patched then is patched again; DNS by whichever control plane comes last, so all of them have the patch.
  */
 function renderFlags(verb: string): string {
   return `flags=--ignore-preflight-errors=all
@@ -96,12 +100,15 @@ kubeadm upgrade ${verb} --help | grep -q 'preflight .*checks' && flags=--skip-ph
 `;
 }
 
-/** The control plane. Settings of kubelets that another version needs are given to the cluster first: kubeadm keeps those it finds. */
-export function renderApply({ clusterName, settings, before }: NodeUpgrade, facts: NodeFacts): string {
+/**
+ * The first control plane. Settings of kubelets that another version needs are given to the cluster first: kubeadm keeps those it
+ * finds.
+ */
+export function renderApply({ clusterName, settings, before }: NodeUpgrade, node: string, facts: NodeFacts): string {
   const hasOtherKubelet =
     JSON.stringify(renderKubelet({ settings, facts })) !== JSON.stringify(renderKubelet({ settings: before, facts }));
   const token = '000000.0000000000000000'; // of a part that is not applied
-  const config = renderInit({ settings, facts, clusterName, node: CONTROL_PLANE_NODE, token, timeoutSeconds: 60 });
+  const config = renderInit({ settings, facts, clusterName, node, token, timeoutSeconds: 60 });
   return [
     ...(hasOtherKubelet
       ? [

@@ -8,12 +8,13 @@ import type { Machine } from '../../../../drivers/driver.js';
 import { MkCiError } from '../../../../errors.js';
 import { exec, type ExecResult } from '../../../../exec.js';
 import { createTemporaryFolder } from '../../../../files.js';
-import { clusterFolderAt, writeClusterRecord, type ClusterRecord } from '../../../folder.js';
+import { clusterFolderAt, writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../../folder.js';
 import type { ClusterCall } from '../../../manager.js';
 import { createDeadline, createPhases } from '../../../phases.js';
 import type { StateAccess } from '../../../state-access.js';
 import { planMachines } from '../machines/cluster-machines.js';
 import type { KubeadmContext } from '../context.js';
+import { splitMachines } from '../machines/control-planes.js';
 import { withImages } from '../machines/find-image.js';
 import { parseNodeFacts } from '../render/node-facts.js';
 import { planUpgrade } from './plan-upgrade.js';
@@ -79,19 +80,22 @@ const callIn = (folder: string): ClusterCall => ({
 
 describe('nodes that are upgraded', () => {
   /** Machines that write down what is done to them; a script with `fails` in it ends badly. */
-  const record = (fails?: string) => {
+  const record = ({ fails, controlPlanes }: { readonly fails?: string; readonly controlPlanes?: number } = {}) => {
     const done: string[] = [];
-    const nodes = planMachines({ name: 'c', nodes: 3 }).map((entry) => {
+    const planned = planMachines({ name: 'c', nodes: 3, ...(controlPlanes && { options: { controlPlanes } }) });
+    const nodes = splitMachines(planned.map((entry) => ({ machine: machineOf(entry), record: entry }))).nodes;
+    return { nodes, done };
+
+    function machineOf(entry: MachineRecord): Machine {
       const machine: Machine = {
         name: entry.name,
         internalAddress: '',
         exec: async (argv, options): Promise<ExecResult> => {
           const text = typeof options?.input === 'string' ? options.input : '';
-          const found =
-            /syncFrequency: \w+|upgrade apply \S+ --yes|upgrade node \$|drain \S+|restart kubelet|uncordon \S+/.exec(
-              text,
-            )?.[0] ?? 'facts';
-          if (found !== 'facts') done.push(`${entry.node}: ${found}`);
+          const steps = text.match(
+            /syncFrequency: \w+|coredns|upgrade apply \S+ --yes|upgrade node \$|drain \S+|restart kubelet|uncordon \S+/g,
+          );
+          if (steps !== null) done.push(`${entry.node}: ${[...new Set(steps)].join(', ')}`);
           if (fails !== undefined && text.includes(fails))
             throw new MkCiError('HOST_COMMAND_FAILED', { message: fails });
           const end = { exitCode: 0, signal: undefined, timedOut: false, aborted: false, leftChildren: false };
@@ -103,37 +107,41 @@ describe('nodes that are upgraded', () => {
         copyFrom: async () => undefined,
         endpoint: async () => ({ host: '', port: 0 }),
       };
-      return { machine, record: entry };
-    });
-    return { nodes, done };
+      return machine;
+    }
   };
   const upgrade = async ({ nodes }: ReturnType<typeof record>): Promise<void> => {
     const { signal, deadline, phases } = callIn('/none');
     await upgradeNodes(nodes, upgradeOf('containerd'), { settings: settingsOf('v1.36.3'), signal, deadline }, phases);
   };
+  const stepsOf = (node: string, kubelet: string, kubeadm: string) => [
+    `${node}: ${kubelet}`,
+    `control-plane: drain ${node}`,
+    `${node}: /bundle/bin/kubeadm to /usr/local/bin/kubeadm`,
+    `${node}: ${kubeadm}`,
+    `${node}: /bundle/bin/kubelet to /opt/kubelet`,
+    `${node}: /bundle/bin/kubectl to /usr/local/bin/kubectl`,
+    `${node}: restart kubelet`,
+    `control-plane: uncordon ${node}`,
+  ];
+  const first = stepsOf('control-plane', 'syncFrequency: 2s, restart kubelet', 'coredns, upgrade apply v1.36.3 --yes');
+  const workerSteps = (node: string) => stepsOf(node, 'restart kubelet', 'upgrade node $');
 
   it('go one after the other, the control plane first, each drained while its kubelet knows the API server', async () => {
     const recorded = record();
     await upgrade(recorded);
-    const stepsOf = (node: string, kubelet: string, kubeadm: string) => [
-      `${node}: ${kubelet}`,
-      `control-plane: drain ${node}`,
-      `${node}: /bundle/bin/kubeadm to /usr/local/bin/kubeadm`,
-      `${node}: ${kubeadm}`,
-      `${node}: /bundle/bin/kubelet to /opt/kubelet`,
-      `${node}: /bundle/bin/kubectl to /usr/local/bin/kubectl`,
-      `${node}: restart kubelet`,
-      `control-plane: uncordon ${node}`,
-    ];
-    expect(recorded.done).toEqual([
-      ...stepsOf('control-plane', 'syncFrequency: 2s', 'upgrade apply v1.36.3 --yes'),
-      ...stepsOf('worker-1', 'restart kubelet', 'upgrade node $'),
-      ...stepsOf('worker-2', 'restart kubelet', 'upgrade node $'),
-    ]);
+    expect(recorded.done).toEqual([...first, ...workerSteps('worker-1'), ...workerSteps('worker-2')]);
+  });
+
+  it('of several control planes follow the first one; the last of them makes DNS anew, and has what is patched', async () => {
+    const recorded = record({ controlPlanes: 2 });
+    await upgrade(recorded);
+    const second = stepsOf('control-plane-2', 'syncFrequency: 2s, restart kubelet', 'coredns, upgrade node $');
+    expect(recorded.done).toEqual([...first, ...second, ...workerSteps('worker-1')]);
   });
 
   it('stop at the first that fails', async () => {
-    const recorded = record('drain worker-1');
+    const recorded = record({ fails: 'drain worker-1' });
     await expect(upgrade(recorded)).rejects.toThrow('drain worker-1');
     expect(recorded.done.at(-1)).toBe('control-plane: drain worker-1');
   });
@@ -185,8 +193,8 @@ describe('nodes that are upgraded', () => {
 
   it('get settings of the kubelet that only the new version needs', () => {
     const facts = parseNodeFacts('');
-    expect(renderApply(upgradeOf('docker'), facts)).toContain('init phase upload-config kubelet');
-    expect(renderApply(upgradeOf('containerd'), facts)).not.toContain('upload-config');
+    expect(renderApply(upgradeOf('docker'), 'control-plane', facts)).toContain('init phase upload-config kubelet');
+    expect(renderApply(upgradeOf('containerd'), 'control-plane', facts)).not.toContain('upload-config');
   });
 });
 
