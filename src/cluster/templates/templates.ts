@@ -46,7 +46,7 @@ export interface TemplatesOptions {
 }
 
 /** Changes when clusters are set up differently than before, so that old templates are not used. */
-const TEMPLATE_VERSION = 4;
+const TEMPLATE_VERSION = 5;
 
 /** Same for clusters that are equal in everything but their name. */
 export function templateKey(bundleDigest: string, spec: Omit<ClusterSpec, 'name'>): string {

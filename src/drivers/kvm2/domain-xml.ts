@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { Accelerator } from '../qemu/index.js';
+import { COSTLY_FEATURES, type Accelerator } from '../qemu/index.js';
 import { consoleOf, type MachineOwner, type VmFiles } from '../vm/index.js';
 import { findOwner, renderOwner } from './owner-xml.js';
 import { childOf, element, parseXml, xmlText } from './xml.js';
@@ -57,7 +57,13 @@ export function renderDomain({ files, folder, accelerator, network, runAs }: Dom
         // Holds the code of a whole control plane; less of it is thrown away and translated again.
         ...(accelerator === 'kvm' ? [] : [element('tcg', {}, element('tb-cache', { unit: 'MiB' }, '1024'))]),
       ]),
-      element('cpu', { mode: accelerator === 'kvm' ? 'host-passthrough' : 'maximum' }),
+      element(
+        'cpu',
+        { mode: accelerator === 'kvm' ? 'host-passthrough' : 'maximum' },
+        accelerator === 'kvm' || isArm
+          ? []
+          : COSTLY_FEATURES.map((name) => element('feature', { policy: 'disable', name })),
+      ),
       element('clock', { offset: 'utc' }),
       element('on_poweroff', {}, 'destroy'),
       element('on_reboot', {}, 'restart'),

@@ -103,6 +103,9 @@ describe('documents of machines', () => {
     const tcg = parseXml(renderDomain(plan));
     expect(tcg.attributes['type']).toBe('qemu');
     expect(childOf(tcg, 'features', 'tcg', 'tb-cache')?.text).toBe('1024');
+    const features = childrenOf(childOf(tcg, 'cpu'), 'feature').map(({ attributes }) => attributes);
+    expect(features).toContainEqual({ policy: 'disable', name: 'smap' });
+    expect(childrenOf(childOf(kvm, 'cpu'), 'feature')).toEqual([]);
   });
 
   it('forward ports of the loopback only, and run as the owner of their files', () => {

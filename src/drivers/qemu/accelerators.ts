@@ -9,6 +9,13 @@ import type { Architecture, DriverProblem } from '../driver.js';
 /** What runs the instructions of a guest: the processor through a kernel's help, or a translator in QEMU (`tcg`). */
 export type Accelerator = 'kvm' | 'hvf' | 'tcg';
 
+/**
+ * Features of an x86 processor that cost a translated guest more than they give it. With smap each access to memory of a program
+ * has another table of addresses; writing the keys of pku empties these tables whenever a thread of the kernel gets its turn;
+ * la57 makes each walk through the page tables a step longer; by erms and fsrm memory is copied byte by byte.
+ */
+export const COSTLY_FEATURES = ['erms', 'fsrm', 'la57', 'pku', 'smap'] as const;
+
 /** Of one accelerator: does an ordinary guest run on it? */
 export interface AcceleratorProbe {
   readonly accelerator: Accelerator;

@@ -1,6 +1,6 @@
 import type { Architecture } from '../driver.js';
 import type { BootSource } from '../vm/index.js';
-import type { Accelerator } from './accelerators.js';
+import { COSTLY_FEATURES, type Accelerator } from './accelerators.js';
 
 /** Command lines of QEMU. Pure. */
 
@@ -93,6 +93,8 @@ function memoryObject({ memory, memoryMiB }: MachinePlan): string {
   }
 }
 
+const TRANSLATED_CPU = ['max', ...COSTLY_FEATURES.map((name) => `${name}=off`)].join(',');
+
 function platformArguments({ architecture, accelerator }: MachinePlan): string[] {
   // One thread of the host for each processor of the guest; a cache that holds the code of a whole control plane.
   const accel = accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=1024' : accelerator;
@@ -103,7 +105,7 @@ function platformArguments({ architecture, accelerator }: MachinePlan): string[]
       '-accel',
       accel,
       '-cpu',
-      accelerator === 'tcg' ? 'max' : 'host',
+      accelerator === 'tcg' ? TRANSLATED_CPU : 'host',
     ];
   }
   const gic = accelerator === 'kvm' ? 'host' : '3';

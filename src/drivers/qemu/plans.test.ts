@@ -46,7 +46,8 @@ describe('command lines', () => {
   });
 
   it('translate on many threads without an accelerator', () => {
-    expect(text({ accelerator: 'tcg' })).toContain('-accel tcg,thread=multi,tb-size=1024 -cpu max');
+    expect(text({ accelerator: 'tcg' })).toContain('-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off,');
+    expect(text({ accelerator: 'kvm' })).toContain(' -cpu host -smp');
   });
 
   it('know the machine of arm64', () => {

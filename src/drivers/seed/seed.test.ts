@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
@@ -117,6 +117,22 @@ describe('seeds', () => {
     expect(checked.status).toBe(0);
     const line = script.split('\n').find((text) => text.includes('authorized_keys'))!;
     expect(spawnSync('sh', ['-c', line.replace(/>.*/, '')], { encoding: 'utf8' }).stdout).toBe("key 'quoted' $HOME\n");
+  });
+
+  it('let timers wait for each other where the guest is translated, and only there', async () => {
+    const line = renderSetup(input)
+      .split('\n')
+      .find((text) => text.includes('timerslack_ns'))!;
+    await using folder = await createTemporaryFolder('mk-ci-seed-');
+    const written = (hypervisor: string) => {
+      writeFileSync(join(folder.path, 'systemd-detect-virt'), `#!/bin/sh\necho ${hypervisor}\n`, { mode: 0o755 });
+      const script = `set -eu; PATH=${folder.path}:$PATH; ${line.replace('/proc/1/', `${folder.path}/`)}`;
+      writeFileSync(join(folder.path, 'timerslack_ns'), '50000\n');
+      expect(spawnSync('sh', ['-c', script]).status).toBe(0);
+      return readFileSync(join(folder.path, 'timerslack_ns'), 'utf8');
+    };
+    expect(written('qemu')).toBe('30000000\n');
+    expect(written('kvm')).toBe('50000\n');
   });
 
   it('leave the address to a server, where the host does not know it', () => {
