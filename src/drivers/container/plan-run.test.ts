@@ -2,41 +2,16 @@ import { describe, expect, it } from 'vitest';
 
 import { DOCKER, PODMAN } from './engines.js';
 import type { ContainerHostFacts } from './host-facts.js';
-import type { EngineFacts } from './judge-engine.js';
 import { decideRunMode, rejectedCapability, runArguments } from './plan-run.js';
-
-const FULL = (1n << 41n) - 1n;
-/** Bit 24: SYS_RESOURCE. */
-const RESTRICTED = FULL & ~(1n << 24n);
-
-const host: ContainerHostFacts = {
-  boundingSet: FULL,
-  lastCapability: 40,
-  cgroups: 'v2',
-  openFiles: 20_000,
-  processes: 96_365,
-  hasKmsg: true,
-  hasModules: false,
-  routes: [],
-  networkPlugins: [],
-  firewallPrograms: [],
-};
-const engine: EngineFacts = {
-  version: '28.2.2',
-  isRootless: false,
-  cgroupVersion: '2',
-  storageDriver: 'overlay2',
-  defaultRuntime: 'runc',
-  runtimes: ['runc'],
-};
+import { ENGINE, HOST, RESTRICTED } from './testing/facts.js';
 
 describe('how nodes are run', () => {
   it('are privileged where no capability is missing', () => {
-    expect(decideRunMode(DOCKER, engine, host)).toMatchObject({ privileges: 'privileged', capabilities: [] });
+    expect(decideRunMode(DOCKER, ENGINE, HOST)).toMatchObject({ privileges: 'privileged', capabilities: [] });
   });
 
   it('get every capability that is there, by name, where Docker refuses --privileged', () => {
-    const { privileges, capabilities } = decideRunMode(DOCKER, engine, { ...host, boundingSet: RESTRICTED });
+    const { privileges, capabilities } = decideRunMode(DOCKER, ENGINE, { ...HOST, boundingSet: RESTRICTED });
     expect(privileges).toBe('capabilities');
     expect(capabilities).toHaveLength(40);
     expect(capabilities).toContain('SYS_ADMIN');
@@ -44,7 +19,7 @@ describe('how nodes are run', () => {
   });
 
   it('stay privileged with Podman, which bounds them itself, within limits that the host allows', () => {
-    const { privileges, runFlags } = decideRunMode(PODMAN, engine, { ...host, boundingSet: RESTRICTED });
+    const { privileges, runFlags } = decideRunMode(PODMAN, ENGINE, { ...HOST, boundingSet: RESTRICTED });
     expect(privileges).toBe('privileged');
     expect(runFlags).toContain('nofile=20000:20000');
     expect(runFlags).toContain('nproc=32000:32000');
@@ -53,10 +28,10 @@ describe('how nodes are run', () => {
   });
 
   it('use runc in place of crun on version 1 of cgroups only', () => {
-    const crun = { ...engine, defaultRuntime: 'crun', runtimes: ['crun', 'runc'] };
-    expect(decideRunMode(PODMAN, crun, { ...host, cgroups: 'hybrid' }).engineFlags).toEqual(['--runtime', 'runc']);
-    expect(decideRunMode(PODMAN, crun, host).engineFlags).toEqual([]);
-    expect(decideRunMode(DOCKER, crun, { ...host, cgroups: 'v1' }).engineFlags).toEqual([]);
+    const crun = { ...ENGINE, defaultRuntime: 'crun', runtimes: ['crun', 'runc'] };
+    expect(decideRunMode(PODMAN, crun, { ...HOST, cgroups: 'hybrid' }).engineFlags).toEqual(['--runtime', 'runc']);
+    expect(decideRunMode(PODMAN, crun, HOST).engineFlags).toEqual([]);
+    expect(decideRunMode(DOCKER, crun, { ...HOST, cgroups: 'v1' }).engineFlags).toEqual([]);
   });
 });
 
@@ -73,14 +48,14 @@ describe('arguments of run', () => {
   const arguments_ = (of: ContainerHostFacts, rejected: readonly string[] = []): string[] => [
     ...runArguments(DOCKER, {
       spec,
-      mode: decideRunMode(DOCKER, engine, of),
+      mode: decideRunMode(DOCKER, ENGINE, of),
       volume: 'v',
       rejected: new Set(rejected),
     }),
   ];
 
   it('publish on the loopback with a port of the choice of the engine, limit and label', () => {
-    const text = arguments_(host).join(' ');
+    const text = arguments_(HOST).join(' ');
     expect(text).toContain('--publish 127.0.0.1::6443');
     expect(text).toContain('--memory 2048m --memory-swap 2048m --cpus 1.5');
     expect(text).toContain('--label mk-ci.label.cluster=c1');
@@ -90,7 +65,7 @@ describe('arguments of run', () => {
   });
 
   it('leave out capabilities that the engine did not know', () => {
-    const text = arguments_({ ...host, boundingSet: RESTRICTED }, ['BPF', 'PERFMON']).join(' ');
+    const text = arguments_({ ...HOST, boundingSet: RESTRICTED }, ['BPF', 'PERFMON']).join(' ');
     expect(text).toContain('--cap-add SYS_ADMIN');
     expect(text).not.toMatch(/--cap-add (BPF|PERFMON|SYS_RESOURCE) /);
     expect(text).not.toContain('--privileged');
