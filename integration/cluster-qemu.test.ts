@@ -56,6 +56,44 @@ describe.skipIf(!health.usable || !isAsked)(
     );
 
     it(
+      'come back with what the cluster knew when QEMU is killed under pods',
+      async () => {
+        await using temporary = await createTemporaryFolder('mk-ci-vm-');
+        const home = await makeHome(temporary.path);
+        const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
+        const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
+        const succeed = async (...args: string[]): Promise<string> => {
+          const { exitCode, stdout, stderr } = await run(...args);
+          expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+          return stdout;
+        };
+        const kubectl = async (...args: string[]) => await succeed('cluster', 'exec', 'vm', '--', 'kubectl', ...args);
+        const image = 'registry.k8s.io/pause:3.10.2';
+        try {
+          await succeed('cluster', 'start', 'vm', '--driver', 'qemu');
+          await kubectl('create', 'deployment', 'kept', `--image=${image}`, '--replicas=2');
+          await kubectl('rollout', 'status', 'deployment/kept', '--timeout=300s');
+          await kubectl('create', 'configmap', 'note', '--from-literal=said=before');
+          process.kill(
+            Number(await readFile(join(home, 'state', 'machines', 'qemu', 'vm-control-plane', 'qemu.pid'), 'utf8')),
+            'SIGKILL',
+          );
+          await succeed('cluster', 'start', 'vm');
+          expect(await kubectl('get', 'configmap', 'note', '-o', 'jsonpath={.data.said}')).toBe('before');
+          await kubectl('rollout', 'status', 'deployment/kept', '--timeout=300s');
+          await kubectl('create', 'deployment', 'later', `--image=${image}`);
+          await kubectl('rollout', 'status', 'deployment/later', '--timeout=300s');
+          await succeed('cluster', 'delete', 'vm');
+          expect(await succeed('gc')).toContain('nothing to remove');
+        } finally {
+          await run('cluster', 'delete', 'vm');
+          await run('gc', '--yes');
+        }
+      },
+      45 * MINUTE,
+    );
+
+    it(
       'come back with their disk when QEMU is killed, here with docker alone, and say so before',
       async () => {
         await using temporary = await createTemporaryFolder('mk-ci-vm-');

@@ -3,39 +3,21 @@ import { resolve } from 'node:path';
 
 import { Command, Option } from 'commander';
 
-import { DEFAULT_KUBERNETES_VERSION } from '../cluster/bundle/bundle.js';
-import type {
-  ClusterCallOptions,
-  ClusterManager,
-  ClusterSpec,
-  ClusterStatus,
-  PhaseEvent,
-  RunningCluster,
-} from '../cluster/cluster.js';
-import {
-  ADDON_NAMES,
-  NO_VERSION,
-  clusterEnvironment,
-  isAddonName,
-  kubernetesAbsent,
-  type AddonName,
-  type ClusterNodesManager,
-  type SeedableClusterManager,
-} from '../cluster/index.js';
+import type { ClusterManager, ClusterStatus } from '../cluster/cluster.js';
+import { NO_VERSION, clusterEnvironment, kubernetesAbsent, type ClusterNodesManager } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
-import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
-import { MkCiError, isMkCiError } from '../errors.js';
+import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { runInForeground } from '../foreground.js';
-import { startOnBest } from './auto-driver.js';
+import { callOptions, parseSeconds, printData, sayPlan, stateOrAbsent, type ActFlags } from './cluster-calls.js';
 import { buildCopyCommand, buildSshCommand } from './cluster-files.js';
 import { buildImageCommand } from './cluster-image.js';
 import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
+import { buildStartCommand } from './cluster-start.js';
 import { buildUpgradeCommand } from './cluster-upgrade.js';
 import { Interrupt, type CliContext } from './command.js';
-import { openClusters, openNodeParts, pickDriver, prepareNodes } from './compose.js';
-import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
+import { openClusters } from './compose.js';
 
 export function build(context: CliContext): Command {
   const command = new Command('cluster')
@@ -49,33 +31,7 @@ export function build(context: CliContext): Command {
   const dryRun = new Option('--dry-run', 'only say what would be done');
   const timeout = new Option('--timeout <seconds>', 'deadline for the whole call').argParser(parseSeconds);
 
-  addSshFlags(command.command('start <name>'))
-    .description('make or start a cluster, until pods can be created')
-    .option('--driver <name>', 'where it runs; auto is the best that works here', DEFAULT_DRIVER)
-    .option('--kubernetes-version <version>', 'such as v1.36.3', DEFAULT_KUBERNETES_VERSION)
-    .option('--nodes <n>', 'nodes on which pods run; 0 is a bare control plane', parseCount, 0)
-    .option('--container-runtime <name>', 'runtime inside, for drivers that have one')
-    .option('--control-planes <n>', 'control planes; the cluster goes on without one of three', parseCount)
-    .option('--no-kubernetes', 'nodes in which only the container runtime runs')
-    .option(
-      '--addon <name|file>',
-      `${ADDON_NAMES.join(', ')}, or a manifest, for a new cluster; may be repeated`,
-      collect,
-      [],
-    )
-    .option('--kubeconfig <file>', 'for --driver existing')
-    .option('--context <name>', 'for --driver existing; its current context otherwise')
-    .option('--yes', 'for --driver none: this host may be changed')
-    .addOption(timeout)
-    .addOption(json)
-    .addOption(dryRun)
-    .addHelpText(
-      'after',
-      '\nExample:\n  mk-ci cluster start demo --nodes 2\n  export KUBECONFIG=$(mk-ci cluster kubeconfig demo --path)',
-    )
-    .action(async (name: string, flags: StartFlags) => {
-      await start(name, flags, context);
-    });
+  command.addCommand(buildStartCommand(context));
   for (const [verb, description] of [
     ['stop', 'end its processes, keep its data'],
     ['pause', 'freeze its processes where they are'],
@@ -100,7 +56,7 @@ export function build(context: CliContext): Command {
     .addHelpText('after', '\nExample:\n  mk-ci cluster status demo --json\n')
     .action(async (name: string, flags: ActFlags) => {
       const status = await openClusters(context).status(name, context.signal);
-      await context.stdout(flags.json === true ? print(status) : renderStatus(status));
+      await context.stdout(flags.json === true ? printData(status) : renderStatus(status));
     });
   command
     .command('list')
@@ -109,7 +65,7 @@ export function build(context: CliContext): Command {
     .addHelpText('after', '\nExample:\n  mk-ci cluster list --json\n')
     .action(async (flags: ActFlags) => {
       const clusters = await openClusters(context).list(context.signal);
-      await context.stdout(flags.json === true ? print(clusters) : renderList(clusters));
+      await context.stdout(flags.json === true ? printData(clusters) : renderList(clusters));
     });
   command
     .command('kubeconfig <name>')
@@ -120,7 +76,7 @@ export function build(context: CliContext): Command {
     .action(async (name: string, flags: { readonly path?: boolean; readonly json?: boolean }) => {
       const { kubeconfig: path, kubernetesVersion } = await openClusters(context).status(name, context.signal);
       if (kubernetesVersion === NO_VERSION) throw kubernetesAbsent(name, 'kubeconfig');
-      if (flags.json === true) await context.stdout(print({ name, path, kubeconfig: await readText(path) }));
+      if (flags.json === true) await context.stdout(printData({ name, path, kubeconfig: await readText(path) }));
       else await context.stdout(flags.path === true ? `${path}\n` : await readText(path));
     });
   command
@@ -134,7 +90,7 @@ export function build(context: CliContext): Command {
       const manager = openClusters(context);
       await manager.status(name, context.signal);
       await manager.saveLogs(name, folder, context.signal);
-      await context.stdout(flags.json === true ? print({ name, folder }) : `${folder}\n`);
+      await context.stdout(flags.json === true ? printData({ name, folder }) : `${folder}\n`);
     });
   command
     .command('exec <name> <command...>')
@@ -161,93 +117,6 @@ export function build(context: CliContext): Command {
   return command;
 }
 
-interface ActFlags {
-  readonly timeout?: number;
-  readonly json?: boolean;
-  readonly dryRun?: boolean;
-}
-
-interface StartFlags extends ActFlags, SshFlags {
-  readonly driver: string;
-  readonly kubernetesVersion: string;
-  readonly nodes: number;
-  readonly containerRuntime?: string;
-  readonly addon: readonly string[];
-  readonly controlPlanes?: number;
-  readonly kubernetes: boolean;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly yes?: boolean;
-}
-
-async function specOf(name: string, flags: StartFlags, cwd: string): Promise<ClusterSpec> {
-  const addons = await Promise.all(flags.addon.map(async (given) => await readAddon(given, cwd)));
-  const given = {
-    kubeconfig: flags.kubeconfig,
-    context: flags.context,
-    controlPlanes: flags.controlPlanes,
-    addons: addons.length === 0 ? undefined : addons,
-    noKubernetes: flags.kubernetes ? undefined : true,
-    ...sshOptionsOf(flags, cwd),
-  };
-  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return {
-    name,
-    driver: flags.driver,
-    kubernetesVersion: flags.kubernetesVersion,
-    nodes: flags.nodes,
-    ...(flags.containerRuntime === undefined ? {} : { containerRuntime: flags.containerRuntime }),
-    ...(Object.keys(options).length === 0 ? {} : { options }),
-  };
-}
-
-async function start(name: string, flags: StartFlags, context: CliContext): Promise<void> {
-  const parts = openNodeParts(context);
-  const manager = openClusters(context, { parts, isConfirmed: flags.yes === true });
-  const state = await stateOrAbsent(manager, name, context.signal);
-  const isAuto = flags.driver === AUTO_DRIVER;
-  const asked = await specOf(name, flags, context.cwd);
-  const specWith = (driver: string): ClusterSpec => ({ ...asked, driver });
-  // A cluster that is there keeps its driver.
-  const known = isAuto && state !== 'absent' ? (await manager.status(name, context.signal)).driver : flags.driver;
-  if (flags.dryRun === true) {
-    const spec = specWith(known === AUTO_DRIVER ? await pickDriver(context) : known);
-    const health = await manager.check(spec.driver, context.signal, spec.options);
-    const does =
-      state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
-    const plan = { name, spec, state, does, usable: health.usable };
-    await context.stdout(flags.json === true ? print(plan) : sayPlan(name, state, does));
-    return;
-  }
-  const startWith = async (driver: string, onPhase?: (event: PhaseEvent) => void): Promise<RunningCluster> => {
-    const spec = specWith(driver);
-    if (state === 'absent') await prepareNodes(parts, spec, context);
-    const options = callOptions(flags, context);
-    return await manager.start(spec, {
-      ...options,
-      onPhase: (event) => {
-        options.onPhase?.(event);
-        onPhase?.(event);
-      },
-    });
-  };
-  const nodes = { nodeImage: parts.nodeImage, kubernetesVersions: [flags.kubernetesVersion] };
-  const cluster =
-    known === AUTO_DRIVER
-      ? await startOnBest({
-          pick: async (tried) => await pickDriver(context, { tried, nodes }),
-          start: startWith,
-          isLeft: async () => (await stateOrAbsent(manager, name, context.signal)) !== 'absent',
-          log: context.log,
-          signal: context.signal,
-        })
-      : await startWith(known);
-  const status = await manager.status(name, context.signal);
-  if (flags.json === true) await context.stdout(print(status));
-  else if (cluster.server === '') context.stderr(`${name} runs; a shell in it: mk-ci cluster ssh ${name}\n`);
-  else context.stderr(`${cluster.name} runs at ${cluster.server}; kubeconfig: ${cluster.kubeconfig}\n`);
-}
-
 async function act(
   verb: 'stop' | 'pause' | 'unpause' | 'delete',
   name: string,
@@ -259,21 +128,8 @@ async function act(
   const isDone = before === { stop: 'stopped', pause: 'paused', unpause: 'running', delete: 'absent' }[verb];
   if (flags.dryRun !== true) await manager[verb](name, callOptions(flags, context));
   const result = { name, before, does: isDone ? 'nothing' : verb, dryRun: flags.dryRun === true };
-  if (flags.json === true) await context.stdout(print(result));
+  if (flags.json === true) await context.stdout(printData(result));
   else if (flags.dryRun === true) await context.stdout(sayPlan(name, before, result.does));
-}
-
-function sayPlan(name: string, state: string, does: string): string {
-  return `${name}: ${state}, ${does === 'nothing' ? 'nothing to do' : `would ${does}`}\n`;
-}
-
-async function stateOrAbsent(manager: SeedableClusterManager, name: string, signal: AbortSignal): Promise<string> {
-  try {
-    return (await manager.status(name, signal)).state;
-  } catch (error) {
-    if (error instanceof MkCiError && error.code === 'K8S_CLUSTER_NOT_FOUND') return 'absent';
-    throw error;
-  }
 }
 
 /**
@@ -293,26 +149,6 @@ async function runInside(name: string, argv: readonly string[], context: CliCont
     },
   });
   context.exit(code);
-}
-
-function callOptions(flags: ActFlags, context: CliContext): ClusterCallOptions {
-  return {
-    signal: context.signal,
-    ...(flags.timeout === undefined ? {} : { deadlineMs: flags.timeout * 1000 }),
-    onPhase: (event) => {
-      const line = renderPhase(event);
-      if (line !== undefined) context.stderr(line);
-    },
-  };
-}
-
-/** One plain line when a phase ended. */
-function renderPhase({ cluster, name, state, durationMs = 0, message }: PhaseEvent): string | undefined {
-  if (state === 'started') return undefined;
-  const seconds = `${(durationMs / 1000).toFixed(1)} s`;
-  return state === 'ok'
-    ? `${cluster}: ${name} (${seconds})\n`
-    : `${cluster}: ${name} failed after ${seconds}: ${message ?? ''}\n`;
 }
 
 export function renderStatus(status: ClusterStatus): string {
@@ -363,54 +199,10 @@ function table(rows: readonly (readonly string[])[]): string {
     .join('');
 }
 
-function print(data: unknown): string {
-  return `${JSON.stringify(data, undefined, 2)}\n`;
-}
-
 async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
     throw new MkCiError('K8S_KUBECONFIG', { message: path, cause: error });
   }
-}
-
-/** A name that is known, else a manifest in a file. @throws {MkCiError} `CLI_NO_INPUT` */
-async function readAddon(given: string, cwd: string): Promise<AddonName | { readonly manifest: string }> {
-  if (isAddonName(given)) return given;
-  try {
-    return { manifest: await readInput(resolve(cwd, given)) };
-  } catch (error) {
-    // What looks like a name was meant as one.
-    if (!isMkCiError(error, 'CLI_NO_INPUT') || !/^[\w-]+$/.test(given)) throw error;
-    throw new MkCiError('CLI_USAGE', {
-      message: `no addon '${given}', and no such file`,
-      advice: `Give ${ADDON_NAMES.join(', ')}, or the path of a manifest.`,
-      cause: error,
-    });
-  }
-}
-
-/** @throws {MkCiError} `CLI_NO_INPUT` */
-async function readInput(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new MkCiError('CLI_NO_INPUT', { message: path, cause: error });
-  }
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
-}
-
-function parseCount(text: string): number {
-  if (/^\d{1,4}$/.test(text)) return Number(text);
-  throw new MkCiError('CLI_USAGE', { message: `'${text}' is not a whole number` });
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (seconds > 0 && seconds <= 86_400) return seconds;
-  throw new MkCiError('CLI_USAGE', { message: `'${text}' is not a time from 1 to 86400 seconds` });
 }

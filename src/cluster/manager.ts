@@ -147,7 +147,10 @@ export interface ClusterUpgradeManager {
 
 /** Everything that the manager of this host can do. */
 export interface FullClusterManager
-  extends SeedableClusterManager, ClusterNodesManager, ClusterMachineManager, ClusterUpgradeManager {}
+  extends SeedableClusterManager, ClusterNodesManager, ClusterMachineManager, ClusterUpgradeManager {
+  /** What a cluster was asked to be, and was changed to since; `undefined` when there is none. */
+  specOf(name: string): Promise<ClusterSpec | undefined>;
+}
 
 const OTHER_MS = 60_000;
 /** Deadline for changes of nodes. */
@@ -325,6 +328,10 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       const { paths } = begin(name, { signal }, OTHER_MS);
       if (!(await exists(paths.folder))) throw new MkCiError('K8S_CLUSTER_NOT_FOUND', { message: name });
       return await statusAt(name, paths, signal);
+    },
+    specOf: async (name) => {
+      checkClusterName(name);
+      return (await readClusterRecord(clusterFolder(stateFolder, name)))?.spec;
     },
     list: async (signal) => {
       const names = await listClusterNames(stateFolder);
