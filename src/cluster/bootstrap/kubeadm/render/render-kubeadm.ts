@@ -74,12 +74,12 @@ export function renderInit(input: InitInput): string {
       ...environment,
     },
     scheduler: { ...args({ ...election, ...gates, ...settings.extraArgs['scheduler'] }), ...environment },
-    // The data need not survive a power cut, so nothing waits for the disk.
     etcd: {
       local: {
         dataDir: '/var/lib/etcd',
         ...args({
-          'unsafe-no-fsync': 'true',
+          // The data need not survive the end of the host. A machine with a kernel of its own ends with what that had not written.
+          ...(input.facts.isContainer ? { 'unsafe-no-fsync': 'true' } : {}),
           ...(settings.hasBalancer ? SLOW_ETCD : {}),
           ...settings.extraArgs['etcd'],
         }),

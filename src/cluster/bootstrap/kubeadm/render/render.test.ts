@@ -20,6 +20,7 @@ const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes
 const restricted: NodeFacts = {
   cgroups: 'v1',
   hasSysResource: false,
+  isContainer: true,
   isTranslated: false,
   programs: { kubelet: '/usr/local/bin/kubelet', runc: '/usr/sbin/runc', containerd: '/usr/local/bin/containerd' },
   containerdMajor: 2,
@@ -92,6 +93,13 @@ describe('kubeadm configuration', () => {
       apiServer: { extraArgs: [{ name: 'v', value: '4' }] },
       scheduler: { extraArgs: [{ name: 'leader-elect', value: 'false' }] },
     });
+  });
+
+  it('lets etcd wait for the disk where what a node wrote can be lost with its kernel', () => {
+    const argsOf = (facts: NodeFacts) => init({}, facts)['ClusterConfiguration']?.['etcd'];
+    const unsafe = { name: 'unsafe-no-fsync', value: 'true' };
+    expect(argsOf(restricted)).toMatchObject({ local: { extraArgs: [unsafe] } });
+    expect(argsOf({ ...restricted, isContainer: false })).not.toHaveProperty('local.extraArgs');
   });
 
   it('has CoreDNS asked every second whether it is ready, from 1.31 on', () => {
@@ -329,6 +337,7 @@ describe('facts of a node', () => {
         'cgroups tmpfs',
         'bounding CapBnd:\t000001fffeffffff',
         'userids  0 0 4294967295 ',
+        'kernel shared',
         'program kubeadm /usr/local/bin/kubeadm',
         'program runc /usr/sbin/runc',
         'containerd containerd github.com/containerd/containerd/v2 v2.4.2 unknown',
@@ -341,6 +350,7 @@ describe('facts of a node', () => {
     expect(facts).toEqual({
       cgroups: 'v1',
       hasSysResource: false,
+      isContainer: true,
       isTranslated: false,
       programs: { kubeadm: '/usr/local/bin/kubeadm', runc: '/usr/sbin/runc' },
       containerdMajor: 2,
@@ -352,6 +362,7 @@ describe('facts of a node', () => {
     expect(parseNodeFacts('')).toMatchObject({
       cgroups: 'v1',
       hasSysResource: false,
+      isContainer: false,
       containerdMajor: 0,
       programs: {},
     });
