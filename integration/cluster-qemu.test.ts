@@ -20,6 +20,27 @@ const missing = health.problems.map(({ message }) => message).join('; ');
 // Asked for by name: beside other integration tests a translated machine has no processor to run on.
 const isAsked = process.env['MK_CI_TEST_VM'] !== undefined;
 
+/** A home of its own, in which commands run. */
+async function createMachineRig() {
+  const temporary = await createTemporaryFolder('mk-ci-vm-');
+  const home = await makeHome(temporary.path);
+  const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
+  const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
+  const succeed = async (...args: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await run(...args);
+    expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
+    return stdout;
+  };
+  return {
+    home,
+    run,
+    succeed,
+    async [Symbol.asyncDispose]() {
+      await temporary[Symbol.asyncDispose]();
+    },
+  };
+}
+
 describe.skipIf(!health.usable || !isAsked)(
   `clusters in virtual machines (${isAsked ? missing || 'all is there' : 'skipped unless MK_CI_TEST_VM is set'})`,
   () => {
@@ -58,15 +79,8 @@ describe.skipIf(!health.usable || !isAsked)(
     it(
       'come back with what the cluster knew when QEMU is killed under pods',
       async () => {
-        await using temporary = await createTemporaryFolder('mk-ci-vm-');
-        const home = await makeHome(temporary.path);
-        const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
-        const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
-        const succeed = async (...args: string[]): Promise<string> => {
-          const { exitCode, stdout, stderr } = await run(...args);
-          expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
-          return stdout;
-        };
+        await using rig = await createMachineRig();
+        const { home, run, succeed } = rig;
         const kubectl = async (...args: string[]) => await succeed('cluster', 'exec', 'vm', '--', 'kubectl', ...args);
         const image = 'registry.k8s.io/pause:3.10.2';
         try {
@@ -96,15 +110,8 @@ describe.skipIf(!health.usable || !isAsked)(
     it(
       'come back with their disk when QEMU is killed, here with docker alone, and say so before',
       async () => {
-        await using temporary = await createTemporaryFolder('mk-ci-vm-');
-        const home = await makeHome(temporary.path);
-        const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
-        const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
-        const succeed = async (...args: string[]): Promise<string> => {
-          const { exitCode, stdout, stderr } = await run(...args);
-          expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
-          return stdout;
-        };
+        await using rig = await createMachineRig();
+        const { home, run, succeed } = rig;
         const inNode = async (script: string) => await succeed('cluster', 'ssh', 'vm', '--', script);
         const machine = join(home, 'state', 'machines', 'qemu', 'vm-node-1');
         const start = [
