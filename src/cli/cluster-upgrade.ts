@@ -1,8 +1,9 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 
 import type { ClusterCallOptions, ClusterManager } from '../cluster/cluster.js';
 import type { ClusterUpgradeManager } from '../cluster/index.js';
 import { MkCiError } from '../errors.js';
+import { parseSeconds } from './cluster-calls.js';
 import type { CliContext } from './command.js';
 import { openClusters, openNodeParts, prepareNodes } from './compose.js';
 
@@ -96,10 +97,4 @@ function openDependencies(context: CliContext): UpgradeDependencies {
       await prepareNodes(parts, { driver, kubernetesVersion }, context);
     },
   };
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (seconds > 0 && seconds <= 86_400) return seconds;
-  throw new InvalidArgumentError('a time from 1 to 86400 seconds');
 }
