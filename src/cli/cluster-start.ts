@@ -121,7 +121,10 @@ async function start(
     const health = await manager.check(spec.driver, context.signal, spec.options);
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
-    const plan = { name, spec, state, does, usable: health.usable };
+    // Manifests of addons may hold secrets: of a cluster that is there, options are not repeated.
+    const { options: _, ...shown } = spec;
+    const options = asked.options === undefined ? {} : { options: asked.options };
+    const plan = { name, spec: { ...shown, ...options }, state, does, usable: health.usable };
     await context.stdout(flags.json === true ? printData(plan) : sayPlan(name, state, does));
     return;
   }
