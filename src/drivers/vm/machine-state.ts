@@ -30,7 +30,8 @@ const IMAGE_LINK = 'image';
 const IMAGE_MS = 60_000;
 
 const factsSchema = z.strictObject({
-  version: z.literal(1),
+  /** Raised when machines get other processors or devices: a guest that goes on would not find those it knew. */
+  version: z.literal(2),
   imageKey: z.string(),
   architecture: z.enum(['amd64', 'arm64']),
   cpus: z.int(),
@@ -107,7 +108,7 @@ export async function finishState(
     const hasRam = (await stat(ram)).size > 0;
     if (!hasRam) await rm(ram);
     const facts: SavedMachine['facts'] = {
-      ...{ version: 1, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
+      ...{ version: 2, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
       ...(hasRam ? { hasRam } : {}),
       ...(hasClockConsole === undefined ? {} : { hasClockConsole }),
     };
