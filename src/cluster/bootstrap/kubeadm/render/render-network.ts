@@ -1,7 +1,8 @@
+import { parseCidr } from '../../../../drivers/container/subnets.js';
 import { renderApiAddresses } from './api-route.js';
 import type { NodeFacts } from './node-facts.js';
 import type { NodeFile } from './render-runtimes.js';
-import { CONTROL_PLANE_ADDRESS, type KubeadmSettings } from '../settings.js';
+import { API_PORT, CONTROL_PLANE_ADDRESS, type KubeadmSettings } from '../settings.js';
 
 /** A node of the cluster as the others see it now; addresses may change whenever machines are started. */
 export interface PeerNode {
@@ -51,6 +52,9 @@ export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
  * them CoreDNS' first connection hangs for 30 seconds. Afterwards they do no harm: kube-proxy changes the destination
  * before they are asked. An unreachable route would do the same for pods, but what is in the network of the node itself, as
  * pods with `hostNetwork` are, is routed before its destination is changed: it would never reach a Service.
+ *
+ * The Service of the API server leads there from the beginning. Else a pod that starts before kube-proxy has written its rules,
+ * as CoreDNS does, tries in vain, and client-go waits up to three seconds before it tries again.
  */
 export function renderNetworkScript(settings: KubeadmSettings, self: string, peers: readonly PeerNode[]): string {
   const own = peers.find(({ node }) => node === self);
@@ -63,6 +67,10 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
     ...['FORWARD', 'OUTPUT'].map((chain) => {
       const rule = `${chain} -d ${settings.serviceSubnet} -m comment --comment mk-ci -j REJECT`;
       return `iptables -w -C ${rule} 2>/dev/null || iptables -w -A ${rule}`;
+    }),
+    ...['PREROUTING', 'OUTPUT'].map((chain) => {
+      const rule = `${chain} -d ${apiServiceAddress(settings)}/32 -p tcp -m tcp --dport 443 -m comment --comment mk-ci -j DNAT --to-destination ${CONTROL_PLANE_ADDRESS}:${API_PORT}`;
+      return `iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`;
     }),
     // Of versions that had a route in their place.
     `ip route delete unreachable ${settings.serviceSubnet} 2>/dev/null || true`,
@@ -82,6 +90,12 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
   }
   lines.push(renderHostNames(peers));
   return `${lines.join('\n')}\n`;
+}
+
+/** Of the Service `kubernetes`: the API server gives it the first one. */
+function apiServiceAddress({ serviceSubnet }: Pick<KubeadmSettings, 'serviceSubnet'>): string {
+  const address = (parseCidr(serviceSubnet)?.first ?? 0) + 1;
+  return [24, 16, 8, 0].map((bits) => (address >>> bits) & 255).join('.');
 }
 
 /** The engine writes this file anew at every start and keeps it mounted: it can not be replaced, only written to. */

@@ -307,6 +307,21 @@ describe('network of nodes', () => {
     expect(worker).not.toContain('ip route replace unreachable');
   });
 
+  it.each([
+    ['10.96.0.0/16', '10.96.0.1'],
+    ['192.168.255.128/25', '192.168.255.129'],
+  ])(
+    'leads the Service of the API server there before kube-proxy does, with services in %s',
+    (serviceSubnet, address) => {
+      const script = renderNetworkScript(readSettings({ ...spec, options: { serviceSubnet } }), 'worker-1', peers);
+      for (const chain of ['PREROUTING', 'OUTPUT']) {
+        expect(script).toContain(
+          `iptables -w -t nat -A ${chain} -d ${address}/32 -p tcp -m tcp --dport 443 -m comment --comment mk-ci -j DNAT --to-destination 10.99.0.1:6443`,
+        );
+      }
+    },
+  );
+
   it('leaves pods alone when another network plugin does them', () => {
     const script = renderNetworkScript(readSettings({ ...spec, options: { cni: 'none' } }), 'worker-1', peers);
     expect(script).not.toContain('MASQUERADE');
