@@ -88,7 +88,7 @@ export async function bringUp(
       return await states.create(spec, join(folder, node), signal);
     });
     await rm(folder, { recursive: true, force: true });
-    return await goOn(context, cloned, made, undefined, call);
+    return await goOn(cloned, made, undefined, call);
   }
   const made = await createMachines(context, cloned, image, call);
   const since = context.now();
@@ -99,5 +99,5 @@ export async function bringUp(
   await phases.run('kubelet', async () => {
     await restartMachines(made, work);
   });
-  return await goOn(context, cloned, made, since, call);
+  return await goOn(cloned, made, since, call);
 }

@@ -43,12 +43,11 @@ export async function startAgain(
   await phases.run(work.settings.hasKubernetes ? 'kubelet' : 'runtime', async () => {
     await restartMachines(nodes, work);
   });
-  return await goOn(context, { ...record, wanted: 'running' }, nodes, since, call);
+  return await goOn({ ...record, wanted: 'running' }, nodes, since, call);
 }
 
 /** Waits for a cluster whose machines run again: its address may be another. */
 export async function goOn(
-  context: Pick<KubeadmContext, 'now'>,
   record: ClusterRecord,
   machines: readonly ClusterNode[],
   since: Date | undefined,
@@ -67,20 +66,15 @@ export async function goOn(
   using client = await kubeadmClient(paths, server);
   const names = nodes.map(({ record: { node } }) => node);
   const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
-  await phases.run('readyz', async () => {
-    await waitForReadyz(client, ready());
-  });
   const settings = readSettings(record.spec);
-  const attachedAt = context.now();
-  if (since !== undefined) {
-    await phases.run('kubelet', async () => {
-      await attachKubelets(nodes, { settings, signal, deadline });
-    });
-  }
+  await phases.run('readyz', async () => {
+    const isReady = waitForReadyz(client, ready());
+    await (since === undefined ? isReady : attachKubelets(nodes, isReady, { settings, signal, deadline }));
+  });
   // Without a network nodes do not get ready; somebody else brings it.
   if (since !== undefined && settings.cni !== 'none') {
     await phases.run('nodes', async () => {
-      await waitForHeartbeats(client, names, attachedAt, ready());
+      await waitForHeartbeats(client, names, since, ready());
       await waitForNodes(client, names, ready());
     });
     await phases.run('dns', async () => {
@@ -115,7 +109,7 @@ export async function unpause(
   });
   const made = await machines.attachAll(record, signal);
   const { nodes } = splitMachines(made);
-  const running = await goOn(context, record, made, undefined, call);
+  const running = await goOn(record, made, undefined, call);
   if (hasKubernetes(record.spec) && readSettings(record.spec).cni !== 'none') {
     await phases.run('nodes', async () => {
       await waitForLivingNodes(context, running, nodes, call);

@@ -18,10 +18,12 @@ import { planDnsPatch } from '../render/dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from '../render/node-facts.js';
 import { MARK_NEW_NODE } from '../render/node-marker.js';
 import {
+  ATTACHED,
   RESTART_KUBELET,
   START_KUBELET,
   WAIT_FOR_SYSTEMD,
   kubeletUnit,
+  renderAttachKubelet,
   renderRunKubeadm,
   renderStartRuntime,
   renderWriteFiles,
@@ -235,12 +237,25 @@ export async function restartNode(node: ClusterNode, peers: readonly PeerNode[],
 }
 
 /**
- * Starts the kubelets again once the API server answers. Containers go on meanwhile. A kubelet that finds no API server asks
- * for its node and its pods at ever longer intervals: it would start the pods that are not of the control plane up to ten
- * seconds after the API server is there.
+ * Starts the kubelets again once the API server answers to them. Containers go on meanwhile. A kubelet that finds no API server
+ * asks for its node and its pods at ever longer intervals: it would start the pods that are not of the control plane up to ten
+ * seconds after the API server is there. One that has found it must not be ended any more: a container that it was about to make
+ * is made seconds later, so this is done before the API server says that all of it is ready.
+ *
+ * @param ready ends when it says so; by then those kubelets are started again that could not be told to ask themselves
  */
-export async function attachKubelets(nodes: readonly ClusterNode[], work: NodeWork): Promise<void> {
-  await allOf(nodes.map(({ machine }) => runScript(machine, RESTART_KUBELET, work)));
+export async function attachKubelets(
+  nodes: readonly ClusterNode[],
+  ready: Promise<void>,
+  work: NodeWork,
+): Promise<void> {
+  const attach = async ({ machine, record }: ClusterNode): Promise<void> => {
+    const { stdout } = await runScript(machine, renderAttachKubelet(record.node, secondsOf(work.deadline)), work);
+    if (stdout.includes(ATTACHED)) return;
+    await ready;
+    await runScript(machine, RESTART_KUBELET, work);
+  };
+  await allOf([ready, ...nodes.map(attach)]);
 }
 
 /** Routes to the pods of all nodes, and the network list of a worker once its subnet is known. */
