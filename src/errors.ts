@@ -200,7 +200,7 @@ export const ERROR_CATALOGUE = {
     exitCode: 51,
     advice: 'Choose another cluster name.',
   },
-  DRV_FAILED: { summary: 'The driver failed', exitCode: 50, advice: 'Read the cause below.' },
+  DRV_FAILED: { summary: 'The driver failed', exitCode: 50, advice: 'Read the cause above.' },
   DRV_HOST_IN_USE: {
     summary: 'The host is in use',
     exitCode: 51,
@@ -253,7 +253,7 @@ export const ERROR_CATALOGUE = {
   K8S_COMPONENT_FAILED: {
     summary: 'A component of the control plane ended',
     exitCode: 100,
-    advice: "Read the component's last lines below.",
+    advice: "Read the component's last lines above.",
   },
   K8S_START_TIMEOUT: {
     summary: 'The cluster was not ready in time',
@@ -302,7 +302,7 @@ export const ERROR_CATALOGUE = {
     exitCode: 108,
     advice: 'Check file, context and credentials.',
   },
-  K8S_API_ERROR: { summary: 'The Kubernetes API refused a request', exitCode: 100, advice: 'Read the status below.' },
+  K8S_API_ERROR: { summary: 'The Kubernetes API refused a request', exitCode: 100, advice: 'Read the status above.' },
   K8S_SNAPSHOT_NOT_FOUND: {
     summary: 'There is no such snapshot',
     exitCode: 105,
@@ -435,7 +435,7 @@ export const ERROR_CATALOGUE = {
   SRV_OVERLOADED: { summary: 'Too many uploads at once', exitCode: 39, advice: 'Send it again in a moment.' },
 
   // GH: GitHub
-  GH_FAILED: { summary: 'GitHub refused a request', exitCode: 119, advice: 'Read the status below.' },
+  GH_FAILED: { summary: 'GitHub refused a request', exitCode: 119, advice: 'Read the status above.' },
   GH_USAGE: {
     summary: 'It is not known which repository, commit or pull request is meant',
     exitCode: 114,
@@ -474,7 +474,7 @@ export const ERROR_CATALOGUE = {
   GH_INVALID: {
     summary: 'GitHub found the content of a request not right',
     exitCode: 118,
-    advice: 'Report it with the message below.',
+    advice: 'Report it with the message above.',
   },
   GH_UNREACHABLE: {
     summary: 'GitHub can not be reached',

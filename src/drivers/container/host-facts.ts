@@ -1,5 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 
+import { isSystemProgram } from '../system-programs.js';
+
 /** What this host allows a container to be given. */
 export interface ContainerHostFacts {
   /** Bit n is capability n, from `CapBnd` in `/proc/self/status`. */
@@ -31,8 +33,6 @@ const PLUGIN_FOLDERS = [
   '/usr/lib/cni',
   '/opt/cni/bin',
 ] as const;
-/** Also those of root, which a user may not have in PATH. */
-const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
 
 /** Reads a file, or `undefined` when it is not there. */
 export type ReadText = (path: string) => string | undefined;
@@ -51,7 +51,6 @@ export function readContainerHostFacts(
   read: ReadText = readSmallFile,
   isThere: (path: string) => boolean = existsSync,
 ): ContainerHostFacts {
-  const isIn = (folders: readonly string[]) => (name: string) => folders.some((folder) => isThere(`${folder}/${name}`));
   const limits = read('/proc/self/limits') ?? '';
   return {
     boundingSet: parseCapabilitySet(read('/proc/self/status') ?? '', 'CapBnd'),
@@ -62,8 +61,8 @@ export function readContainerHostFacts(
     hasKmsg: isThere('/dev/kmsg'),
     hasModules: isThere('/lib/modules'),
     routes: parseRoutes(read('/proc/net/route') ?? ''),
-    networkPlugins: NETWORK_PLUGINS.filter(isIn(PLUGIN_FOLDERS)),
-    firewallPrograms: ['iptables', 'nft'].filter(isIn(SYSTEM_FOLDERS)),
+    networkPlugins: NETWORK_PLUGINS.filter((name) => PLUGIN_FOLDERS.some((folder) => isThere(`${folder}/${name}`))),
+    firewallPrograms: ['iptables', 'nft'].filter((name) => isSystemProgram(name, isThere)),
   };
 }
 

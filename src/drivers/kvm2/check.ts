@@ -15,11 +15,13 @@ export interface CheckOptions {
   readonly connection: Connection;
   readonly choice: Pick<AcceleratorChoice, 'probe'>;
   readonly uri?: string | undefined;
+  readonly isInstalled: (program: string) => boolean;
   readonly signal: AbortSignal;
 }
 
 /** Is there a libvirt that this user may use, with a QEMU that runs guests? */
-export async function checkLibvirt({ exec, connection, choice, uri, signal }: CheckOptions): Promise<DriverHealth> {
+export async function checkLibvirt(options: CheckOptions): Promise<DriverHealth> {
+  const { exec, connection, choice, uri, isInstalled, signal } = options;
   signal.throwIfAborted();
   if (uri !== undefined && !/^(?:qemu|test):\/\/\//.test(uri)) {
     return unusable({
@@ -48,6 +50,7 @@ export async function checkLibvirt({ exec, connection, choice, uri, signal }: Ch
       usable: accelerator !== undefined,
       problems: [
         ...worse,
+        ...(opened.networking === 'nat' && !isInstalled('dnsmasq') ? [NO_DNSMASQ] : []),
         ...problems.map((problem) => ({ ...problem, reason: problem.reason.replace('QEMU', 'KVM2') })),
       ],
       facts: {
@@ -66,6 +69,13 @@ export async function checkLibvirt({ exec, connection, choice, uri, signal }: Ch
     throw error;
   }
 }
+
+/** Debian's packages of libvirt only recommend it. Others may keep it where nobody else finds it. */
+const NO_DNSMASQ: DriverProblem = {
+  reason: 'DRV_KVM2_DNSMASQ',
+  message: 'dnsmasq was not found: libvirt starts no network without it',
+  fix: 'Install it (apt-get install dnsmasq-base), or set MK_CI_LIBVIRT_URI=qemu:///session for one node.',
+};
 
 /** What to do about a libvirt that does not answer, from what virsh said. Pure. */
 export function problemOf(said: string): DriverProblem {

@@ -43,9 +43,11 @@ afterAll(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
+let hasDnsmasq = true;
 const createDriver = (machines: string, uri?: string, exec = libvirt.tools.exec): Driver =>
   createKvm2Driver({
     exec,
+    isInstalled: (program) => program !== 'dnsmasq' || hasDnsmasq,
     machinesFolder: join(folder.path, machines),
     imagesFolder: join(folder.path, 'images'),
     uri,
@@ -199,6 +201,16 @@ describe('the check of libvirt', () => {
       facts: { version: '9.0.0', uri: 'qemu:///system', networking: 'nat', accelerator: 'tcg' },
       problems: [{ reason: 'DRV_KVM2_KVM' }],
     });
+  });
+
+  it('says that no network can be made without dnsmasq, which a session does not need', async () => {
+    hasDnsmasq = false;
+    try {
+      expect(await reasons(createDriver('check'))).toEqual(['DRV_KVM2_DNSMASQ', 'DRV_KVM2_KVM']);
+      expect(await reasons(createDriver('check', 'qemu:///session'))).toEqual(['DRV_KVM2_KVM']);
+    } finally {
+      hasDnsmasq = true;
+    }
   });
 
   it('goes on with a session where the system has no libvirt, and says why', async () => {

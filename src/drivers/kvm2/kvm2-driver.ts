@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Exec } from '../../exec.js';
 import type { Driver } from '../driver.js';
 import { createAcceleratorChoice, type AcceleratorChoice } from '../qemu/index.js';
+import { isSystemProgram } from '../system-programs.js';
 import { VM_START_MS, createVmDriver } from '../vm/index.js';
 import { checkLibvirt } from './check.js';
 import { createConnection } from './connection.js';
@@ -22,6 +23,7 @@ export interface Kvm2DriverOptions {
   readonly memoryBytes?: number;
   readonly user?: { readonly uid: number; readonly gid: number };
   readonly choice?: AcceleratorChoice;
+  readonly isInstalled?: (program: string) => boolean;
   readonly hostSubnets?: () => readonly string[];
 }
 
@@ -32,7 +34,7 @@ export function createKvm2Driver(options: Kvm2DriverOptions): Driver {
   const cacheFile = join(machinesFolder, '.accelerator.json');
   const choice = options.choice ?? createAcceleratorChoice({ exec, architecture, platform: 'linux', cacheFile });
   const connection = createConnection({ exec, uri, user });
-  const { now, pollMs } = options;
+  const { now, pollMs, isInstalled = isSystemProgram } = options;
   return createVmDriver({
     info: {
       name: 'kvm2',
@@ -51,7 +53,7 @@ export function createKvm2Driver(options: Kvm2DriverOptions): Driver {
       folder: machinesFolder,
       connection,
       choice,
-      check: async (signal) => await checkLibvirt({ exec, connection, choice, uri, signal }),
+      check: async (signal) => await checkLibvirt({ exec, connection, choice, uri, isInstalled, signal }),
       ...(hostSubnets === undefined ? {} : { hostSubnets }),
     }),
     machinesFolder,
