@@ -15,6 +15,8 @@ import { WAIT_FOR_SYSTEMD } from '../render/node-scripts.js';
  */
 
 const ARCHIVE = '/var/lib/mk-ci/state.tar';
+/** Names of what is in it. */
+const KEPT = '/run/mk-ci-kept';
 
 /** Mounted by the engine for this machine, or of no use elsewhere. */
 const LEFT_OUT = [
@@ -60,17 +62,25 @@ export const SAVE_STATE = `{
 /** Lets a node go on whose script was ended from outside. */
 export const CONTINUE_NODE = 'kill -CONT -1; rm -f /run/mk-ci-state-files\n';
 
-/** Puts the archive in place of what a new machine has, before runtime and kubelet are started. */
+/**
+ * Puts the archive in place of what a new machine has, before runtime and kubelet are started. What both have is written over
+ * and keeps its inode: ext4 looks for a free inode one by one among those that were freed in the last seconds, which took longer
+ * than all the rest. A name that the list shows in other words, such as one with a line break, goes and comes back.
+ */
 export const PUT_STATE = [
   WAIT_FOR_SYSTEMD.trim(),
   // It prepares the image's own store at boot; what it makes is replaced.
   'systemctl start mk-ci-store.service 2>/dev/null || true',
   `touch ${NODE_MARKER}`,
   'if mountpoint -q /var; then',
-  `  find /var -xdev -mindepth 1 \\( -path /var/log -o -path /var/lib/mk-ci \\) -prune -o ! -type d -exec rm -f {} +`,
-  '  find /var/lib -xdev -mindepth 1 -depth -type d ! -path "/var/lib/mk-ci*" -exec rmdir {} + 2>/dev/null || true',
+  '  export LC_ALL=C',
+  `  tar -tf ${ARCHIVE} --absolute-names --quoting-style=literal | sed 's:/$::' | sort >${KEPT}`,
+  `  without() { sort | comm -23 - ${KEPT} | sort -r | tr '\\n' '\\0' | xargs -0 -r "$@"; }`,
+  `  find /var -xdev -mindepth 1 \\( -path /var/log -o -path /var/lib/mk-ci \\) -prune -o ! -type d -print | without rm -f`,
+  '  find /var/lib -xdev -mindepth 1 -type d ! -path "/var/lib/mk-ci*" -print | without rmdir 2>/dev/null || true',
+  `  rm -f ${KEPT}`,
   'fi',
-  `tar -C / -xpSf ${ARCHIVE} --xattrs --xattrs-include='*' --numeric-owner --absolute-names`,
+  `tar -C / -xpSf ${ARCHIVE} --overwrite --xattrs --xattrs-include='*' --numeric-owner --absolute-names`,
   `rm -f ${ARCHIVE}`,
   '',
 ].join('\n');

@@ -1,9 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { isMkCiError } from '../../../../errors.js';
+import { exec } from '../../../../exec.js';
 import { createTemporaryFolder } from '../../../../files.js';
 import { planMachines } from '../machines/cluster-machines.js';
 import { renewMachines } from './kubeadm-state.js';
@@ -76,9 +77,35 @@ describe('scripts for the state of nodes', () => {
     expect(SAVE_STATE.indexOf('kill -STOP -1')).toBeGreaterThan(SAVE_STATE.indexOf("trap 'kill -CONT -1' EXIT"));
   });
 
-  it('replace what the image has in /var before the archive is taken out', () => {
-    expect(PUT_STATE.indexOf('rm -f {}')).toBeGreaterThan(0);
-    expect(PUT_STATE.indexOf('tar -C / -xpSf')).toBeGreaterThan(PUT_STATE.indexOf('rm -f {}'));
+  it('leave of a new machine what the archive has, and write over what both have', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (...parts: string[]): string => join(folder.path, ...parts);
+    const write = async (path: string, text: string): Promise<void> => {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    };
+    const names = async (): Promise<string[]> => (await readdir(at('var'), { recursive: true })).sort();
+    // The saved node.
+    const saved = ['lib/both', 'lib/new/a b', 'lib/line\nbreak', 'lib/grew', 'log/pods/0.log'];
+    for (const name of saved) await write(at('var', name), `saved ${name}`);
+    await mkdir(at('var/lib/empty'));
+    const wanted = await names();
+    await exec(['tar', '-C', '/', '-cSf', at('state.tar'), '--absolute-names', at('var')]);
+    await rm(at('var'), { recursive: true });
+    // The new one, as its image and its start made it.
+    for (const name of ['lib/both', 'lib/line\nbreak', 'lib/old/deep/gone', 'lib/with space', 'log/of-this-start'])
+      await write(at('var', name), 'of the image, and longer than what was saved');
+    await mkdir(at('var/lib/mk-ci'));
+    await rename(at('state.tar'), at('var/lib/mk-ci/state.tar'));
+    const { ino } = await stat(at('var/lib/both'));
+
+    for (const name of ['systemctl', 'mountpoint']) await writeFile(at(name), '#!/bin/sh\n', { mode: 0o755 });
+    const script = PUT_STATE.replaceAll('/var', at('var')).replaceAll('/run/', `${folder.path}/`);
+    await exec(['sh', '-e'], { input: script, env: { PATH: `${folder.path}:${process.env['PATH'] ?? ''}` } });
+
+    expect(await names()).toEqual([...wanted, 'lib/mk-ci', 'lib/mk-ci/created', 'log/of-this-start'].sort());
+    for (const name of saved) expect(await readFile(at('var', name), 'utf8')).toBe(`saved ${name}`);
+    expect((await stat(at('var/lib/both'))).ino).toBe(ino);
   });
 });
 
