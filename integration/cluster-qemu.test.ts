@@ -20,26 +20,50 @@ const missing = health.problems.map(({ message }) => message).join('; ');
 // Asked for by name: beside other integration tests a translated machine has no processor to run on.
 const isAsked = process.env['MK_CI_TEST_VM'] !== undefined;
 
+const CONFIG = join(ROOT, 'examples', 'pods', 'vm.yaml');
+
 /** A home of its own, in which commands run. */
-async function createMachineRig() {
+async function createMachineRig(timeoutMs = 15 * MINUTE) {
   const temporary = await createTemporaryFolder('mk-ci-vm-');
   const home = await makeHome(temporary.path);
   const env = { ...process.env, MK_CI_HOME: home, TMPDIR: temporary.path };
-  const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 15 * MINUTE });
+  const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs });
   const succeed = async (...args: string[]): Promise<string> => {
     const { exitCode, stdout, stderr } = await run(...args);
     expect(exitCode, `${args.join(' ')}\n${stdout}\n${stderr}`).toBe(0);
     return stdout;
   };
+  const out = join(temporary.path, 'runs');
+  /** Runs the suite of a configuration, which must pass, and tells what was said. */
+  const runSuite = async (config: string): Promise<string> => {
+    const { exitCode, stdout, stderr } = await run('run', '--driver=qemu', '--config', config, '--out', out);
+    expect(exitCode, `${stdout}\n${stderr}`).toBe(0);
+    process.stdout.write(stderr);
+    expect((await run('gc')).stdout).toContain('nothing to remove');
+    return stderr;
+  };
   return {
     home,
     run,
     succeed,
+    runSuite,
+    summarize: async (): Promise<unknown> => JSON.parse(await readFile(join(out, 'latest', 'summary.json'), 'utf8')),
+    /** The example's configuration with one word in place of another. */
+    changeConfig: async (name: string, from: string, to: string): Promise<string> => {
+      const file = join(temporary.path, name);
+      const text = await readFile(CONFIG, 'utf8');
+      expect(text).toContain(from);
+      const folder = `    workingDirectory: ${join(ROOT, 'examples', 'pods')}\n`;
+      await writeFile(file, `${text.replace(from, to).trimEnd()}\n${folder}`);
+      return file;
+    },
     async [Symbol.asyncDispose]() {
       await temporary[Symbol.asyncDispose]();
     },
   };
 }
+
+const ALL_PASSED = { NumberOfPass: 6, NumberOfFail: 0 };
 
 describe.skipIf(!health.usable || !isAsked)(
   `clusters in virtual machines (${isAsked ? missing || 'all is there' : 'skipped unless MK_CI_TEST_VM is set'})`,
@@ -47,30 +71,31 @@ describe.skipIf(!health.usable || !isAsked)(
     it(
       'run a suite on real pods with --driver=qemu, the second time from a template, and leave nothing behind',
       async () => {
-        await using temporary = await createTemporaryFolder('mk-ci-vm-');
-        const env = { ...process.env, MK_CI_HOME: await makeHome(temporary.path), TMPDIR: temporary.path };
-        const run = async (...args: string[]) => await mkCi(args, { cwd: temporary.path, env, timeoutMs: 40 * MINUTE });
+        await using rig = await createMachineRig(40 * MINUTE);
         try {
-          const config = join(ROOT, 'examples', 'pods', 'vm.yaml');
-          const out = join(temporary.path, 'runs');
-          const ran = await run('run', '--driver=qemu', '--config', config, '--out', out);
-          expect(ran.exitCode, `${ran.stdout}\n${ran.stderr}`).toBe(0);
-          process.stdout.write(ran.stderr);
-          const summary: unknown = JSON.parse(await readFile(join(out, 'latest', 'summary.json'), 'utf8'));
-          expect(summary).toMatchObject({ NumberOfPass: 6, NumberOfFail: 0 });
-          expect((await run('gc')).stdout).toContain('nothing to remove');
+          await rig.runSuite(CONFIG);
+          expect(await rig.summarize()).toMatchObject(ALL_PASSED);
           // The first run left a template: nobody waits for kubeadm any more. One test is enough to see that pods run.
-          const short = join(temporary.path, 'short.yaml');
-          const folder = `    workingDirectory: ${join(ROOT, 'examples', 'pods')}\n`;
-          const text = (await readFile(config, 'utf8')).replace("'^pods '", "'^pods run on nodes'");
-          await writeFile(short, `${text.trimEnd()}\n${folder}`);
-          const again = await run('run', '--driver=qemu', '--config', short, '--out', out);
-          expect(again.exitCode, `${again.stdout}\n${again.stderr}`).toBe(0);
-          process.stdout.write(again.stderr);
-          expect(again.stderr).not.toContain('kubeadm-init');
-          expect((await run('gc')).stdout).toContain('nothing to remove');
+          const short = await rig.changeConfig('short.yaml', "'^pods '", "'^pods run on nodes'");
+          expect(await rig.runSuite(short)).not.toContain('kubeadm-init');
         } finally {
-          await run('gc', '--yes');
+          await rig.run('gc', '--yes');
+        }
+      },
+      45 * MINUTE,
+    );
+
+    it(
+      'run the same suite with docker as the runtime',
+      async () => {
+        await using rig = await createMachineRig(40 * MINUTE);
+        try {
+          await rig.runSuite(
+            await rig.changeConfig('docker.yaml', 'containerRuntime: containerd', 'containerRuntime: docker'),
+          );
+          expect(await rig.summarize()).toMatchObject(ALL_PASSED);
+        } finally {
+          await rig.run('gc', '--yes');
         }
       },
       45 * MINUTE,
