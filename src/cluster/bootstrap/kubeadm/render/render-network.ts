@@ -53,8 +53,8 @@ export const CNI_LIST = '/etc/cni/net.d/10-mk-ci.conflist';
  * before they are asked. An unreachable route would do the same for pods, but what is in the network of the node itself, as
  * pods with `hostNetwork` are, is routed before its destination is changed: it would never reach a Service.
  *
- * The Service of the API server leads there from the beginning. Else a pod that starts before kube-proxy has written its rules,
- * as CoreDNS does, tries in vain, and client-go waits up to three seconds before it tries again.
+ * With kube-proxy's mode `iptables` the Service of the API server leads there from the beginning. Else a pod that starts before
+ * kube-proxy has written its rules, as CoreDNS does, tries in vain, and client-go waits up to three seconds before it tries again.
  */
 export function renderNetworkScript(settings: KubeadmSettings, self: string, peers: readonly PeerNode[]): string {
   const own = peers.find(({ node }) => node === self);
@@ -68,13 +68,16 @@ export function renderNetworkScript(settings: KubeadmSettings, self: string, pee
       const rule = `${chain} -d ${settings.serviceSubnet} -m comment --comment mk-ci -j REJECT`;
       return `iptables -w -C ${rule} 2>/dev/null || iptables -w -A ${rule}`;
     }),
-    ...['PREROUTING', 'OUTPUT'].map((chain) => {
-      const rule = `${chain} -d ${apiServiceAddress(settings)}/32 -p tcp -m tcp --dport 443 -m comment --comment mk-ci -j DNAT --to-destination ${CONTROL_PLANE_ADDRESS}:${API_PORT}`;
-      return `iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`;
-    }),
     // Of versions that had a route in their place.
     `ip route delete unreachable ${settings.serviceSubnet} 2>/dev/null || true`,
   ];
+  // In other modes these would come before those of kube-proxy, which knows when an API server of several is gone.
+  if (settings.proxyMode === 'iptables') {
+    for (const chain of ['PREROUTING', 'OUTPUT']) {
+      const rule = `${chain} -d ${apiServiceAddress(settings)}/32 -p tcp -m tcp --dport 443 -m comment --comment mk-ci -j DNAT --to-destination ${CONTROL_PLANE_ADDRESS}:${API_PORT}`;
+      lines.push(`iptables -w -t nat -C ${rule} 2>/dev/null || iptables -w -t nat -A ${rule}`);
+    }
+  }
   if (settings.hasBalancer) lines.push(...renderApiAddresses(self, peers));
   else if (own?.isControlPlane === true) lines.push(`ip address replace ${CONTROL_PLANE_ADDRESS}/32 dev lo`);
   else if (controlPlane !== undefined)

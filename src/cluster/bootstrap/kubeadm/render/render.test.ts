@@ -322,6 +322,11 @@ describe('network of nodes', () => {
     },
   );
 
+  it.each(['nftables', 'ipvs'])('does not come before kube-proxy where its mode is %s', (proxyMode) => {
+    const script = renderNetworkScript(readSettings({ ...spec, options: { proxyMode } }), 'worker-1', peers);
+    expect(script).not.toContain('DNAT');
+  });
+
   it('leaves pods alone when another network plugin does them', () => {
     const script = renderNetworkScript(readSettings({ ...spec, options: { cni: 'none' } }), 'worker-1', peers);
     expect(script).not.toContain('MASQUERADE');
