@@ -133,6 +133,12 @@ async function main(): Promise<void> {
     signal,
     room: () => ({ fits: true, isIdle: true }),
   });
+  /** Sums the times of phases, by name. */
+  const collectInto =
+    (phases: Record<string, number>) =>
+    ({ name, state, durationMs = 0 }: PhaseEvent): void => {
+      if (state === 'ok') phases[name] = (phases[name] ?? 0) + Math.round(durationMs);
+    };
   const measure = async (
     kind: Case,
     get: (onPhase: (event: PhaseEvent) => void) => Promise<RunningCluster>,
@@ -140,9 +146,7 @@ async function main(): Promise<void> {
     const phases: Record<string, number> = {};
     const startedAt = performance.now();
     const sinceStart = (): number => Math.round(performance.now() - startedAt);
-    const cluster = await get(({ name, state, durationMs = 0 }) => {
-      if (state === 'ok') phases[name] = (phases[name] ?? 0) + Math.round(durationMs);
-    });
+    const cluster = await get(collectInto(phases));
     const startMs = sinceStart();
     using client = await adminClient(clusterFolder(stateFolder, cluster.name), cluster.server);
     await waitForPod(client, signal);
@@ -164,11 +168,17 @@ async function main(): Promise<void> {
       await lease?.[Symbol.asyncDispose]();
     }
   };
+  /** Of the first cluster, from which a template is made unless there is one. */
+  const first: Record<string, number> = {};
+  const takeFirst = async (source: ClusterSource): Promise<void> => {
+    const lease = await source.acquire(spec, 'fresh', { signal, onPhase: collectInto(first) });
+    say(`first: ${JSON.stringify(first)}`);
+    await lease[Symbol.asyncDispose]();
+  };
   const samples: Record<Case, Sample[]> = { cold: [], template: [], three: [], pool: [], frozen: [] };
   if (has('cold') || has('template') || has('three')) {
     await using source = openSource({ min: 0, max: 0 });
-    const first = await source.acquire(spec, 'fresh', { signal });
-    await first[Symbol.asyncDispose]();
+    await takeFirst(source);
     for (let round = 0; round < rounds; round += 1) {
       if (has('cold')) {
         const name = `bench-${round}`;
@@ -189,8 +199,7 @@ async function main(): Promise<void> {
   }
   if (has('pool') || has('frozen')) {
     await using source = openSource({ min: 1, max: 1 });
-    const first = await source.acquire(spec, 'fresh', { signal });
-    await first[Symbol.asyncDispose]();
+    await takeFirst(source);
     for (let round = 0; has('pool') && round < rounds; round += 1) {
       await waitForFrozen();
       samples.pool.push(await take('pool', source));
@@ -204,6 +213,7 @@ async function main(): Promise<void> {
 
   const median = (list: readonly number[]): number =>
     list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
+  const ratio = (value: number, base: number): number => Math.round((value / base) * 1000) / 1000;
   const of = (kind: Case, key: 'startMs' | 'podMs' | 'dnsMs'): number =>
     median(samples[kind].map((sample) => sample[key]));
   const table = Object.fromEntries(
@@ -214,7 +224,12 @@ async function main(): Promise<void> {
         startMs: of(kind, 'startMs'),
         podMs: of(kind, 'podMs'),
         dnsMs: of(kind, 'dnsMs'),
-        ...(has('cold') ? { podToCold: Math.round((of(kind, 'podMs') / of('cold', 'podMs')) * 1000) / 1000 } : {}),
+        ...(has('cold')
+          ? {
+              startToCold: ratio(of(kind, 'startMs'), of('cold', 'startMs')),
+              podToCold: ratio(of(kind, 'podMs'), of('cold', 'podMs')),
+            }
+          : {}),
         phases: samples[kind].at(-1)?.phases,
       },
     ]),
@@ -224,6 +239,7 @@ async function main(): Promise<void> {
     kubernetes: VERSION,
     nodes: spec.nodes,
     frozenSeconds: Number(values['frozen-seconds']),
+    first,
     ...table,
   };
   process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
