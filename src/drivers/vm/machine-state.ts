@@ -29,9 +29,11 @@ const SEED = 'seed.iso';
 const IMAGE_LINK = 'image';
 const IMAGE_MS = 60_000;
 
+/** Raised when machines get other processors or devices: a guest that goes on would not find those it knew. */
+const VERSION = 2;
+
 const factsSchema = z.strictObject({
-  /** Raised when machines get other processors or devices: a guest that goes on would not find those it knew. */
-  version: z.literal(2),
+  version: z.literal(VERSION),
   imageKey: z.string(),
   architecture: z.enum(['amd64', 'arm64']),
   cpus: z.int(),
@@ -108,7 +110,7 @@ export async function finishState(
     const hasRam = (await stat(ram)).size > 0;
     if (!hasRam) await rm(ram);
     const facts: SavedMachine['facts'] = {
-      ...{ version: 2, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
+      ...{ version: VERSION, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
       ...(hasRam ? { hasRam } : {}),
       ...(hasClockConsole === undefined ? {} : { hasClockConsole }),
     };
