@@ -63,8 +63,8 @@ export const SAVE_STATE = `{
 export const CONTINUE_NODE = 'kill -CONT -1; rm -f /run/mk-ci-state-files\n';
 
 /**
- * Puts the archive in place of what a new machine has, before runtime and kubelet are started. What both have is written over
- * and keeps its inode: ext4 looks for a free inode one by one among those that were freed in the last seconds, which took longer
+ * Puts the archive in place of what a new machine has, before runtime and kubelet are started. What both have below `/var` is
+ * written over and keeps its inode: ext4 looks for a free inode one by one among those that were freed in the last seconds, which took longer
  * than all the rest. A name that the list shows in other words, such as one with a line break, goes and comes back.
  */
 export const PUT_STATE = [
@@ -80,7 +80,10 @@ export const PUT_STATE = [
   '  find /var/lib -xdev -mindepth 1 -type d ! -path "/var/lib/mk-ci*" -print | without rmdir 2>/dev/null || true',
   `  rm -f ${KEPT}`,
   'fi',
-  `tar -C / -xpSf ${ARCHIVE} --overwrite --xattrs --xattrs-include='*' --numeric-owner --absolute-names`,
+  // Outside of it programs run already, which can not be written over.
+  `take() { tar -C / -xpSf ${ARCHIVE} --xattrs --xattrs-include='*' --numeric-owner --absolute-names "$@"; }`,
+  `take --anchored --exclude='/var' --exclude='/var/*'`,
+  'take --overwrite /var',
   `rm -f ${ARCHIVE}`,
   '',
 ].join('\n');

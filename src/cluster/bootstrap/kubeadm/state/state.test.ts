@@ -1,4 +1,6 @@
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -90,7 +92,9 @@ describe('scripts for the state of nodes', () => {
     for (const name of saved) await write(at('var', name), `saved ${name}`);
     await mkdir(at('var/lib/empty'));
     const wanted = await names();
-    await exec(['tar', '-C', '/', '-cSf', at('state.tar'), '--absolute-names', at('var')]);
+    await write(at('usr/program'), 'saved program');
+    await exec(['tar', '-C', '/', '-cSf', at('state.tar'), '--absolute-names', at('usr'), at('var')]);
+    await rm(at('usr/program'));
     await rm(at('var'), { recursive: true });
     // The new one, as its image and its start made it.
     for (const name of ['lib/both', 'lib/line\nbreak', 'lib/old/deep/gone', 'lib/with space', 'log/of-this-start'])
@@ -98,11 +102,19 @@ describe('scripts for the state of nodes', () => {
     await mkdir(at('var/lib/mk-ci'));
     await rename(at('state.tar'), at('var/lib/mk-ci/state.tar'));
     const { ino } = await stat(at('var/lib/both'));
+    await copyFile('/bin/sleep', at('usr/program'));
+    const running = spawn(at('usr/program'), ['60']);
+    await once(running, 'spawn');
 
     for (const name of ['systemctl', 'mountpoint']) await writeFile(at(name), '#!/bin/sh\n', { mode: 0o755 });
     const script = PUT_STATE.replaceAll('/var', at('var')).replaceAll('/run/', `${folder.path}/`);
-    await exec(['sh', '-e'], { input: script, env: { PATH: `${folder.path}:${process.env['PATH'] ?? ''}` } });
+    try {
+      await exec(['sh', '-e'], { input: script, env: { PATH: `${folder.path}:${process.env['PATH'] ?? ''}` } });
+    } finally {
+      running.kill();
+    }
 
+    expect(await readFile(at('usr/program'), 'utf8')).toBe('saved program');
     expect(await names()).toEqual([...wanted, 'lib/mk-ci', 'lib/mk-ci/created', 'log/of-this-start'].sort());
     for (const name of saved) expect(await readFile(at('var', name), 'utf8')).toBe(`saved ${name}`);
     expect((await stat(at('var/lib/both'))).ino).toBe(ino);
