@@ -15,7 +15,7 @@ import { WAIT_FOR_SYSTEMD } from '../render/node-scripts.js';
  */
 
 const ARCHIVE = '/var/lib/mk-ci/state.tar';
-/** Names of what is in it. */
+/** Names of what is in it; folders end with a slash, so that one is not taken for a file of the same name. */
 const KEPT = '/run/mk-ci-kept';
 
 /** Mounted by the engine for this machine, or of no use elsewhere. */
@@ -74,10 +74,10 @@ export const PUT_STATE = [
   `touch ${NODE_MARKER}`,
   'if mountpoint -q /var; then',
   '  export LC_ALL=C',
-  `  tar -tf ${ARCHIVE} --absolute-names --quoting-style=literal | sed 's:/$::' | sort >${KEPT}`,
+  `  tar -tf ${ARCHIVE} --absolute-names --quoting-style=literal | sort >${KEPT}`,
   `  without() { sort | comm -23 - ${KEPT} | sort -r | tr '\\n' '\\0' | xargs -0 -r "$@"; }`,
   `  find /var -xdev -mindepth 1 \\( -path /var/log -o -path /var/lib/mk-ci \\) -prune -o ! -type d -print | without rm -f`,
-  '  find /var/lib -xdev -mindepth 1 -type d ! -path "/var/lib/mk-ci*" -print | without rmdir 2>/dev/null || true',
+  '  find /var/lib -xdev -mindepth 1 -type d ! -path "/var/lib/mk-ci*" -printf "%p/\\n" | without rmdir 2>/dev/null || true',
   `  rm -f ${KEPT}`,
   'fi',
   // Outside of it programs run already, which can not be written over.

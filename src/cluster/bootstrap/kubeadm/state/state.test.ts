@@ -88,7 +88,15 @@ describe('scripts for the state of nodes', () => {
     };
     const names = async (): Promise<string[]> => (await readdir(at('var'), { recursive: true })).sort();
     // The saved node.
-    const saved = ['lib/both', 'lib/new/a b', 'lib/line\nbreak', 'lib/grew', 'log/pods/0.log'];
+    const saved = [
+      'lib/was-folder',
+      'lib/was-file/x',
+      'lib/both',
+      'lib/new/a b',
+      'lib/line\nbreak',
+      'lib/grew',
+      'log/pods/0.log',
+    ];
     for (const name of saved) await write(at('var', name), `saved ${name}`);
     await mkdir(at('var/lib/empty'));
     const wanted = await names();
@@ -99,6 +107,8 @@ describe('scripts for the state of nodes', () => {
     // The new one, as its image and its start made it.
     for (const name of ['lib/both', 'lib/line\nbreak', 'lib/old/deep/gone', 'lib/with space', 'log/of-this-start'])
       await write(at('var', name), 'of the image, and longer than what was saved');
+    await write(at('var/lib/was-folder/y'), 'of the image');
+    await write(at('var/lib/was-file'), 'of the image');
     await mkdir(at('var/lib/mk-ci'));
     await rename(at('state.tar'), at('var/lib/mk-ci/state.tar'));
     const { ino } = await stat(at('var/lib/both'));
