@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ClusterSpec } from '../cluster/cluster.js';
-import { keepSpec } from './cluster-start.js';
+import { keepSpec, showSpec } from './cluster-start.js';
 
 const have: ClusterSpec = {
   name: 'demo',
@@ -23,6 +23,13 @@ describe('a cluster that is there', () => {
     expect(keep({})).toEqual(have);
     const bare: ClusterSpec = { name: 'demo', driver: 'local', kubernetesVersion: 'v1.35.4', nodes: 1 };
     expect(keepSpec(bare, asked, () => false)).toEqual(bare);
+  });
+
+  it('is shown without its options, which may hold secrets, but with those that were asked for', () => {
+    const addons = [{ manifest: 'kind: Secret' }];
+    const { options: _, ...rest } = have;
+    expect(showSpec({ ...have, options: { addons } }, asked)).toEqual(rest);
+    expect(showSpec(have, { options: { controlPlanes: 3 } })).toEqual({ ...rest, options: { controlPlanes: 3 } });
   });
 
   it('keeps its driver when the best one is asked for', () => {

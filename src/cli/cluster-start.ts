@@ -102,6 +102,14 @@ export function keepSpec(
   };
 }
 
+/**
+ * A spec as it is printed. Manifests of addons may hold secrets: of a cluster that is there only those options are repeated that
+ * were asked for. Pure.
+ */
+export function showSpec({ options: _, ...rest }: ClusterSpec, asked: Pick<ClusterSpec, 'options'>): ClusterSpec {
+  return { ...rest, ...(asked.options === undefined ? {} : { options: asked.options }) };
+}
+
 async function start(
   name: string,
   flags: StartFlags,
@@ -121,10 +129,7 @@ async function start(
     const health = await manager.check(spec.driver, context.signal, spec.options);
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
-    // Manifests of addons may hold secrets: of a cluster that is there, options are not repeated.
-    const { options: _, ...shown } = spec;
-    const options = asked.options === undefined ? {} : { options: asked.options };
-    const plan = { name, spec: { ...shown, ...options }, state, does, usable: health.usable };
+    const plan = { name, spec: showSpec(spec, asked), state, does, usable: health.usable };
     await context.stdout(flags.json === true ? printData(plan) : sayPlan(name, state, does));
     return;
   }
