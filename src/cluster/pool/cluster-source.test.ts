@@ -153,6 +153,19 @@ describe('createClusterSource', () => {
     ]);
   });
 
+  it('tells how long the first one took to leave it', async () => {
+    const ended: string[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      await using _lease = await source.acquire(SPEC, 'fresh', {
+        signal,
+        onPhase: ({ cluster, name, state }) => {
+          if (state !== 'started') ended.push(`${cluster} ${name} ${state}`);
+        },
+      });
+    }
+    expect(ended).toEqual(['local-0824abc123-1 settle ok', 'local-0824abc123-1 template-save ok']);
+  });
+
   it('starts without the template, and makes it again, when no cluster starts from it', async () => {
     await (await source.acquire(SPEC, 'fresh', { signal }))[Symbol.asyncDispose]();
     fake.failing.add('start local-0824abc123-2 seeded');

@@ -4,6 +4,7 @@ import { messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import type { ClusterLease, ClusterOwner, ClusterSource, ClusterSpec, RunningCluster } from '../cluster.js';
 import type { SeedableClusterManager } from '../manager.js';
+import { createPhases } from '../phases.js';
 import type { ClusterSeed } from '../state-access.js';
 import { templateKey, type Templates } from '../templates/index.js';
 import { createPool, type Pool, type PoolSize } from './pool.js';
@@ -66,7 +67,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
       const digest = await options.bundleDigest(spec, call.signal);
       const key = digest === undefined ? undefined : templateKey(digest, spec);
       const { cluster, isSeeded } = await startFrom(key, { ...spec, name }, call);
-      if (wantsTemplate && key !== undefined && !isSeeded) await makeTemplate(key, cluster, call.signal);
+      if (wantsTemplate && key !== undefined && !isSeeded) await makeTemplate(key, cluster, call);
       return cluster;
     } catch (error) {
       await call.onStartFailed?.({
@@ -105,13 +106,19 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     }
   };
 
-  const makeTemplate = async (key: string, cluster: RunningCluster, signal: AbortSignal): Promise<void> => {
+  const makeTemplate = async (key: string, cluster: RunningCluster, call: AcquireOptions): Promise<void> => {
     if (makingTemplate.has(key)) return;
     makingTemplate.add(key);
+    const { signal } = call;
+    const phases = createPhases(cluster.name, call.onPhase);
     try {
-      await options.settle(cluster, signal);
-      await manager.readState(cluster.name, { signal }, async (parts) => {
-        await templates.make(key, parts, cluster.spec, signal);
+      await phases.run('settle', async () => {
+        await options.settle(cluster, signal);
+      });
+      await phases.run('template-save', async () => {
+        await manager.readState(cluster.name, { signal }, async (parts) => {
+          await templates.make(key, parts, cluster.spec, signal);
+        });
       });
       await templates.prune();
     } catch (error) {
