@@ -115,7 +115,7 @@ export async function prepareNode(
     });
   }
   const hostResolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
-  const pace = paceOf(facts, runtime.units);
+  const pace = paceOf(facts, settings, runtime.units);
   const files: NodeFile[] = [...runtime.files];
   if (settings.hasKubernetes) {
     files.push(...pace.files, ...kubeletUnit(facts, runtime.units), renderResolvConf(facts, hostResolvConf), {
@@ -166,7 +166,7 @@ export async function initControlPlane(
     token,
     timeoutSeconds: secondsOf(work.deadline),
   });
-  const { late } = paceOf(node.facts);
+  const { late } = paceOf(node.facts, work.settings);
   if (late.length === 0) {
     await runKubeadm(node.machine, 'init', config, work);
     return;

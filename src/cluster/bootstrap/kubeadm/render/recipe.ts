@@ -10,6 +10,7 @@ import { renderInit } from './render-kubeadm.js';
 import { firstPodSubnet, renderCniList } from './render-network.js';
 import { planRuntime } from './render-runtimes.js';
 import { CONTROL_PLANE_NODE, readSettings } from '../settings.js';
+import { paceOf } from './translated-nodes.js';
 
 /**
  * Digest of all that is written into the nodes of a cluster of this spec, for a node of which nothing is known: clusters
@@ -17,16 +18,21 @@ import { CONTROL_PLANE_NODE, readSettings } from '../settings.js';
  */
 export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
   const settings = readSettings({ ...spec, name: 'any' });
-  const facts = parseNodeFacts('');
-  const { files, units } = planRuntime(settings, facts);
+  const unknown = parseNodeFacts('');
+  const { files, units } = planRuntime(settings, unknown);
   const token = '000000.0000000000000000';
+  const inits = [false, true].map((isTranslated) => {
+    const facts = { ...unknown, isTranslated };
+    return renderInit({ settings, facts, clusterName: 'any', node: CONTROL_PLANE_NODE, token, timeoutSeconds: 1 });
+  });
   const content = [
-    renderInit({ settings, facts, clusterName: 'any', node: CONTROL_PLANE_NODE, token, timeoutSeconds: 1 }),
+    ...inits,
     renderCniList(firstPodSubnet(settings.podSubnet)),
     ...[
       ...files,
+      ...paceOf({ isTranslated: true }, settings, units).files,
       ...planDnsPatch(settings).files,
-      ...kubeletUnit(facts, units),
+      ...kubeletUnit(unknown, units),
       ...(settings.hasBalancer ? apiRouteFiles() : []),
     ].map((file) => `${file.path}\n${file.content}`),
     // Manifests of the user are in the spec; the architecture is among the facts of the host.

@@ -6,7 +6,7 @@ import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
 import { API_PORT, CONTROL_PLANE_ADDRESS, minorOf, type KubeadmSettings } from '../settings.js';
 import { storageOfControllerManager } from './storage.js';
-import { paceOf } from './translated-nodes.js';
+import { paceOf, type Pace } from './translated-nodes.js';
 
 export interface InitInput {
   readonly settings: KubeadmSettings;
@@ -29,7 +29,7 @@ export function renderInit(input: InitInput): string {
   const storage = storageOfControllerManager(settings);
   // With one control plane, waiting for the lease of one that is gone only costs time.
   const election: Record<string, string> = settings.hasBalancer ? {} : { 'leader-elect': 'false' };
-  const pace = paceOf(input.facts);
+  const pace = paceOf(input.facts, settings);
   const environment = usesOldFormat(settings) ? {} : environmentList(pace.environment);
   const init = {
     apiVersion: apiVersion(settings),
@@ -81,13 +81,14 @@ export function renderInit(input: InitInput): string {
           // The data need not survive the end of the host. A machine with a kernel of its own ends with what that had not written.
           ...(input.facts.isContainer ? { 'unsafe-no-fsync': 'true' } : {}),
           ...(settings.hasBalancer ? SLOW_ETCD : {}),
+          ...pace.etcd,
           ...settings.extraArgs['etcd'],
         }),
         ...environment,
       },
     },
   };
-  return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings)]);
+  return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings, pace)]);
 }
 
 /** Members that share a busy host must not take each other for dead: twice what etcd has by default, in milliseconds. */
@@ -154,7 +155,8 @@ export function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 
 
 const SERVICE_DELAY = '10ms';
 
-function renderKubeProxy(settings: KubeadmSettings): object {
+function renderKubeProxy(settings: KubeadmSettings, { proxyRules }: Pick<Pace, 'proxyRules'>): object {
+  const rules = { minSyncPeriod: SERVICE_DELAY, ...proxyRules };
   return {
     apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
     kind: 'KubeProxyConfiguration',
@@ -164,8 +166,8 @@ function renderKubeProxy(settings: KubeadmSettings): object {
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
     // By default the endpoints of a new Service wait a second for their rules, which spares work in clusters of thousands.
     // Until then a connection fails (see the rules in renderNetworkScript), and a suite is faster than that. Zero means the default.
-    iptables: { minSyncPeriod: SERVICE_DELAY },
-    nftables: { minSyncPeriod: SERVICE_DELAY },
+    iptables: { ...rules },
+    nftables: { ...rules },
     ...(Object.keys(settings.featureGates).length === 0 ? {} : { featureGates: settings.featureGates }),
   };
 }

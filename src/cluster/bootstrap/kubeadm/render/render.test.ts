@@ -242,6 +242,7 @@ describe('runtimes', () => {
     );
     expect(three).toContain('restrict_oom_score_adj = true');
     expect(three).toContain('SystemdCgroup = false');
+    expect(three).toContain('stats_collect_period = "10s"');
     const two = fileOf(settings, { ...full, containerdMajor: 1 }, '/etc/containerd/config.toml');
     expect(two).toContain('version = 2\n');
     expect(two).toContain('sandbox_image = "registry.k8s.io/pause:3.10.2"');
