@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { extract } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -166,6 +168,35 @@ describe('the layer of a root file system', () => {
     expect([...files.keys()].sort()).toEqual(['etc/machine-id', 'etc/passwd', 'usr/sbin/nft']);
     expect(files.get('etc/machine-id')?.length).toBe(0);
     expect(layer.tree.files.get('usr/sbin/nft')?.content.toString()).toBe('not an ELF file');
+    const again = await writeRootLayer(to, join(folder.path, 'again.tar'), never);
+    expect(again.sha256).toBe(layer.sha256);
+  });
+
+  it("has dpkg's database outside of what each node has a copy of, where dpkg finds it by a link", async () => {
+    const from = join(folder.path, 'root.tar');
+    const list = 'var/lib/dpkg/info/libc6.list';
+    await writeTar(
+      from,
+      [
+        ...[
+          text('var/lib/dpkg/status', 'Package: libc6'),
+          text(list, '/usr/lib/libc.so.6'),
+          text('var/lib/x', 'stays'),
+        ],
+        text('var/lib/dpkg-elsewhere', 'stays too'),
+      ],
+      never,
+    );
+    const to = join(folder.path, 'layer.tar');
+    const layer = await writeRootLayer(from, to, never);
+    const root = join(folder.path, 'root');
+    await mkdir(root);
+    await promisify(execFile)('tar', ['-xf', to, '-C', root]);
+    expect(await readlink(join(root, 'var/lib/dpkg'))).toBe('/usr/lib/sysimage/dpkg');
+    const database = join(root, 'usr/lib/sysimage/dpkg');
+    expect((await readdir(database, { recursive: true })).sort()).toEqual(['info', 'info/libc6.list', 'status']);
+    expect((await readdir(join(root, 'var/lib'))).sort()).toEqual(['dpkg', 'dpkg-elsewhere', 'x']);
+    // Made of itself: the link stays one.
     const again = await writeRootLayer(to, join(folder.path, 'again.tar'), never);
     expect(again.sha256).toBe(layer.sha256);
   });

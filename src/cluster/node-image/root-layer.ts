@@ -22,6 +22,11 @@ const DROPPED = [
   // Nodes start runtimes and ssh when they want them, with their own configuration.
   /^etc\/systemd\/system\/[\w-]+\.target\.wants\/(?:docker|containerd|ssh|podman|crio|apt-daily|fstrim|e2scrub)[\w.@-]*$/,
 ];
+/**
+ * Eight hundred small files, of which a node needs none while it runs. `/var` of a node is a volume that the engine fills file by file for
+ * each node and removes with it; what lies elsewhere is shared. systemd's and rpm's name for such a place.
+ */
+const MOVED = { from: 'var/lib/dpkg', folder: 'usr/lib/sysimage', to: 'usr/lib/sysimage/dpkg' } as const;
 /** Stays, without content: systemd then takes a fresh id at each first start. */
 const EMPTIED = /^etc\/machine-id$/;
 
@@ -42,6 +47,7 @@ export async function writeRootLayer(from: string, to: string, signal: AbortSign
   const files = new Map<string, { content: Buffer; mode: number }>();
   const links = new Map<string, string>();
   let inodes = 0;
+  let hasLink = false;
   const written = await writeTarWith(to, signal, async (archive) => {
     const reader = extract();
     const source = createReadStream(from, { highWaterMark: 1024 * 1024 });
@@ -58,7 +64,13 @@ export async function writeRootLayer(from: string, to: string, signal: AbortSign
         entry.resume();
         continue;
       }
-      const header = normalise(entry.header, path);
+      const place = placeOf(path, entry.header.type);
+      if (place !== path && !hasLink) {
+        hasLink = true;
+        inodes += 2;
+        await addLinkToMoved(archive);
+      }
+      const header = normalise(entry.header, place);
       inodes += 1;
       if (header.type === 'symlink') links.set(path, header.linkname ?? '');
       if (EMPTIED.test(path)) {
@@ -80,6 +92,19 @@ export async function writeRootLayer(from: string, to: string, signal: AbortSign
   return { ...written, inodes, tree: { files, links } };
 }
 
+/** Where something of the root file system lies in a node. Pure. */
+function placeOf(path: string, type: Header['type']): string {
+  const isMoved = path === MOVED.from ? type === 'directory' : path.startsWith(`${MOVED.from}/`);
+  return isMoved ? MOVED.to + path.slice(MOVED.from.length) : path;
+}
+
+async function addLinkToMoved(archive: Pack): Promise<void> {
+  const common = { uid: 0, gid: 0, size: 0, mtime: new Date(FIXED_TIME_SECONDS * 1000), uname: '', gname: '' };
+  await addBuffer(archive, { ...common, name: `${MOVED.folder}/`, type: 'directory', mode: 0o755 }, undefined);
+  const link = { name: MOVED.from, linkname: `/${MOVED.to}` };
+  await addBuffer(archive, { ...common, ...link, type: 'symlink', mode: 0o777 }, undefined);
+}
+
 export function cleanPath(name: string): string {
   return name
     .replace(/^(?:\.?\/)+/, '')
@@ -99,7 +124,7 @@ function normalise(header: Header, path: string): EntryHeader {
     mtime: new Date(Math.max(0, seconds) * 1000),
     uname: '',
     gname: '',
-    ...(header.type === 'link' ? { linkname: cleanPath(header.linkname) } : {}),
+    ...(header.type === 'link' ? { linkname: placeOf(cleanPath(header.linkname), 'file') } : {}),
     ...(header.type === 'symlink' ? { linkname: header.linkname } : {}),
   };
 }
