@@ -170,7 +170,7 @@ export function renderStatus(status: ClusterStatus): string {
     String(restarts),
     message ?? '',
   ]);
-  return `${table(facts)}${components.length === 0 ? '' : `\n${table([['COMPONENT', 'STATE', 'PID', 'RESTARTS', 'LAST END'], ...components])}`}`;
+  return `${table(facts)}${components.length === 0 ? '' : `\n${table([['COMPONENT', 'STATE', 'PID', 'RESTARTS', 'NOTE'], ...components])}`}`;
 }
 
 export function renderList(clusters: readonly ClusterStatus[]): string {

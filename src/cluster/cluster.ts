@@ -21,7 +21,8 @@ export type ClusterState = 'starting' | 'running' | 'paused' | 'stopped' | 'brok
 /** A process or static pod of the control plane. */
 export interface ComponentStatus {
   readonly name: string;
-  readonly state: 'running' | 'paused' | 'stopped' | 'failed';
+  /** `starting` is a pod that is made, or runs and does not serve yet. */
+  readonly state: 'starting' | 'running' | 'paused' | 'stopped' | 'failed';
   readonly pid?: number;
   /** How often it was started again after it died. */
   readonly restarts: number;

@@ -125,13 +125,39 @@ describe('readiness', () => {
     expect([...podSubnetsOf(list)]).toEqual([['a', '10.244.0.0/24']]);
   });
 
-  it('shows a pod that does not get ready with its reason', () => {
-    const waiting = { ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } } };
-    expect(
-      podComponents({
-        items: [{ metadata: { name: 'x' }, status: { phase: 'Running', containerStatuses: [waiting] } }],
-      }),
-    ).toEqual([{ name: 'x', state: 'failed', restarts: 3, message: 'CrashLoopBackOff' }]);
+  describe('of a pod', () => {
+    const stateOf = (phase: string, ...containers: object[]) => {
+      const containerStatuses = containers.map((container) => ({ ready: false, restartCount: 1, ...container }));
+      const [component] = podComponents({ items: [{ metadata: { name: 'x' }, status: { phase, containerStatuses } }] });
+      expect(component).toMatchObject({ name: 'x', restarts: containers.length });
+      return [component?.state, component?.message];
+    };
+    const waiting = (reason: string) => ({ state: { waiting: { reason } } });
+
+    it('is running when all of its containers serve', () => {
+      expect(stateOf('Running', { ready: true }, { ready: true })).toEqual(['running', undefined]);
+    });
+
+    it('is no failure while it starts, as the control plane does for some seconds after the nodes', () => {
+      expect(stateOf('Running', { ready: true }, { state: { running: {} } })).toEqual(['starting', 'not ready yet']);
+      expect(stateOf('Pending', waiting('ContainerCreating'))).toEqual(['starting', 'ContainerCreating']);
+      expect(stateOf('Pending')).toEqual(['starting', 'Pending']);
+    });
+
+    it('is a failure with its reason when one does not run', () => {
+      expect(stateOf('Running', { ready: true }, waiting('CrashLoopBackOff'))).toEqual(['failed', 'CrashLoopBackOff']);
+      expect(stateOf('Pending', waiting('ContainerCreating'), waiting('ErrImagePull'))).toEqual([
+        'failed',
+        'ErrImagePull',
+      ]);
+      expect(stateOf('Running', { state: { terminated: { reason: 'OOMKilled' } } })).toEqual(['failed', 'OOMKilled']);
+      expect(stateOf('Failed')).toEqual(['failed', 'Failed']);
+    });
+
+    it('is stopped when it did what it was there for', () => {
+      const completed = { state: { terminated: { reason: 'Completed' } } };
+      expect(stateOf('Succeeded', completed)).toEqual(['stopped', 'Succeeded']);
+    });
   });
 });
 

@@ -84,26 +84,40 @@ interface PodList {
     readonly metadata: { readonly name: string };
     readonly status?: {
       readonly phase?: string;
-      readonly containerStatuses?: readonly {
-        readonly ready: boolean;
-        readonly restartCount: number;
-        readonly state?: { readonly waiting?: { readonly reason?: string } };
-      }[];
+      readonly containerStatuses?: readonly ContainerStatus[];
     };
   }[];
 }
 
+interface ContainerStatus {
+  readonly ready: boolean;
+  readonly restartCount: number;
+  readonly state?: {
+    readonly waiting?: { readonly reason?: string };
+    readonly terminated?: { readonly reason?: string };
+  };
+}
+
+/** What a container waits for before its first process; every other reason is one against it. */
+const BEFORE_ITS_START = new Set(['ContainerCreating', 'PodInitializing']);
+
+/** @param list of pods as the API has it. Pure. */
 export function podComponents(list: unknown): ComponentStatus[] {
   return (list as PodList).items.map(({ metadata, status }) => {
     const containers = status?.containerStatuses ?? [];
-    const isReady = containers.length > 0 && containers.every(({ ready }) => ready);
-    const reason =
-      containers.flatMap(({ state }) => state?.waiting?.reason ?? [])[0] ?? (isReady ? undefined : status?.phase);
     return {
       name: metadata.name,
-      state: isReady ? 'running' : 'failed',
       restarts: containers.reduce((sum, { restartCount }) => sum + restartCount, 0),
-      ...(reason === undefined ? {} : { message: reason }),
+      ...podState(status?.phase ?? 'Pending', containers),
     };
   });
+}
+
+function podState(phase: string, containers: readonly ContainerStatus[]): Pick<ComponentStatus, 'state' | 'message'> {
+  if (phase === 'Succeeded') return { state: 'stopped', message: phase };
+  if (containers.length > 0 && containers.every(({ ready }) => ready)) return { state: 'running' };
+  const reasons = containers.flatMap(({ state }) => state?.waiting?.reason ?? state?.terminated?.reason ?? []);
+  const failure = reasons.find((reason) => !BEFORE_ITS_START.has(reason)) ?? (phase === 'Failed' ? phase : undefined);
+  if (failure !== undefined) return { state: 'failed', message: failure };
+  return { state: 'starting', message: reasons[0] ?? (phase === 'Running' ? 'not ready yet' : phase) };
 }
