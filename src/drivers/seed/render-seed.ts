@@ -13,6 +13,8 @@ export interface SeedInput {
   /** OpenSSH's format, both of them ed25519. */
   readonly hostKey: { readonly privateKey: string; readonly publicKey: string };
   readonly network: SeedNetwork;
+  /** Of a second network card, in small letters, whose network has a server for addresses; images with cloud-init see to it themselves. @default there is none */
+  readonly secondMac?: string;
   readonly createdAt: Date;
 }
 
@@ -57,7 +59,7 @@ export function renderUserData({ authorizedKey, hostKey }: SeedInput): string {
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** Everything that differs between machines of one image, done before the guest's network and ssh start. */
-export function renderSetup({ name, authorizedKey, hostKey, network }: SeedInput): string {
+export function renderSetup({ name, authorizedKey, hostKey, network, secondMac }: SeedInput): string {
   return [
     '#!/bin/sh',
     'set -eu',
@@ -70,7 +72,8 @@ export function renderSetup({ name, authorizedKey, hostKey, network }: SeedInput
     `printf '%s\\n' ${quote(hostKey.privateKey.trimEnd())} >/etc/ssh/ssh_host_ed25519_key`,
     `printf '%s\\n' ${quote(hostKey.publicKey)} >/etc/ssh/ssh_host_ed25519_key.pub`,
     'chmod 644 /etc/hostname /etc/hosts /etc/ssh/ssh_host_ed25519_key.pub',
-    ...(network === 'dhcp' ? DHCP_LINES : addressLines(network)),
+    ...(network === 'dhcp' ? DHCP_LINES : addressLines(network, secondMac)),
+    ...(secondMac === undefined ? [] : secondCardLines(secondMac)),
     PATIENT_TIMERS,
     ...CLOCK_LINES,
     '',
@@ -104,14 +107,45 @@ const CLOCK_LINES = [
   `[ ! -c /dev/hvc0 ] || systemd-run --quiet --no-block --unit=mk-ci-clock --property=Restart=always --property=RestartSec=1 sh -c ${quote(CLOCK_LOOP)} || true`,
 ];
 
-function addressLines({ address, prefix, gateway, nameserver }: Exclude<SeedNetwork, 'dhcp'>): string[] {
+function addressLines(
+  { address, prefix, gateway, nameserver }: Exclude<SeedNetwork, 'dhcp'>,
+  secondMac: string | undefined,
+): string[] {
+  const find =
+    secondMac === undefined
+      ? 'ls /sys/class/net | grep -v "^lo$" | head -n 1'
+      : `cd /sys/class/net && grep -Lxe 00:00:00:00:00:00 -e ${secondMac} */address | head -n 1 | cut -d / -f 1`;
   return [
-    'link=$(ls /sys/class/net | grep -v "^lo$" | head -n 1)',
+    `link=$(${find})`,
     'ip link set lo up',
     `ip address replace ${address}/${prefix} dev "$link"`,
     'ip link set "$link" up',
     `ip route replace default via ${gateway}`,
     `rm -f /etc/resolv.conf && echo ${quote(`nameserver ${nameserver}`)} >/etc/resolv.conf && chmod 644 /etc/resolv.conf`,
+  ];
+}
+
+/**
+ * systemd leaves a card alone until udev has said of it that it is set up, and images of mk-ci have no udev: this is what its database
+ * has of such a card.
+ */
+const CARDS_ARE_SET_UP = [
+  'if [ ! -x /usr/lib/systemd/systemd-udevd ]; then',
+  '  mkdir -p /run/udev/data',
+  '  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done',
+  '  chmod -R a+rX /run/udev',
+  'fi',
+];
+
+/** systemd asks for its address; the way out stays that of the first card. */
+function secondCardLines(mac: string): string[] {
+  const file = '/etc/systemd/network/20-mk-ci-second.network';
+  return [
+    'mkdir -p /etc/systemd/network',
+    `printf '[Match]\\nMACAddress=${mac}\\n[Network]\\nDHCP=ipv4\\nIPv6AcceptRA=no\\n[DHCPv4]\\nUseGateway=no\\nUseRoutes=no\\nUseDNS=no\\nUseHostname=no\\n' >${file}`,
+    `chmod 755 /etc/systemd/network && chmod 644 ${file}`,
+    ...CARDS_ARE_SET_UP,
+    'systemctl --no-block start systemd-networkd',
   ];
 }
 
@@ -121,6 +155,7 @@ const DHCP_LINES: readonly string[] = [
   "printf '[Match]\\nName=e*\\n[Network]\\nDHCP=ipv4\\n[DHCPv4]\\nClientIdentifier=mac\\n' >/etc/systemd/network/10-mk-ci.network",
   'chmod 755 /etc/systemd/network && chmod 644 /etc/systemd/network/10-mk-ci.network',
   'ip link set lo up',
+  ...CARDS_ARE_SET_UP,
   'systemctl --no-block start systemd-networkd',
   // What the server says of names stays in a file of systemd's own where systemd-resolved does not run.
   `systemd-run --no-block sh -c ${quote(

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
@@ -133,6 +133,25 @@ describe('seeds', () => {
     };
     expect(written('qemu')).toBe('30000000\n');
     expect(written('kvm')).toBe('50000\n');
+  });
+
+  it('give the known address to the first card when there is a second, which asks for one', async () => {
+    const secondMac = '52:54:00:aa:bb:cc';
+    const script = renderSetup({ ...input, secondMac });
+    expect(spawnSync('sh', ['-n'], { input: script, encoding: 'utf8' }).stderr).toBe('');
+    await using folder = await createTemporaryFolder('mk-ci-seed-');
+    const cards = { enp0s10: secondMac, enp0s2: '52:54:00:12:34:56', lo: '00:00:00:00:00:00' };
+    for (const [name, mac] of Object.entries(cards)) {
+      mkdirSync(join(folder.path, name));
+      writeFileSync(join(folder.path, name, 'address'), `${mac}\n`);
+    }
+    const lines = script.split('\n');
+    const find = lines.find((line) => line.startsWith('link='))!.replace('/sys/class/net', folder.path);
+    expect(spawnSync('sh', ['-euc', `${find}; echo "$link"`], { encoding: 'utf8' }).stdout).toBe('enp0s2\n');
+    const print = lines.find((line) => line.includes(`MACAddress=${secondMac}`))!.replace(/>.*/, '');
+    expect(spawnSync('sh', ['-c', print], { encoding: 'utf8' }).stdout).toBe(
+      `[Match]\nMACAddress=${secondMac}\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n[DHCPv4]\nUseGateway=no\nUseRoutes=no\nUseDNS=no\nUseHostname=no\n`,
+    );
   });
 
   it('leave the address to a server, where the host does not know it', () => {
