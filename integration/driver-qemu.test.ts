@@ -9,12 +9,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeDriverContract } from '../src/drivers/driver-contract.js';
+import { createAcceleratorChoice } from '../src/drivers/qemu/accelerator-choice.js';
 import { tellTime } from '../src/drivers/qemu/clock-console.js';
+import { createQemu } from '../src/drivers/qemu/hypervisor.js';
 import { createQemuDriver } from '../src/drivers/qemu/index.js';
-import { machinePaths } from '../src/drivers/vm/index.js';
+import { createVmDriver, machinePaths, readMachineRecord, type Hypervisor } from '../src/drivers/vm/index.js';
 import { isMkCiError } from '../src/errors.js';
 import { exec } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
+import { startFrameNetwork } from './support/frame-network.js';
 
 const image = process.env['MK_CI_VM_IMAGE'];
 if (image === undefined) console.warn('driver-qemu: skipped, MK_CI_VM_IMAGE names no image');
@@ -52,6 +55,54 @@ describe.skipIf(image === undefined)('machines of QEMU (skipped unless MK_CI_VM_
     const log = await exec(['tail', '-n', '5', join(folder.path, 'm', 'facts', 'serial.log')]);
     expect(log.stdout).toMatch(/Power down|reboot: |System Power Off|Reached target/i);
     await driver.machines!.remove('facts', signal);
+  });
+
+  it('have a second card at a socket, with the address that it is told there', { timeout: 900_000 }, async () => {
+    const { signal } = new AbortController();
+    const { machines } = create();
+    const networkSocket = join(folder.path, 'network.sock');
+    const spec = { name: 'two-cards', labels: {}, image: image ?? '', memoryMiB: 512, options: { networkSocket } };
+    const nobody = await machines!.create(spec, signal).catch((thrown: unknown) => thrown);
+    expect(isMkCiError(nobody, 'NET_UNREACHABLE')).toBe(true);
+
+    await using network = await startFrameNetwork(networkSocket, [192, 0, 2, 77]);
+    const machine = await machines!.create(spec, signal);
+    const addresses = async (): Promise<string> => (await machine.exec(['ip', '-4', '-brief', 'address'])).stdout;
+    await expect.poll(addresses, { timeout: 60_000 }).toMatch(/^eth1 +UP +192\.0\.2\.77\/24 /m);
+    expect(await addresses()).toMatch(/^eth0 +UP +10\.0\.2\.15\/24 /m);
+    expect((await machine.exec(['ip', 'route', 'show', 'default'])).stdout).toMatch(
+      /^default via 10\.0\.2\.2 dev eth0 *\n$/,
+    );
+    const { secondNetwork } = (await readMachineRecord(machinePaths(join(folder.path, 'm'), 'two-cards'))) ?? {};
+    expect([...network.asked]).toEqual([secondNetwork?.mac]);
+    await machines!.remove('two-cards', signal);
+  });
+
+  it('ask for their only address where the host does not know it', { timeout: 900_000 }, async () => {
+    // As those of VirtualBox, VMware, vfkit and others do. QEMU's user network has a server, too.
+    const { signal } = new AbortController();
+    const host = {
+      machinesFolder: join(folder.path, 'dhcp'),
+      imagesFolder: join(folder.path, 'images'),
+      memoryMiB: 4096,
+    };
+    const facts = { architecture: process.arch === 'arm64' ? 'arm64' : 'amd64', platform: process.platform } as const;
+    const choice = createAcceleratorChoice({ exec, ...facts, cacheFile: join(folder.path, 'accelerator.json') });
+    const qemu = createQemu({ exec, folder: host.machinesFolder, choice, ...facts, memoryMiB: host.memoryMiB });
+    const hypervisor: Hypervisor = { ...qemu, reserveAddress: async () => 'dhcp' };
+    const { machines } = createVmDriver({ ...host, ...facts, info: create().info, hypervisor });
+    const machine = await machines!.create({ name: 'asks', labels: {}, image: image ?? '', memoryMiB: 512 }, signal);
+    const said = await machine.exec([
+      'sh',
+      '-c',
+      'ip -4 -brief address show eth0; ip route show default; cat /etc/resolv.conf',
+    ]);
+    expect(said.stdout).toMatch(/^eth0 +UP +10\.0\.2\.15\/24 /);
+    expect(said.stdout).toMatch(/^default via 10\.0\.2\.2 dev eth0 proto dhcp /m);
+    await expect
+      .poll(async () => (await machine.exec(['cat', '/etc/resolv.conf'])).stdout, { timeout: 30_000 })
+      .toBe('nameserver 10.0.2.3\n');
+    await machines!.remove('asks', signal);
   });
 
   it(

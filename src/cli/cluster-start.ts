@@ -30,6 +30,8 @@ export function buildStartCommand(context: CliContext): Command {
       collect,
       [],
     )
+    .option('--bridge <name>', 'for --driver qemu: a second network card, on a bridge of this host')
+    .option('--network-socket <file>', 'for --driver qemu: the same at the socket of socket_vmnet or passt')
     .option('--kubeconfig <file>', 'for --driver existing')
     .option('--context <name>', 'for --driver existing; its current context otherwise')
     .option('--yes', 'for --driver none: this host may be changed')
@@ -54,6 +56,8 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly addon: readonly string[];
   readonly controlPlanes?: number;
   readonly kubernetes: boolean;
+  readonly bridge?: string;
+  readonly networkSocket?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly yes?: boolean;
@@ -67,6 +71,8 @@ async function specOf(name: string, flags: StartFlags, cwd: string): Promise<Clu
     controlPlanes: flags.controlPlanes,
     addons: addons.length === 0 ? undefined : addons,
     noKubernetes: flags.kubernetes ? undefined : true,
+    bridge: flags.bridge,
+    networkSocket: flags.networkSocket && resolve(cwd, flags.networkSocket),
     ...sshOptionsOf(flags, cwd),
   };
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

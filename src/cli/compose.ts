@@ -202,6 +202,7 @@ async function nodesDigest(
 ): Promise<string | undefined> {
   const driver = drivers.get(spec.driver);
   if (driver.images === undefined || (driver.snapshots !== undefined && driver.states === undefined)) return undefined;
+  if (driver.states?.canRepeat(spec.options ?? {}) === false) return undefined;
   const wished = spec.options?.['nodeImage'] ?? env['MK_CI_NODE_IMAGE'];
   const { kubernetesVersion } = spec;
   const reference =

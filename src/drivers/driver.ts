@@ -156,6 +156,8 @@ export interface MachineStates {
    * @throws {MkCiError} `K8S_SNAPSHOT_BROKEN`, `DRV_UNSUPPORTED` for a state of another image
    */
   create(spec: MachineSpec, folder: string, signal: AbortSignal): Promise<Machine>;
+  /** Whether several machines with these options may go on from one state: not where they would meet in a network, each with the same MAC. */
+  canRepeat(options: DriverOptions): boolean;
 }
 
 /** Where the root file systems of machines come from. */

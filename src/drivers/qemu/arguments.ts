@@ -1,5 +1,5 @@
 import type { Architecture } from '../driver.js';
-import type { BootSource } from '../vm/index.js';
+import type { BootSource, SecondNetwork } from '../vm/index.js';
 import { COSTLY_FEATURES, type Accelerator } from './accelerators.js';
 
 /** Command lines of QEMU. Pure. */
@@ -29,6 +29,7 @@ export interface MachinePlan {
   readonly clockSocket?: string;
   /** Ports of the guest; QEMU takes free ones of the host's loopback for them. */
   readonly forwardedPorts: readonly number[];
+  readonly secondNetwork?: SecondNetwork;
   /** Begin from this snapshot on the disk instead of booting. */
   readonly snapshot?: string;
   /** Wait for the memory of another machine, which the monitor is told where to read. */
@@ -63,6 +64,7 @@ export function machineArguments(plan: MachinePlan): readonly [string, ...string
     ...['-device', 'virtio-rng-pci'],
     ...['-chardev', `file,id=serial0,path=${value(plan.serialLog)},append=on`, '-serial', 'chardev:serial0'],
     ...(plan.clockSocket === undefined ? [] : consoleArguments(plan.clockSocket)),
+    ...(plan.secondNetwork === undefined ? [] : secondCard(plan.secondNetwork)),
     ...['-qmp', `unix:${value(plan.qmpSocket)},server=on,wait=off`],
     ...['-pidfile', plan.pidFile, '-daemonize'],
     ...(plan.snapshot === undefined ? [] : ['-loadvm', plan.snapshot]),
@@ -76,6 +78,15 @@ function consoleArguments(socket: string): string[] {
     ...['-chardev', `socket,id=clock0,path=${value(socket)},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci,id=consoles', '-device', 'virtconsole,bus=consoles.0,chardev=clock0'],
   ];
+}
+
+/** Last of all devices, for the same reason. */
+function secondCard(network: SecondNetwork): string[] {
+  const end =
+    network.kind === 'bridge'
+      ? `bridge,id=net1,br=${value(network.bridge)}`
+      : `stream,id=net1,server=off,addr.type=unix,addr.path=${value(network.path)}`;
+  return ['-netdev', end, '-device', `virtio-net-pci,netdev=net1,mac=${network.mac},romfile=`];
 }
 
 /** By one name, whatever it is: a saved state goes on in any of them. */

@@ -17,6 +17,7 @@ import { tellTime } from './clock-console.js';
 import { endMachine, launchMachine, readRunState } from './machine-process.js';
 import { parseForwards } from './qmp-messages.js';
 import { connectQmp } from './qmp.js';
+import { readSecondNetwork, waitForSecondNetwork } from './second-network.js';
 import { createQemuSnapshots } from './snapshots.js';
 import { createQemuStates, findSharedMemory } from './states.js';
 
@@ -68,9 +69,14 @@ export function createQemu(options: QemuOptions): Hypervisor {
       serialLog: paths.serialLog,
       ...(record.hasClockConsole === true ? { clockSocket: paths.clockSocket } : {}),
       forwardedPorts: record.forwardedPorts,
+      ...(record.secondNetwork === undefined ? {} : { secondNetwork: record.secondNetwork }),
       ...begin,
     };
     await launchMachine(plan, { exec, paths, machinesFolder: folder, labels: record.labels, signal });
+    if (record.secondNetwork === undefined) return;
+    using qmp = await connectQmp(paths.monitorSocket, { signal });
+    const ask = async (): Promise<string> => await qmp.monitor('info network', { signal });
+    await waitForSecondNetwork(record.secondNetwork, ask, signal);
   };
   const command = async (name: string, verb: 'stop' | 'cont', signal: AbortSignal): Promise<void> => {
     using qmp = await connectQmp(machinePaths(folder, name).monitorSocket, { signal });
@@ -88,6 +94,8 @@ export function createQemu(options: QemuOptions): Hypervisor {
       gateway: GUEST_GATEWAY,
       nameserver: GUEST_NAMESERVER,
     }),
+    secondNetwork: ({ name, options: given = {} }) =>
+      readSecondNetwork(given, { identity: machinePaths(folder, name).folder, platform }),
     makeDisk: async (disk, { image, spec, signal }) => {
       await makeOverlay(disk, { exec, image, spec, signal });
     },

@@ -51,6 +51,9 @@ export async function launchMachine(
 const DAMAGED_DISK =
   /not in qcow2 format|image is corrupt|corrupted|could not open backing file|(?:l1|l2|refcount|snapshot) table|unsupported qcow2 version/i;
 
+const BRIDGE_ADVICE =
+  'The bridge has to exist, and /etc/qemu/bridge.conf to have a line "allow" with its name; for others than root, qemu-bridge-helper has to be setuid root.';
+
 /** The error of a start that failed, from QEMU's words. Pure. */
 export function launchError(plan: Pick<MachinePlan, 'name' | 'disk'>, error: unknown): unknown {
   if (!isMkCiError(error, 'HOST_COMMAND_FAILED')) return error;
@@ -60,6 +63,15 @@ export function launchError(plan: Pick<MachinePlan, 'name' | 'disk'>, error: unk
     return new MkCiError('DRV_FAILED', {
       message: `the disk of ${plan.name} is damaged: ${said}`,
       advice: `Look at it with qemu-img check ${plan.disk}; delete the cluster (mk-ci cluster delete) and start it again.`,
+      cause: error,
+      details: { output },
+    });
+  }
+  const bridge = /(?:^|\n)([^\n]*)\n[^\n]*bridge helper failed/.exec(output.trim());
+  if (bridge !== null) {
+    return new MkCiError('DRV_FAILED', {
+      message: `QEMU can not put ${plan.name} on the bridge: ${bridge[1] ?? said}`,
+      advice: BRIDGE_ADVICE,
       cause: error,
       details: { output },
     });

@@ -72,6 +72,17 @@ describe('command lines', () => {
     );
   });
 
+  it('put a second card behind all other devices, so that a machine without it has them in the same places', () => {
+    const mac = '52:54:00:01:02:03';
+    const bridge = text({ clockSocket: '/m/clock', secondNetwork: { kind: 'bridge', bridge: 'br0', mac } });
+    expect(bridge).toContain(
+      'chardev=clock0 -netdev bridge,id=net1,br=br0 -device virtio-net-pci,netdev=net1,mac=52:54:00:01:02:03,romfile= -qmp',
+    );
+    expect(text({ secondNetwork: { kind: 'socket', path: '/s,1', mac } })).toContain(
+      '-netdev stream,id=net1,server=off,addr.type=unix,addr.path=/s,,1 -device',
+    );
+  });
+
   it('keep commas in paths, which end an option otherwise', () => {
     expect(text({ disk: '/a,b/disk.qcow2' })).toContain('file=/a,,b/disk.qcow2,if=virtio');
   });

@@ -248,6 +248,46 @@ describe('driver qemu', () => {
     await driver.machines!.remove('one', signal);
   });
 
+  it('gives a machine a second network card with a MAC of its own, in the place that the options name', async () => {
+    const options = { networkSocket: '/run/socket_vmnet' };
+    await driver.machines!.create({ ...spec, options }, signal);
+    const card = /-netdev (stream,id=net1,\S+) -device virtio-net-pci,netdev=net1,mac=(52:54:00(?::[0-9a-f]{2}){3}),/;
+    const [, end, mac = ''] =
+      card.exec(
+        fake.calls
+          .find(
+            (argv) =>
+              argv.includes('-daemonize') && argv.includes('one') && argv.some((part) => part.startsWith('stream,')),
+          )
+          ?.join(' ') ?? '',
+      ) ?? [];
+    expect(end).toBe('stream,id=net1,server=off,addr.type=unix,addr.path=/run/socket_vmnet');
+    const seed = await readFile(machinePaths(machinesFolder, 'one').seed, 'latin1');
+    expect(seed).toContain(`MACAddress=${mac}`);
+    // The same machine again, and another one that would have another network.
+    await driver.machines!.create({ ...spec, options }, signal);
+    const other = await failure(driver.machines!.create(spec, signal));
+    expect(isMkCiError(other, 'DRV_MACHINE_EXISTS')).toBe(true);
+    await driver.machines!.remove('one', signal);
+  });
+
+  it('leaves nothing when nobody takes the frames of a machine', async () => {
+    fake.network = ' \\ net1: index=0,type=stream,connection error\r\n';
+    try {
+      const create = driver.machines!.create({ ...spec, options: { networkSocket: '/run/none' } }, signal);
+      const error = await failure(create);
+      expect(isMkCiError(error, 'NET_UNREACHABLE') && error.message).toContain('/run/none');
+      expect(await driver.machines!.list({}, signal)).toEqual([]);
+    } finally {
+      fake.network = ' \\ net1: index=0,type=stream,unix:/run/socket_vmnet\r\n';
+    }
+  });
+
+  it('repeats no machine that is in a network with others', () => {
+    expect(driver.states?.canRepeat({})).toBe(true);
+    expect(driver.states?.canRepeat({ bridge: 'br0', podSubnet: '10.0.0.0/16' })).toBe(false);
+  });
+
   it('leaves nothing when a machine can not be made', async () => {
     const missing = await failure(driver.machines!.create({ ...spec, image: 'mk-ci-node:v1.0.0' }, signal));
     expect(isMkCiError(missing, 'DRV_FAILED')).toBe(true);
@@ -319,6 +359,20 @@ describe('what QEMU says', () => {
     expect(isMkCiError(failed('qemu-system-x86_64: -foo: invalid option'), 'DRV_FAILED')).toBe(true);
     const other = new Error('x');
     expect(launchError(plan, other)).toBe(other);
+  });
+
+  it('of a bridge that it may not use, in the words of its helper', () => {
+    // Recorded with QEMU 7.2.
+    const output =
+      'access denied by acl file\nqemu-system-x86_64: -netdev bridge,id=net1,br=br0: bridge helper failed\n';
+    const error = launchError(
+      { name: 'one', disk: '/d' },
+      new MkCiError('HOST_COMMAND_FAILED', { details: { output } }),
+    );
+    expect(isMkCiError(error, 'DRV_FAILED') && [error.message, error.advice]).toEqual([
+      expect.stringContaining('QEMU can not put one on the bridge: access denied by acl file'),
+      expect.stringContaining('/etc/qemu/bridge.conf'),
+    ]);
   });
 
   it('of snapshots', () => {

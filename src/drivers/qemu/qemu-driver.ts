@@ -6,6 +6,7 @@ import type { Driver } from '../driver.js';
 import { VM_START_MS, createVmDriver } from '../vm/index.js';
 import { createAcceleratorChoice } from './accelerator-choice.js';
 import { createQemu, type QemuOptions } from './hypervisor.js';
+import { NETWORK_OPTIONS } from './second-network.js';
 
 export interface QemuDriverOptions {
   readonly exec: Exec;
@@ -45,6 +46,7 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       architectures: ['amd64', 'arm64'],
       containerRuntimes: ['containerd', 'docker'],
       experimental: true,
+      options: NETWORK_OPTIONS,
       startMs: VM_START_MS,
     },
     hypervisor: createQemu({

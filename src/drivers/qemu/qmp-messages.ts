@@ -67,6 +67,17 @@ export function createLineCutter(): (piece: string) => string[] {
   };
 }
 
+/**
+ * Whether the second card is connected, from `info network`; `undefined` while QEMU tries.
+ *
+ * @see QEMU's `net/stream.c`: the address once it is connected, `connection error` when it could not
+ */
+export function parseConnected(text: string): boolean | undefined {
+  const line = text.split(/\r?\n/).find((one) => /\bnet1: /.test(one)) ?? '';
+  if (/type=stream,.*error/.test(line)) return false;
+  return /type=stream,unix:/.test(line) ? true : undefined;
+}
+
 /** Ports on this host by port of the guest, from what the monitor prints for `info usernet`. */
 export function parseForwards(text: string): ReadonlyMap<number, number> {
   const found = new Map<number, number>();

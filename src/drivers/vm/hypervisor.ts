@@ -2,7 +2,7 @@ import type { Exec } from '../../exec.js';
 import type { Labels } from '../../process.js';
 import type { DriverHealth, MachineSpec, MachineState } from '../driver.js';
 import type { SeedNetwork } from '../seed/index.js';
-import type { MachinePaths, MachineRecord } from './machine-folder.js';
+import type { MachinePaths, MachineRecord, SecondNetwork } from './machine-folder.js';
 import type { VmImage } from './vm-image.js';
 
 /** For a cluster in machines: a translated control plane needs some ten minutes beside other work, a real one half a minute. Which one it is, nobody knows before. */
@@ -43,6 +43,8 @@ export interface Hypervisor {
   isIsolated(signal: AbortSignal): Promise<boolean>;
   /** The address a machine will have; what has to be made for it is made. `remove` gives it back. */
   reserveAddress(spec: MachineSpec, signal: AbortSignal): Promise<SeedNetwork>;
+  /** What the options of a machine say of another network. @throws {MkCiError} `CFG_INVALID`, `DRV_UNSUPPORTED` on this host */
+  secondNetwork?(spec: Pick<MachineSpec, 'name' | 'options'>): SecondNetwork | undefined;
   /** Makes the disk of a machine, where it is a file that can be made before the machine. */
   makeDisk(
     disk: string,

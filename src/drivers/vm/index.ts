@@ -7,6 +7,7 @@ export {
   specDigest,
   type MachinePaths,
   type MachineRecord,
+  type SecondNetwork,
 } from './machine-folder.js';
 export { findMachineProcess, hasEnded, listMachineProcesses, noteProcess, processLabels } from './machine-process.js';
 export {

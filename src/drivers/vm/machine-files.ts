@@ -14,6 +14,7 @@ import {
   specDigest,
   type MachinePaths,
   type MachineRecord,
+  type SecondNetwork,
 } from './machine-folder.js';
 import type { PlacedState, SavedMachine } from './machine-state.js';
 import { findVmImage, type VmImage } from './vm-image.js';
@@ -59,6 +60,7 @@ export interface MachineFilesOptions {
   readonly machinesFolder: string;
   readonly image: VmImage;
   readonly network: SeedNetwork;
+  readonly secondNetwork: SecondNetwork | undefined;
   readonly now: () => Date;
   /** Whether a new one gets a console at which its guest waits for the time. */
   readonly hasClockConsole: boolean;
@@ -78,7 +80,7 @@ export interface MachineFilesOptions {
  */
 export async function makeMachineFiles(
   spec: MachineSpec,
-  { machinesFolder, image, network, now, hasClockConsole, makeDisk, saved }: MachineFilesOptions,
+  { machinesFolder, image, network, secondNetwork, now, hasClockConsole, makeDisk, saved }: MachineFilesOptions,
 ): Promise<{ readonly record: MachineRecord; readonly paths: MachinePaths } | undefined> {
   const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
   const { cpus = spec.cpus, memoryMiB = spec.memoryMiB, hostKey = hostKeys.publicKey, layers } = saved?.facts ?? {};
@@ -94,6 +96,7 @@ export async function makeMachineFiles(
     cpus: Math.max(1, Math.round(cpus ?? DEFAULT_CPUS)),
     memoryMiB: memoryMiB ?? DEFAULT_MEMORY_MIB,
     forwardedPorts: [...new Set([SSH_PORT, ...(spec.publishedPorts ?? [])])],
+    ...(secondNetwork === undefined ? {} : { secondNetwork }),
     hostKey,
     ...(layers === undefined ? {} : { layers }),
     ...((saved === undefined ? hasClockConsole : saved.facts.hasClockConsole) === true
@@ -111,7 +114,15 @@ export async function makeMachineFiles(
     }
     await writeFile(hidden.key, userKeys.privateKey, { mode: 0o600 });
     const { publicKey: authorizedKey } = userKeys;
-    const seed = renderSeed({ name: spec.name, authorizedKey, hostKey: hostKeys, network, createdAt: now() });
+    const second = secondNetwork === undefined ? {} : { secondMac: secondNetwork.mac };
+    const seed = renderSeed({
+      name: spec.name,
+      authorizedKey,
+      hostKey: hostKeys,
+      network,
+      ...second,
+      createdAt: now(),
+    });
     await writeFile(hidden.seed, seed, { mode: 0o600 });
     await makeDisk(hidden.disk);
   });

@@ -9,6 +9,16 @@ import { hostErrorOf, systemErrorCode } from '../../errors.js';
 import { writeFileAtomically } from '../../files.js';
 import type { MachineSpec } from '../driver.js';
 
+const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+/** A network besides the one by which mk-ci reaches the machine. Its own server tells the machine an address. */
+const secondNetworkSchema = z.discriminatedUnion('kind', [
+  /** Of the host's kernel, by name. */
+  z.strictObject({ kind: z.literal('bridge'), bridge: z.string(), mac }),
+  /** A Unix socket whose owner takes frames, each after its length in four bytes. */
+  z.strictObject({ kind: z.literal('socket'), path: z.string(), mac }),
+]);
+export type SecondNetwork = z.infer<typeof secondNetworkSchema>;
+
 /** What is kept of a machine, `machine.json` in its folder. */
 export const recordSchema = z.strictObject({
   version: z.literal(1),
@@ -29,6 +39,7 @@ export const recordSchema = z.strictObject({
   memoryMiB: z.int(),
   /** Of the guest; ssh is always among them. */
   forwardedPorts: z.array(z.int()),
+  secondNetwork: z.exactOptional(secondNetworkSchema),
   hostKey: z.string(),
   /** Layers between disk and image that another machine left, see `machine-state.ts`. */
   layers: z.int().optional(),
@@ -79,9 +90,10 @@ export function machinePaths(machinesFolder: string, name: string): MachinePaths
 }
 
 export function specDigest(spec: MachineSpec): string {
-  const { name, labels, cpus, memoryMiB, diskMiB, image, publishedPorts, network } = spec;
+  const { name, labels, cpus, memoryMiB, diskMiB, image, publishedPorts, network, options } = spec;
   const sorted = Object.entries(labels).sort(([left], [right]) => (left < right ? -1 : 1));
-  const content = JSON.stringify([name, sorted, cpus, memoryMiB, diskMiB, image, publishedPorts, network]);
+  const have = [name, sorted, cpus, memoryMiB, diskMiB, image, publishedPorts, network];
+  const content = JSON.stringify(options === undefined ? have : [...have, options]);
   return createHash('sha256').update(content).digest('hex').slice(0, 16);
 }
 

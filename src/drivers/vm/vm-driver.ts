@@ -195,6 +195,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
     await removeAll(spec.name);
     const image = await imageFor(spec, options);
     hypervisor.accept?.(image);
+    const secondNetwork = hypervisor.secondNetwork?.(spec);
     const { states } = hypervisor;
     const saved = state === undefined ? undefined : await readState(state, image);
     const undo = async (error: unknown): Promise<unknown> =>
@@ -220,7 +221,10 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       .reserveAddress(spec, signal)
       .then(
         async (network) =>
-          await makeMachineFiles(spec, { machinesFolder, image, network, now, hasClockConsole, makeDisk, ...place }),
+          await makeMachineFiles(spec, {
+            ...{ machinesFolder, image, network, secondNetwork, now, hasClockConsole, makeDisk },
+            ...place,
+          }),
       )
       .catch(async (error: unknown) => {
         throw await undo(error);
@@ -322,6 +326,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       await catchUp(files, signal);
     },
     create: async (spec, folder, signal) => await make(spec, folder, signal),
+    canRepeat: (given) => hypervisor.secondNetwork?.({ name: 'any', options: given }) === undefined,
   };
 
   return {

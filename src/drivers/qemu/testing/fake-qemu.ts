@@ -31,6 +31,8 @@ export interface FakeQemu extends AsyncDisposable {
   readonly times: readonly string[];
   /** What they answer there; nothing when it is empty. @default 'set' */
   clockAnswer: string;
+  /** What the monitor says of the second network card. @default that it is connected */
+  network: string;
   /** What is said of memory that is written or read. @default 'completed' */
   migration: string;
 }
@@ -144,6 +146,7 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
         memories.push((await Promise.all(parts.map(async (path) => await readFile(path, 'utf8')))).join(' and '));
       }
       const [verb, snapshot = ''] = line.split(' ');
+      if (line === 'info network') return fake.network;
       if (verb === 'info') return `  TCP[HOST_FORWARD]  9  127.0.0.1 ${ssh.target.port}  10.0.2.15  22  0  0\r\n`;
       if (verb === 'savevm') await changeSnapshots(disk, (names) => [...names, snapshot]);
       if (verb === 'delvm') await changeSnapshots(disk, (names) => names.filter((name) => name !== snapshot));
@@ -166,6 +169,8 @@ export function createFakeQemu(options: { readonly works: readonly string[] }): 
     times,
     clockAnswer: 'set',
     ignoresPowerButton: false,
+    // As QEMU 7.2 prints it.
+    network: ' \\ net1: index=0,type=stream,unix:/run/socket_vmnet\r\n',
     migration: 'completed',
     sharedMemory: undefined,
     capabilities: () => [...machines].map(({ capabilities }) => [...capabilities]),
