@@ -94,8 +94,7 @@ export function createQemu(options: QemuOptions): Hypervisor {
       gateway: GUEST_GATEWAY,
       nameserver: GUEST_NAMESERVER,
     }),
-    secondNetwork: ({ name, options: given = {} }) =>
-      readSecondNetwork(given, { identity: machinePaths(folder, name).folder, platform }),
+    secondNetwork: ({ options: given = {} }) => readSecondNetwork(given, platform),
     makeDisk: async (disk, { image, spec, signal }) => {
       await makeOverlay(disk, { exec, image, spec, signal });
     },

@@ -7,7 +7,7 @@ import { MkCiError, isMkCiError } from '../../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../../files.js';
 import { describeDriverContract } from '../driver-contract.js';
 import type { Driver, MachineSpec } from '../driver.js';
-import { machinePaths } from '../vm/index.js';
+import { machinePaths, readMachineRecord } from '../vm/index.js';
 import { launchError, stateOfRun } from './machine-process.js';
 import { createQemuDriver } from './qemu-driver.js';
 import { parseSnapshots, snapshotError } from './snapshots.js';
@@ -268,7 +268,13 @@ describe('driver qemu', () => {
     await driver.machines!.create({ ...spec, options }, signal);
     const other = await failure(driver.machines!.create(spec, signal));
     expect(isMkCiError(other, 'DRV_MACHINE_EXISTS')).toBe(true);
-    await driver.machines!.remove('one', signal);
+    // One that goes on from its state has the card that the guest knows.
+    const state = join(folder.path, `cards${count}`);
+    await driver.states!.save('one', state, signal);
+    await driver.states!.create({ ...spec, name: 'later', options }, state, signal);
+    const record = await readMachineRecord(machinePaths(machinesFolder, 'later'));
+    expect(record?.secondNetwork?.mac).toBe(mac);
+    for (const name of ['one', 'later']) await driver.machines!.remove(name, signal);
   });
 
   it('leaves nothing when nobody takes the frames of a machine', async () => {

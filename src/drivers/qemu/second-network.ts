@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { z } from 'zod';
@@ -34,13 +34,12 @@ const schema = z
   });
 
 /**
- * @param identity of the machine, on this host and elsewhere: two that meet in a network need different MACs
+ * What the options of a new machine say, with a MAC of its own: hosts whose machines meet in a network may be as alike as two
+ * agents of one CI.
+ *
  * @throws {MkCiError} `CFG_INVALID` with all that is not right; `DRV_UNSUPPORTED` for a bridge where the host has none
  */
-export function readSecondNetwork(
-  options: DriverOptions,
-  { identity, platform }: { readonly identity: string; readonly platform: NodeJS.Platform },
-): SecondNetwork | undefined {
+export function readSecondNetwork(options: DriverOptions, platform: NodeJS.Platform): SecondNetwork | undefined {
   const parsed = schema.safeParse(options);
   if (!parsed.success) {
     const problems = parsed.error.issues.map(({ path, message }) => `options.${path.join('.')}: ${message}`);
@@ -51,7 +50,7 @@ export function readSecondNetwork(
     });
   }
   const { bridge, networkSocket } = parsed.data;
-  const mac = macOf(identity);
+  const mac = newMac();
   if (networkSocket !== undefined) return { kind: 'socket', path: networkSocket, mac };
   if (bridge === undefined) return undefined;
   if (platform === 'linux') return { kind: 'bridge', bridge, mac };
@@ -91,7 +90,6 @@ export async function waitForSecondNetwork(
 }
 
 /** One of the range that KVM took for its machines. */
-function macOf(identity: string): string {
-  const hash = createHash('sha256').update(identity).digest('hex');
-  return ['52', '54', '00', hash.slice(0, 2), hash.slice(2, 4), hash.slice(4, 6)].join(':');
+function newMac(): string {
+  return ['52', '54', '00', ...[...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
 }

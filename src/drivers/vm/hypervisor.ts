@@ -43,8 +43,8 @@ export interface Hypervisor {
   isIsolated(signal: AbortSignal): Promise<boolean>;
   /** The address a machine will have; what has to be made for it is made. `remove` gives it back. */
   reserveAddress(spec: MachineSpec, signal: AbortSignal): Promise<SeedNetwork>;
-  /** What the options of a machine say of another network. @throws {MkCiError} `CFG_INVALID`, `DRV_UNSUPPORTED` on this host */
-  secondNetwork?(spec: Pick<MachineSpec, 'name' | 'options'>): SecondNetwork | undefined;
+  /** What the options of a new machine say of another network. @throws {MkCiError} `CFG_INVALID`, `DRV_UNSUPPORTED` on this host */
+  secondNetwork?(spec: Pick<MachineSpec, 'options'>): SecondNetwork | undefined;
   /** Makes the disk of a machine, where it is a file that can be made before the machine. */
   makeDisk(
     disk: string,

@@ -83,7 +83,13 @@ export async function makeMachineFiles(
   { machinesFolder, image, network, secondNetwork, now, hasClockConsole, makeDisk, saved }: MachineFilesOptions,
 ): Promise<{ readonly record: MachineRecord; readonly paths: MachinePaths } | undefined> {
   const [hostKeys, userKeys] = await Promise.all([generateKeyPair(spec.name), generateKeyPair('mk-ci')]);
-  const { cpus = spec.cpus, memoryMiB = spec.memoryMiB, hostKey = hostKeys.publicKey, layers } = saved?.facts ?? {};
+  const {
+    cpus = spec.cpus,
+    memoryMiB = spec.memoryMiB,
+    hostKey = hostKeys.publicKey,
+    layers,
+    secondMac,
+  } = saved?.facts ?? {};
   const record: MachineRecord = {
     version: 1,
     name: spec.name,
@@ -96,7 +102,8 @@ export async function makeMachineFiles(
     cpus: Math.max(1, Math.round(cpus ?? DEFAULT_CPUS)),
     memoryMiB: memoryMiB ?? DEFAULT_MEMORY_MIB,
     forwardedPorts: [...new Set([SSH_PORT, ...(spec.publishedPorts ?? [])])],
-    ...(secondNetwork === undefined ? {} : { secondNetwork }),
+    // The guest that goes on knows its cards.
+    ...(secondNetwork && { secondNetwork: { ...secondNetwork, mac: secondMac ?? secondNetwork.mac } }),
     hostKey,
     ...(layers === undefined ? {} : { layers }),
     ...((saved === undefined ? hasClockConsole : saved.facts.hasClockConsole) === true

@@ -42,6 +42,7 @@ const factsSchema = z.strictObject({
   layers: z.int().min(1),
   hasRam: z.exactOptional(z.literal(true)),
   hasClockConsole: z.exactOptional(z.literal(true)),
+  secondMac: z.exactOptional(z.string()),
 });
 
 export interface SavedMachine {
@@ -100,7 +101,7 @@ export async function finishState(
   { record, paths }: { readonly record: MachineRecord; readonly paths: MachinePaths },
   folder: string,
 ): Promise<void> {
-  const { imageKey, architecture, cpus, memoryMiB, hostKey, hasClockConsole } = record;
+  const { imageKey, architecture, cpus, memoryMiB, hostKey, hasClockConsole, secondNetwork } = record;
   const layers = (record.layers ?? 0) + 1;
   try {
     await copyFile(paths.key, join(folder, KEY));
@@ -113,6 +114,7 @@ export async function finishState(
       ...{ version: VERSION, imageKey, architecture, cpus, memoryMiB, hostKey, layers },
       ...(hasRam ? { hasRam } : {}),
       ...(hasClockConsole === undefined ? {} : { hasClockConsole }),
+      ...(secondNetwork === undefined ? {} : { secondMac: secondNetwork.mac }),
     };
     await writeFileAtomically(join(folder, FACTS), JSON.stringify(facts), { mode: 0o600 });
   } catch (error) {

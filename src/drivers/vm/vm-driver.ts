@@ -326,7 +326,7 @@ export function createVmDriver(options: VmDriverOptions): Driver {
       await catchUp(files, signal);
     },
     create: async (spec, folder, signal) => await make(spec, folder, signal),
-    canRepeat: (given) => hypervisor.secondNetwork?.({ name: 'any', options: given }) === undefined,
+    canRepeat: (given) => hypervisor.secondNetwork?.({ options: given }) === undefined,
   };
 
   return {

@@ -154,6 +154,21 @@ describe('readiness', () => {
       expect(stateOf('Failed')).toEqual(['failed', 'Failed']);
     });
 
+    it('is a failure when a container that comes before them does not run', () => {
+      const before = [{ ready: false, restartCount: 4, ...waiting('CrashLoopBackOff') }];
+      const status = {
+        phase: 'Pending',
+        initContainerStatuses: [
+          { ready: true, restartCount: 0, state: { terminated: { reason: 'Completed' } } },
+          ...before,
+        ],
+        containerStatuses: [{ ready: false, restartCount: 0, ...waiting('PodInitializing') }],
+      };
+      expect(podComponents({ items: [{ metadata: { name: 'x' }, status }] })).toMatchObject([
+        { state: 'failed', message: 'CrashLoopBackOff' },
+      ]);
+    });
+
     it('is stopped when it did what it was there for', () => {
       const completed = { state: { terminated: { reason: 'Completed' } } };
       expect(stateOf('Succeeded', completed)).toEqual(['stopped', 'Succeeded']);

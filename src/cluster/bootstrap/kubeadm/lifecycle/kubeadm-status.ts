@@ -84,6 +84,7 @@ interface PodList {
     readonly metadata: { readonly name: string };
     readonly status?: {
       readonly phase?: string;
+      readonly initContainerStatuses?: readonly ContainerStatus[];
       readonly containerStatuses?: readonly ContainerStatus[];
     };
   }[];
@@ -108,15 +109,23 @@ export function podComponents(list: unknown): ComponentStatus[] {
     return {
       name: metadata.name,
       restarts: containers.reduce((sum, { restartCount }) => sum + restartCount, 0),
-      ...podState(status?.phase ?? 'Pending', containers),
+      ...podState(status?.phase ?? 'Pending', containers, status?.initContainerStatuses ?? []),
     };
   });
 }
 
-function podState(phase: string, containers: readonly ContainerStatus[]): Pick<ComponentStatus, 'state' | 'message'> {
+/** @param first containers that have to end well before the others start */
+function podState(
+  phase: string,
+  containers: readonly ContainerStatus[],
+  first: readonly ContainerStatus[],
+): Pick<ComponentStatus, 'state' | 'message'> {
   if (phase === 'Succeeded') return { state: 'stopped', message: phase };
   if (containers.length > 0 && containers.every(({ ready }) => ready)) return { state: 'running' };
-  const reasons = containers.flatMap(({ state }) => state?.waiting?.reason ?? state?.terminated?.reason ?? []);
+  const reasons = [
+    ...first.flatMap(({ state }) => state?.waiting?.reason ?? []),
+    ...containers.flatMap(({ state }) => state?.waiting?.reason ?? state?.terminated?.reason ?? []),
+  ];
   const failure = reasons.find((reason) => !BEFORE_ITS_START.has(reason)) ?? (phase === 'Failed' ? phase : undefined);
   if (failure !== undefined) return { state: 'failed', message: failure };
   return { state: 'starting', message: reasons[0] ?? (phase === 'Running' ? 'not ready yet' : phase) };
