@@ -174,19 +174,21 @@ describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, (
       const kubectl = async (...args: string[]): Promise<string> =>
         await rig.succeed('cluster', 'exec', 'snap', '--', 'kubectl', ...args);
       const names = async (): Promise<string> => await kubectl('get', 'configmap', '--output=name');
-      const inNode = async (script: string): Promise<string> => {
-        const node = (await listThings(ENGINE)).find((name) => name.startsWith('snap-control-plane')) ?? '';
+      const inNode = async (script: string, wanted = 'control-plane'): Promise<string> => {
+        const node = (await listThings(ENGINE)).find((name) => name.startsWith(`snap-${wanted}`)) ?? '';
         return (await exec([ENGINE, 'exec', '--interactive', node, 'bash'], { input: script })).stdout;
       };
-      await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+      const inBoth = async (script: string): Promise<string[]> =>
+        await Promise.all(['control-plane', 'worker-1'].map((node) => inNode(script, node)));
+      await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE, '--nodes', '2');
       await kubectl('create', 'configmap', 'before');
-      await inNode('echo kept >/etc/kept; echo kept >/var/kept');
+      await inBoth('echo kept >/etc/kept; echo kept >/var/kept');
       // As a pod with hostNetwork would.
       expect(await inNode('exec 3<>/dev/tcp/10.96.0.1/443 && echo reached')).toBe('reached\n');
       await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'one');
       await rig.succeed('cluster', 'snapshot', 'save', 'snap', 'two');
       await kubectl('create', 'configmap', 'after');
-      await inNode(LEAVE_DIRT);
+      await inBoth(LEAVE_DIRT);
 
       const folder = join(rig.env['MK_CI_HOME'] ?? '', 'state', 'clusters', 'snap', 'snapshots', 'two', 'data');
       await writeFile(join(folder, 'nodes', 'control-plane.tar'), 'x', { flag: 'r+' });
@@ -202,17 +204,21 @@ describeWithNodeImage(`templates of clusters in containers: ${ENGINE}`, found, (
       await killed.ended;
       await rig.succeed('gc', '--yes');
       expect(await listThings(ENGINE)).not.toContain('snap-control-plane-b');
-      await rig.succeed('cluster', 'start', 'snap', '--driver', ENGINE);
+      await rig.succeed('cluster', 'start', 'snap');
       expect(await names()).toContain('configmap/after');
-      expect(await inNode(FIND_DIRT)).toContain('process');
+      for (const left of await inBoth(FIND_DIRT)) expect(left).toContain('process');
 
       await rig.succeed('cluster', 'snapshot', 'restore', 'snap', 'one');
       expect(await names()).toContain('configmap/before');
       expect(await names()).not.toContain('configmap/after');
-      expect(await inNode(FIND_DIRT)).toBe('');
-      expect(await inNode('cat /etc/kept /var/kept')).toBe('kept\nkept\n');
-      await kubectl('run', 'probe', '--image=registry.k8s.io/pause:3.10.2', '--restart=Never');
-      await kubectl('wait', 'pod/probe', '--for=condition=Ready', '--timeout=120s');
+      expect(await inBoth(FIND_DIRT)).toEqual(['', '']);
+      expect(await inBoth('cat /etc/kept /var/kept')).toEqual(['kept\nkept\n', 'kept\nkept\n']);
+      for (const nodeName of ['control-plane', 'worker-1']) {
+        const image = '--image=registry.k8s.io/pause:3.10.2';
+        const overrides = JSON.stringify({ spec: { nodeName } });
+        await kubectl('run', nodeName, image, '--restart=Never', `--overrides=${overrides}`);
+        await kubectl('wait', `pod/${nodeName}`, '--for=condition=Ready', '--timeout=120s');
+      }
       await rig.succeed('cluster', 'delete', 'snap');
       await rig.expectNothingLeft();
     },
