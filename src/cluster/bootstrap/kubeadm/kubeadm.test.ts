@@ -7,7 +7,7 @@ import { exec } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
 
 import { podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
-import { findNode, judgeMachines, planMachines } from './machines/cluster-machines.js';
+import { findNode, judgeMachines, nodeNamesOf, planMachines } from './machines/cluster-machines.js';
 import { machineStatus, podComponents } from './lifecycle/kubeadm-status.js';
 import { planWorkers } from './nodes/node-changes.js';
 import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './render/node-scripts.js';
@@ -69,6 +69,13 @@ describe('state of a cluster of machines', () => {
 describe('a node by its name', () => {
   const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 2 };
   const machines = planMachines(spec);
+
+  it('are nodes of Kubernetes, but for the way to several control planes, for which nobody has to wait', () => {
+    const machines = planMachines({ name: 'c1', nodes: 4, options: { controlPlanes: 3 } });
+    expect(machines).toHaveLength(5);
+    expect(nodeNamesOf({ machines })).toEqual(['control-plane', 'control-plane-2', 'control-plane-3', 'worker-1']);
+    expect(nodeNamesOf({})).toEqual([]);
+  });
 
   it('is the control plane without one', () => {
     expect(findNode({ spec, machines }, undefined).name).toBe('c1-control-plane');

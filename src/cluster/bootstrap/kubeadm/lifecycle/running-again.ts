@@ -13,6 +13,7 @@ import {
   type NodeWork,
 } from '../nodes/cluster-nodes.js';
 import type { KubeadmContext } from '../context.js';
+import { nodeNamesOf } from '../machines/cluster-machines.js';
 import { splitMachines } from '../machines/control-planes.js';
 import { restartMachines } from '../nodes/every-machine.js';
 import { waitForDns, waitForHeartbeats } from './kubeadm-readiness.js';
@@ -153,9 +154,8 @@ export async function refresh(context: KubeadmContext, record: ClusterRecord, ca
   const since = now();
   try {
     for (const { name } of entries) await operations.unpause(name, signal);
-    const nodes = entries.flatMap(({ node, isBalancer }) => (isBalancer === true ? [] : [node]));
     const deadlineMs = Math.min(REFRESH_MS, deadline.leftMs());
-    await waitForHeartbeats(client, nodes, since, { signal, deadlineMs, check: async () => undefined });
+    await waitForHeartbeats(client, nodeNamesOf(record), since, { signal, deadlineMs, check: async () => undefined });
   } finally {
     const limit = AbortSignal.timeout(REFRESH_MS);
     for (const { name } of [...entries].reverse()) await operations.pause(name, limit);

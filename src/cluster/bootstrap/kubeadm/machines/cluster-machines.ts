@@ -132,6 +132,11 @@ export function findNode(
   });
 }
 
+/** Names by which Kubernetes knows the machines of a cluster: the way to several control planes is none of its nodes. Pure. */
+export function nodeNamesOf({ machines = [] }: Pick<ClusterRecord, 'machines'>): string[] {
+  return machines.flatMap(({ node, isBalancer }) => (isBalancer === true ? [] : [node]));
+}
+
 export function ownershipOf(record: ClusterRecord, paths: ClusterFolder): Ownership {
   return {
     cluster: record.spec.name,

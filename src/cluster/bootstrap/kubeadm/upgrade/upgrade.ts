@@ -8,6 +8,7 @@ import type { StateAccess } from '../../../state-access.js';
 import { allOf } from '../all-of.js';
 import { kubeadmClient, runScript, type ClusterNode, type NodeWork } from '../nodes/cluster-nodes.js';
 import type { KubeadmContext } from '../context.js';
+import { nodeNamesOf } from '../machines/cluster-machines.js';
 import { findImage, pinImage, withImages } from '../machines/find-image.js';
 import { waitForDns } from '../lifecycle/kubeadm-readiness.js';
 import { loadIntoNode, readArchiveManifest, readFromTar } from '../nodes/node-images.js';
@@ -148,8 +149,7 @@ async function waitForPods(record: ClusterRecord, { phases, paths, signal, deadl
   using client = await kubeadmClient(paths, record.server);
   const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
   await phases.run('dns', async () => {
-    const names = (record.machines ?? []).map(({ node }) => node);
-    await waitForNodes(client, names, ready());
+    await waitForNodes(client, nodeNamesOf(record), ready());
     await waitForDns(client, ready());
   });
 }
