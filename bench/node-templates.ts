@@ -17,10 +17,10 @@ import { parseArgs } from 'node:util';
 
 import type { ApiClient } from '../src/cluster/api-client.js';
 import { allOf } from '../src/cluster/bootstrap/kubeadm/all-of.js';
+import { recipeDigest } from '../src/cluster/bootstrap/kubeadm/index.js';
 import { adminClient } from '../src/cluster/bootstrap/processes.js';
 import { createFolderBundle } from '../src/cluster/bundle/folder-bundle.js';
 import type { ClusterLease, ClusterSource, PhaseEvent, RunningCluster } from '../src/cluster/cluster.js';
-import { recipeDigest } from '../src/cluster/bootstrap/kubeadm/index.js';
 import { clusterFolder } from '../src/cluster/folder.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { VERSION, openBenchClusters, say } from './clusters.js';

@@ -72,11 +72,16 @@ export function createQemu(options: QemuOptions): Hypervisor {
       ...(record.secondNetwork === undefined ? {} : { secondNetwork: record.secondNetwork }),
       ...begin,
     };
-    await launchMachine(plan, { exec, paths, machinesFolder: folder, labels: record.labels, signal });
-    if (record.secondNetwork === undefined) return;
-    using qmp = await connectQmp(paths.monitorSocket, { signal });
-    const ask = async (): Promise<string> => await qmp.monitor('info network', { signal });
-    await waitForSecondNetwork(record.secondNetwork, ask, signal);
+    const identity = await launchMachine(plan, { exec, paths, machinesFolder: folder, labels: record.labels, signal });
+    if (record.secondNetwork?.kind !== 'socket') return;
+    try {
+      using qmp = await connectQmp(paths.monitorSocket, { signal });
+      const ask = async (): Promise<string> => await qmp.monitor('info network', { signal });
+      await waitForSecondNetwork(record.secondNetwork, ask, signal);
+    } catch (error) {
+      await endMachine(identity, paths);
+      throw error;
+    }
   };
   const command = async (name: string, verb: 'stop' | 'cont', signal: AbortSignal): Promise<void> => {
     using qmp = await connectQmp(machinePaths(folder, name).monitorSocket, { signal });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { MkCiError } from '../../errors.js';
 import type { DriverOptions } from '../driver.js';
+import { parseDriverOptions } from '../driver-options.js';
 import type { SecondNetwork } from '../vm/index.js';
 import { parseConnected } from './qmp-messages.js';
 
@@ -40,16 +41,10 @@ const schema = z
  * @throws {MkCiError} `CFG_INVALID` with all that is not right; `DRV_UNSUPPORTED` for a bridge where the host has none
  */
 export function readSecondNetwork(options: DriverOptions, platform: NodeJS.Platform): SecondNetwork | undefined {
-  const parsed = schema.safeParse(options);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path, message }) => `options.${path.join('.')}: ${message}`);
-    throw new MkCiError('CFG_INVALID', {
-      message: `driver qemu: ${problems.join('; ')}`,
-      advice: 'Correct the options of the environment.',
-      details: { problems },
-    });
-  }
-  const { bridge, networkSocket } = parsed.data;
+  const { bridge, networkSocket } = parseDriverOptions(schema, options, {
+    driver: 'qemu',
+    advice: 'Correct the options of the environment, or the flags --bridge and --network-socket.',
+  });
   const mac = newMac();
   if (networkSocket !== undefined) return { kind: 'socket', path: networkSocket, mac };
   if (bridge === undefined) return undefined;
@@ -71,11 +66,10 @@ const POLL_MS = 50;
  * @throws {MkCiError} `NET_UNREACHABLE`
  */
 export async function waitForSecondNetwork(
-  network: SecondNetwork,
+  { path }: Extract<SecondNetwork, { readonly kind: 'socket' }>,
   ask: () => Promise<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  if (network.kind !== 'socket') return;
   const deadline = performance.now() + CONNECT_MS;
   for (;;) {
     const isConnected = parseConnected(await ask());
@@ -84,7 +78,7 @@ export async function waitForSecondNetwork(
     await delay(POLL_MS, undefined, { signal });
   }
   throw new MkCiError('NET_UNREACHABLE', {
-    message: `nobody takes frames at ${network.path}`,
+    message: `nobody takes frames at ${path}`,
     advice: 'Start what options.networkSocket is the socket of, socket_vmnet or passt, before the machine.',
   });
 }

@@ -111,12 +111,10 @@ function addressLines(
   { address, prefix, gateway, nameserver }: Exclude<SeedNetwork, 'dhcp'>,
   secondMac: string | undefined,
 ): string[] {
-  const find =
-    secondMac === undefined
-      ? 'ls /sys/class/net | grep -v "^lo$" | head -n 1'
-      : `cd /sys/class/net && grep -Lxe 00:00:00:00:00:00 -e ${secondMac} */address | head -n 1 | cut -d / -f 1`;
+  // The loopback is no card, and the second one asks for its address.
+  const others = ['00:00:00:00:00:00', ...(secondMac === undefined ? [] : [secondMac])].map((mac) => `-e ${mac}`);
   return [
-    `link=$(${find})`,
+    `link=$(cd /sys/class/net && grep -Lx ${others.join(' ')} */address | head -n 1 | cut -d / -f 1)`,
     'ip link set lo up',
     `ip address replace ${address}/${prefix} dev "$link"`,
     'ip link set "$link" up',
@@ -126,37 +124,42 @@ function addressLines(
 }
 
 /**
- * systemd leaves a card alone until udev has said of it that it is set up, and images of mk-ci have no udev: this is what its database
- * has of such a card.
+ * Lets systemd see to a card. It leaves one alone until udev has said that it is set up, and images of mk-ci have no udev: this is
+ * what its database has of such a card.
+ *
+ * @param content of a file for systemd-networkd, see `systemd.network(5)`, without quotes
  */
-const CARDS_ARE_SET_UP = [
-  'if [ ! -x /usr/lib/systemd/systemd-udevd ]; then',
-  '  mkdir -p /run/udev/data',
-  '  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done',
-  '  chmod -R a+rX /run/udev',
-  'fi',
-];
-
-/** systemd asks for its address; the way out stays that of the first card. */
-function secondCardLines(mac: string): string[] {
-  const file = '/etc/systemd/network/20-mk-ci-second.network';
+function networkLines(file: string, content: readonly string[]): string[] {
+  const path = `/etc/systemd/network/${file}`;
   return [
     'mkdir -p /etc/systemd/network',
-    `printf '[Match]\\nMACAddress=${mac}\\n[Network]\\nDHCP=ipv4\\nIPv6AcceptRA=no\\n[DHCPv4]\\nUseGateway=no\\nUseRoutes=no\\nUseDNS=no\\nUseHostname=no\\n' >${file}`,
-    `chmod 755 /etc/systemd/network && chmod 644 ${file}`,
-    ...CARDS_ARE_SET_UP,
+    `printf '${content.map((line) => `${line}\\n`).join('')}' >${path}`,
+    `chmod 755 /etc/systemd/network && chmod 644 ${path}`,
+    'if [ ! -x /usr/lib/systemd/systemd-udevd ]; then',
+    '  mkdir -p /run/udev/data',
+    '  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done',
+    '  chmod -R a+rX /run/udev',
+    'fi',
     'systemctl --no-block start systemd-networkd',
   ];
 }
 
+/** systemd asks for its address; the way out stays that of the first card. */
+function secondCardLines(mac: string): string[] {
+  const unused = ['Gateway', 'Routes', 'DNS', 'Hostname'].map((what) => `Use${what}=no`);
+  return networkLines('20-mk-ci-second.network', [
+    ...['[Match]', `MACAddress=${mac}`, '[Network]', 'DHCP=ipv4', 'IPv6AcceptRA=no'],
+    ...['[DHCPv4]', ...unused],
+  ]);
+}
+
 /** systemd asks for the address: by its MAC, since some servers know no other name of a machine; and says which nameserver. */
 const DHCP_LINES: readonly string[] = [
-  'mkdir -p /etc/systemd/network',
-  "printf '[Match]\\nName=e*\\n[Network]\\nDHCP=ipv4\\n[DHCPv4]\\nClientIdentifier=mac\\n' >/etc/systemd/network/10-mk-ci.network",
-  'chmod 755 /etc/systemd/network && chmod 644 /etc/systemd/network/10-mk-ci.network',
   'ip link set lo up',
-  ...CARDS_ARE_SET_UP,
-  'systemctl --no-block start systemd-networkd',
+  ...networkLines('10-mk-ci.network', [
+    ...['[Match]', 'Name=e*', '[Network]', 'DHCP=ipv4'],
+    ...['[DHCPv4]', 'ClientIdentifier=mac'],
+  ]),
   // What the server says of names stays in a file of systemd's own where systemd-resolved does not run.
   `systemd-run --no-block sh -c ${quote(
     'until dns=$(sed -n "s/^DNS=//p" /run/systemd/netif/leases/* 2>/dev/null | head -n 1) && [ -n "$dns" ]; do sleep 1; done; ' +

@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import { MkCiError } from '../../errors.js';
 import type { DriverOptions } from '../driver.js';
+import { parseDriverOptions } from '../driver-options.js';
 
 /** Which host, and how one logs in there: the options of an environment for the driver ssh. */
 
@@ -45,16 +46,10 @@ const optionsSchema = z.object({
 
 /** @throws {MkCiError} `CFG_INVALID` with all that is not right */
 export function readSshOptions(options: DriverOptions, { home }: { readonly home: string }): SshSettings {
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path, message }) => `options.${path.join('.')}: ${message}`);
-    throw new MkCiError('CFG_INVALID', {
-      message: `driver ssh: ${problems.join('; ')}`,
-      advice: 'Correct the options of the environment, or the flags that begin with --ssh.',
-      details: { problems },
-    });
-  }
-  const { data } = parsed;
+  const data = parseDriverOptions(optionsSchema, options, {
+    driver: 'ssh',
+    advice: 'Correct the options of the environment, or the flags that begin with --ssh.',
+  });
   const target = parseAddress(data.host);
   return {
     host: target.host,
