@@ -5,6 +5,7 @@ import type { ClusterFolder, ClusterPorts } from '../folder.js';
 import { ownershipLabels, type Ownership } from '../ownership.js';
 import type { ClusterPki } from '../pki.js';
 import type { ComponentPlan, ReadyProbe } from '../supervisor/plan.js';
+import { CLIENT_RATE, FEWER_COLLECTIONS, LONE_MEMBER } from './quick-start.js';
 
 export interface ControlPlaneInput {
   readonly paths: ClusterFolder;
@@ -27,26 +28,8 @@ export const SERVER_ADDRESSES = [LOOPBACK, '10.96.0.1'] as const;
 const SERVICE_RANGE = '10.96.0.0/16';
 const POD_RANGE = '10.244.0.0/16';
 
-/**
- * Kubernetes clients limit themselves to 20 requests a second unless told otherwise. The controller manager makes two for
- * each of its forty-odd controllers before the first one starts (a ServiceAccount and a token for it): that alone is 4 to 5
- * seconds between `/readyz` and the first `default` ServiceAccount. Here the API server is on the same host and protects
- * itself by priority and fairness.
- */
-const CLIENT_RATE = ['--kube-api-qps=1000', '--kube-api-burst=2000'];
-
-/**
- * A single member has nobody to elect it but itself, and waits one election timeout for others first: 1 s by default.
- * 100 ms is the least that etcd takes with this heartbeat.
- */
-const LONE_MEMBER = ['--heartbeat-interval=20', '--election-timeout=200'];
-
-/**
- * Starting is a burst of allocation, and a Go program collects at every doubling of a small heap. Five times the heap in
- * place of twice saves a sixth of the API server's start-up time on the processor and costs 70 MiB; the limit brings the
- * usual behaviour back before memory becomes scarce. Both can be set from outside.
- */
-const FEWER_COLLECTIONS = { GOGC: '400', GOMEMLIMIT: '768MiB' };
+const flagsOf = (args: Readonly<Record<string, string>>): string[] =>
+  Object.entries(args).map(([name, value]) => `--${name}=${value}`);
 
 /** Kubeconfig with which a component reaches the API server. */
 export function componentKubeconfig(paths: ClusterFolder, component: string): string {
@@ -125,7 +108,7 @@ function etcd({ bundle, paths, ports }: ControlPlaneInput): [string, ...string[]
     `--listen-peer-urls=${peer}`,
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=node=${peer}`,
-    ...LONE_MEMBER,
+    ...flagsOf(LONE_MEMBER),
     '--unsafe-no-fsync',
     '--quota-backend-bytes=8589934592',
     '--auto-compaction-retention=1',
@@ -175,7 +158,7 @@ function controllerManager(input: ControlPlaneInput): [string, ...string[]] {
   return [
     bundle.path('kube-controller-manager'),
     ...served(input, 'kube-controller-manager', ports.controllerManager),
-    ...CLIENT_RATE,
+    ...flagsOf(CLIENT_RATE),
     '--controllers=*,bootstrap-signer-controller,token-cleaner-controller',
     '--use-service-account-credentials=true',
     `--root-ca-file=${pki.ca.certificate}`,
@@ -193,7 +176,7 @@ function scheduler(input: ControlPlaneInput): [string, ...string[]] {
   return [
     input.bundle.path('kube-scheduler'),
     ...served(input, 'kube-scheduler', input.ports.scheduler),
-    ...CLIENT_RATE,
+    ...flagsOf(CLIENT_RATE),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 
 import { controlPlaneAddress } from '../machines/control-planes.js';
+import { CLIENT_RATE, FEWER_COLLECTIONS, LONE_MEMBER } from '../../quick-start.js';
 import { planDnsPatch } from './dns-patch.js';
 import type { NodeFacts } from './node-facts.js';
 import { CRI_SOCKETS } from './render-runtimes.js';
@@ -30,7 +31,7 @@ export function renderInit(input: InitInput): string {
   // With one control plane, waiting for the lease of one that is gone only costs time.
   const election: Record<string, string> = settings.hasBalancer ? {} : { 'leader-elect': 'false' };
   const pace = paceOf(input.facts, settings);
-  const environment = usesOldFormat(settings) ? {} : environmentList(pace.environment);
+  const environment = environmentOf(settings, pace.environment);
   const init = {
     apiVersion: apiVersion(settings),
     kind: 'InitConfiguration',
@@ -65,22 +66,25 @@ export function renderInit(input: InitInput): string {
         ...new Set(['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName, ...(input.serverNames ?? [])]),
       ],
       ...args({ ...gates, ...settings.extraArgs['apiServer'] }),
-      ...environment,
+      ...environmentOf(settings, { ...FEWER_COLLECTIONS, ...pace.environment }),
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
     },
     controllerManager: {
-      ...args({ ...election, ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
+      ...args({ ...CLIENT_RATE, ...election, ...storage.args, ...gates, ...settings.extraArgs['controllerManager'] }),
       ...storage.rest,
       ...environment,
     },
-    scheduler: { ...args({ ...election, ...gates, ...settings.extraArgs['scheduler'] }), ...environment },
+    scheduler: {
+      ...args({ ...CLIENT_RATE, ...election, ...gates, ...settings.extraArgs['scheduler'] }),
+      ...environment,
+    },
     etcd: {
       local: {
         dataDir: '/var/lib/etcd',
         ...args({
           // The data need not survive the end of the host. A machine with a kernel of its own ends with what that had not written.
           ...(input.facts.isContainer ? { 'unsafe-no-fsync': 'true' } : {}),
-          ...(settings.hasBalancer ? SLOW_ETCD : {}),
+          ...(settings.hasBalancer ? SLOW_ETCD : LONE_MEMBER),
           ...pace.etcd,
           ...settings.extraArgs['etcd'],
         }),
@@ -210,8 +214,10 @@ function argumentsFor(settings: KubeadmSettings): (args: Readonly<Record<string,
   };
 }
 
-function environmentList(environment: Readonly<Record<string, string>>): object {
-  return Object.keys(environment).length === 0 ? {} : { extraEnvs: argumentList(environment) };
+/** Only v1beta4 has a place for it. */
+function environmentOf(settings: KubeadmSettings, environment: Readonly<Record<string, string>>): object {
+  if (usesOldFormat(settings) || Object.keys(environment).length === 0) return {};
+  return { extraEnvs: argumentList(environment) };
 }
 
 function gateArgument({ featureGates }: KubeadmSettings): Readonly<Record<string, string>> {

@@ -70,7 +70,15 @@ describe('nodes whose processors are translated', () => {
   it('have less to do when nothing happens', () => {
     const { ClusterConfiguration, KubeProxyConfiguration } = documentsFor('v1.36.3');
     expect(ClusterConfiguration).toMatchObject({
-      etcd: { local: { extraArgs: [{ name: 'watch-progress-notify-interval', value: '60s' }] } },
+      etcd: {
+        local: {
+          extraArgs: [
+            { name: 'heartbeat-interval', value: '100' },
+            { name: 'election-timeout', value: '1000' },
+            { name: 'watch-progress-notify-interval', value: '60s' },
+          ],
+        },
+      },
     });
     const rules = { minSyncPeriod: '10ms', syncPeriod: '10m' };
     expect(KubeProxyConfiguration).toMatchObject({ iptables: rules, nftables: rules });

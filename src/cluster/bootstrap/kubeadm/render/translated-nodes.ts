@@ -81,9 +81,13 @@ export function paceOf(
     script: `systemctl set-property system.slice CPUWeight=${SYSTEM_WEIGHT}\n`,
     init: { patches: { directory: PATCHES_FOLDER } },
     environment: GO_ENVIRONMENT,
-    // Every five seconds by kubeadm, to each of a hundred watches of the API server, which asks by itself when it needs to know.
-    // Older versions have an etcd that knows it by another name.
-    etcd: minor >= 34 ? { 'watch-progress-notify-interval': '60s' } : {},
+    etcd: {
+      // What it has by default: fifty ticks a second are too many.
+      ...{ 'heartbeat-interval': '100', 'election-timeout': '1000' },
+      // Every five seconds by kubeadm, to each of a hundred watches of the API server, which asks by itself when it needs to know.
+      // Older versions have an etcd that knows it by another name.
+      ...(minor >= 34 ? { 'watch-progress-notify-interval': '60s' } : {}),
+    },
     // All rules anew every 30 s by default, in case that somebody took them away: a second and a half of a processor.
     proxyRules: { syncPeriod: '10m' },
     late: ['controller-manager', 'scheduler'],

@@ -18,7 +18,7 @@ const ARCHIVE = '/var/lib/mk-ci/state.tar';
 /** Names of what is in it; folders end with a slash, so that one is not taken for a file of the same name. */
 const KEPT = '/run/mk-ci-kept';
 
-/** Mounted by the engine for this machine, or of no use elsewhere. */
+/** The engine's own for this machine, or of no use elsewhere. */
 const LEFT_OUT = [
   ...['/proc', '/sys', '/dev', '/run', '/tmp', '/.dockerenv'],
   ...['/etc/hosts', '/etc/hostname', '/etc/resolv.conf', '/etc/mtab', '/etc/machine-id'],
@@ -35,6 +35,15 @@ const LEFT_OUT_OF_VAR = [
 const paths = (list: readonly string[]): string => list.map((path) => `-path '${path}'`).join(' -o ');
 
 /**
+ * Names, each followed by NUL, of what changed outside of `/var`. Not of what is mounted for this machine, such as the modules of the
+ * host's kernel: a folder shows the times of what is mounted on it, and is read-only where the archive is unpacked.
+ */
+export const LIST_CHANGED = `
+  set --
+  for mounted in $(cut -d ' ' -f 5 /proc/self/mountinfo); do set -- "$@" -o -path "$mounted"; done
+  find / -xdev -mindepth 1 \\( -path /var -o ${paths(LEFT_OUT)} "$@" \\) -prune -o -newercm ${NODE_MARKER} ! -type s -print0`;
+
+/**
  * Writes the archive while every other process of the node stands still, so that its files are of one moment: etcd and
  * the databases of the runtime are as after a crash, which they recover from. etcd's log is mostly zeros that are
  * allocated, and tar leaves out only those that are not. One compound command, so that the shell has
@@ -45,8 +54,7 @@ export const SAVE_STATE = `{
   rm -f ${ARCHIVE}
   trap 'kill -CONT -1' EXIT
   kill -STOP -1
-  {
-    find / -xdev -mindepth 1 \\( -path /var -o ${paths(LEFT_OUT)} -o ${paths(LEFT_OUT_OF_VAR)} \\) -prune -o -newercm ${NODE_MARKER} ! -type s -print0
+  {${LIST_CHANGED}
     find /var -mindepth 1 -xdev \\( ${paths(LEFT_OUT_OF_VAR)} \\) -prune -o ! -type s -print0
   } >/run/mk-ci-state-files
   fallocate --dig-holes /var/lib/etcd/member/wal/*.wal 2>/dev/null || true

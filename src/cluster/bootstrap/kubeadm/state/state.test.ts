@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
@@ -11,7 +12,7 @@ import { createTemporaryFolder } from '../../../../files.js';
 import { planMachines } from '../machines/cluster-machines.js';
 import { renewMachines } from './kubeadm-state.js';
 import { readNodeList, writeNodeList } from './node-list.js';
-import { PUT_STATE, SAVE_STATE } from './node-state.js';
+import { LIST_CHANGED, PUT_STATE, SAVE_STATE } from './node-state.js';
 import { recipeDigest } from '../render/recipe.js';
 
 describe('renewMachines', () => {
@@ -77,6 +78,37 @@ describe('scripts for the state of nodes', () => {
   it('stop the others only once there is a trap that lets them go on, in one compound command', () => {
     expect(SAVE_STATE.trim()).toMatch(/^\{[^]*\}$/);
     expect(SAVE_STATE.indexOf('kill -STOP -1')).toBeGreaterThan(SAVE_STATE.indexOf("trap 'kill -CONT -1' EXIT"));
+  });
+
+  it('take what changed outside of /var, but for what is mounted there', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (...parts: string[]): string => join(folder.path, 'node', ...parts);
+    const mounts = join(folder.path, 'mounts');
+    const [modules, marker] = [at('usr/lib/modules'), at('var/lib/mk-ci/created')];
+    for (const path of [modules, at('etc'), dirname(marker)]) await mkdir(path, { recursive: true });
+    for (const path of [at('etc/of-the-image'), marker]) await writeFile(path, '');
+    const soon = new Date(Date.now() + 50);
+    await utimes(marker, soon, soon);
+    await delay(100);
+    await writeFile(at('etc/new'), '');
+    await writeFile(join(modules, 'of-the-host'), '');
+    const script = LIST_CHANGED.replaceAll('/var', at('var'))
+      .replace('find / ', `find ${at()}/ `)
+      .replace('/proc/self/mountinfo', mounts);
+    const list = async (mountinfo: string): Promise<string[]> => {
+      await writeFile(mounts, mountinfo);
+      const { stdout } = await exec(['sh', '-e'], { input: script });
+      return stdout.split('\0').slice(0, -1).sort();
+    };
+
+    expect(await list('1 0 0:1 / / rw - a a rw\n')).toEqual([
+      ...[at('etc'), at('etc/new')],
+      ...[modules, join(modules, 'of-the-host')],
+    ]);
+    expect(await list(`1 0 0:1 / / rw - a a rw\n2 1 0:2 / ${modules} ro - b b ro\n`)).toEqual([
+      at('etc'),
+      at('etc/new'),
+    ]);
   });
 
   it('leave of a new machine what the archive has, and write over what both have', async () => {
