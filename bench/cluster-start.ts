@@ -16,6 +16,7 @@ import type { ClusterLease, PhaseEvent } from '../src/cluster/cluster.js';
 import { exec, type Argv } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { VERSION, openBenchClusters, say } from './clusters.js';
+import { ratio, timed, timing, type Timing } from './samples.js';
 
 const { values } = parseArgs({
   options: {
@@ -26,29 +27,6 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '1' },
   },
 });
-
-interface Timing {
-  readonly medianMs: number;
-  readonly minMs: number;
-  readonly maxMs: number;
-  readonly n: number;
-}
-
-function timing(samples: readonly number[]): Timing {
-  const sorted = samples.toSorted((a, b) => a - b).map(Math.round);
-  return {
-    medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0,
-    minMs: sorted[0] ?? 0,
-    maxMs: sorted.at(-1) ?? 0,
-    n: sorted.length,
-  };
-}
-
-async function timed<T>(act: () => Promise<T>): Promise<readonly [T, number]> {
-  const startedAt = performance.now();
-  const result = await act();
-  return [result, performance.now() - startedAt];
-}
 
 async function main(): Promise<void> {
   const rounds = Number(values.rounds);
@@ -128,8 +106,6 @@ async function main(): Promise<void> {
   }
 
   const coldTiming = timing(cold);
-  const ratio = (a: number | undefined, b: number | undefined): number | undefined =>
-    a === undefined || b === undefined || b === 0 ? undefined : Math.round((a / b) * 100) / 100;
   const phasesOf = (phases: ReadonlyMap<string, number[]>): Record<string, number> =>
     Object.fromEntries([...phases].map(([name, samples]) => [name, timing(samples).medianMs]));
   const result = {

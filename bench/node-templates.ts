@@ -15,7 +15,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
-import type { ApiClient } from '../src/cluster/api-client.js';
 import { allOf } from '../src/cluster/bootstrap/kubeadm/all-of.js';
 import { recipeDigest } from '../src/cluster/bootstrap/kubeadm/index.js';
 import { adminClient } from '../src/cluster/bootstrap/processes.js';
@@ -24,6 +23,8 @@ import type { ClusterLease, ClusterSource, PhaseEvent, RunningCluster } from '..
 import { clusterFolder } from '../src/cluster/folder.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { VERSION, openBenchClusters, say } from './clusters.js';
+import { ASK_DNS_IN_NODE, waitForProbePod } from './probe-pod.js';
+import { median, ratio } from './samples.js';
 
 const { values } = parseArgs({
   options: {
@@ -45,9 +46,6 @@ type Case = (typeof CASES)[number];
 /** Clusters that are cloned at the same time. */
 const AT_ONCE = 3;
 
-/** Three translated machines on two processors may keep a question waiting. */
-const ANSWER_MS = 120_000;
-
 /** Milliseconds since the cluster was asked for. */
 interface Sample {
   /** It was given. */
@@ -57,56 +55,6 @@ interface Sample {
   /** An answer came from the address of the Service of DNS, asked from the pod once it ran. */
   readonly dnsMs: number;
   readonly phases: Readonly<Record<string, number>>;
-}
-
-const POD = {
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'probe', namespace: 'default' },
-  spec: {
-    terminationGracePeriodSeconds: 0,
-    containers: [{ name: 'probe', image: 'registry.k8s.io/pause:3.10.2', imagePullPolicy: 'Never' }],
-  },
-};
-
-/** Asks the tenth address of the services for the address of `kubernetes.default`, until an answer comes. */
-const ASK_DNS = `
-use IO::Socket::INET;
-my $name = join('', map { chr(length) . $_ } qw(kubernetes default svc cluster local)) . chr(0);
-for (1..600) {
-  my $s = IO::Socket::INET->new(PeerAddr => '10.96.0.10', PeerPort => 53, Proto => 'udp');
-  unless ($s) { select(undef, undef, undef, 0.05); next }
-  send($s, pack('n6', 7, 0x0100, 1, 0, 0, 0) . $name . pack('n2', 1, 1), 0);
-  my $bits = ''; vec($bits, fileno($s), 1) = 1;
-  if (select($bits, undef, undef, 0.1) && defined(recv($s, my $answer, 512, 0))) {
-    my (undef, $flags, undef, $count) = unpack('n4', $answer);
-    exit 0 if ($flags & 15) == 0 && $count > 0;
-  }
-  select(undef, undef, undef, 0.05);
-}
-exit 1;
-`;
-
-/** The network of the pod that was started last: its only process is `pause`. */
-const IN_NEWEST_POD = 'exec nsenter --target "$(pgrep --newest --exact pause)" --net perl -';
-
-/** Makes a pod and watches it: somebody who asks again and again takes a translated machine a tenth of its processors. */
-async function waitForPod(client: ApiClient, signal: AbortSignal): Promise<void> {
-  const pods = '/api/v1/namespaces/default/pods';
-  const created = await client.request('POST', pods, { signal, body: POD, timeoutMs: ANSWER_MS });
-  if (created.status !== 201) throw new Error(`no pod could be created: ${created.status} ${created.body}`);
-  const { metadata } = JSON.parse(created.body) as { readonly metadata: { readonly resourceVersion: string } };
-  const path = `${pods}?watch=true&fieldSelector=metadata.name%3Dprobe&resourceVersion=${metadata.resourceVersion}`;
-  let rest = '';
-  for await (const piece of client.stream(path, signal)) {
-    const lines = (rest + piece.toString()).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const { object } = JSON.parse(line) as { readonly object: { readonly status?: { readonly phase?: string } } };
-      if (object.status?.phase === 'Running') return;
-    }
-  }
-  throw new Error('the API server ended the watch before the pod ran');
 }
 
 async function main(): Promise<void> {
@@ -151,10 +99,11 @@ async function main(): Promise<void> {
     const cluster = await get(collectInto(phases));
     const startMs = sinceStart();
     using client = await adminClient(clusterFolder(stateFolder, cluster.name), cluster.server);
-    await waitForPod(client, signal);
+    await waitForProbePod(client, signal);
     const podMs = sinceStart();
     const machine = await drivers.get(values.driver).machines?.attach(`${cluster.name}-control-plane`, signal);
-    await machine?.exec(['sh', '-c', IN_NEWEST_POD], { input: ASK_DNS, signal });
+    const { argv, input } = ASK_DNS_IN_NODE;
+    await machine?.exec(argv, { input, signal });
     const sample = { startMs, podMs, dnsMs: sinceStart(), phases };
     say(`${kind}: ${JSON.stringify(sample)}`);
     return sample;
@@ -213,9 +162,6 @@ async function main(): Promise<void> {
     }
   }
 
-  const median = (list: readonly number[]): number =>
-    list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
-  const ratio = (value: number, base: number): number => Math.round((value / base) * 1000) / 1000;
   const of = (kind: Case, key: 'startMs' | 'podMs' | 'dnsMs'): number =>
     median(samples[kind].map((sample) => sample[key]));
   const table = Object.fromEntries(

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs a command with a Docker daemon of its own: with-dockerd.sh COMMAND…
-# Data and socket lie in a new folder below TMPDIR, DOCKER_HOST names the socket. When the command has ended, the daemon,
-# what it still runs and the folder are removed. Installs nothing; exits with the code of the command, or with 69 when no
-# daemon could be started, and then shows its last words. Needs root.
+# DOCKERD_OPTIONS are further options of the daemon. Data and socket lie in a new folder below TMPDIR, DOCKER_HOST names the
+# socket. When the command has ended, the daemon, what it still runs and the folder are removed. Installs nothing; exits with
+# the code of the command, or with 69 when no daemon could be started, and then shows its last words. Needs root.
 set -uo pipefail
 [ $# -gt 0 ] || { echo 'usage: with-dockerd.sh COMMAND…' >&2; exit 64; }
 command -v dockerd >/dev/null || { echo 'dockerd is not installed' >&2; exit 69; }
@@ -27,7 +27,7 @@ trap 'exit 143' TERM
 
 # No default bridge: its name and its addresses may be those of another daemon.
 setsid dockerd --host "unix://$folder/docker.sock" --data-root "$folder/data" --exec-root "$folder/exec" \
-  --pidfile "$folder/docker.pid" --bridge none --log-level warn >"$folder/dockerd.log" 2>&1 &
+  --pidfile "$folder/docker.pid" --bridge none --log-level warn ${DOCKERD_OPTIONS:-} >"$folder/dockerd.log" 2>&1 &
 daemon=$!
 export DOCKER_HOST="unix://$folder/docker.sock"
 unset DOCKER_CONTEXT
