@@ -21,7 +21,7 @@ export function composeRun(context: CliContext): RunDeps {
   return {
     createClusters: async ({ plan, ...run }) => openRunClusters(context, { ...run, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
-      clusterLoad(drivers.get(environment.driver).info.bootstrap, environment.nodes),
+      clusterLoad(drivers.get(environment.driver).info, environment.nodes),
     pickDriver: async (kubernetesVersions) =>
       await pickDriver(context, { nodes: { nodeImage: openNodeParts(context).nodeImage, kubernetesVersions } }),
     formats: ALL_FORMATS,

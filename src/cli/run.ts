@@ -41,6 +41,7 @@ import {
 import { formatPlan, planJson } from '../runner/index.js';
 import { VERSION } from '../version.js';
 import { Interrupt, type CliContext } from './command.js';
+import { freeInotifyInstances } from '../drivers/index.js';
 import { availableMemoryMiB } from './host-memory.js';
 import { addRunFlags, environmentFilter, planFilters, withSshHost, type RunFlags } from './run-options.js';
 
@@ -123,7 +124,8 @@ export async function runCommand(
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
   const engine =
     flags.engine === 'kubernetes' ? await deps.openEngine({ flags, config, plan, filters, selected }) : undefined;
-  const limits = limitsOf({ cpus: availableParallelism(), memoryMiB: availableMemoryMiB() }, flags.jobs);
+  const host = { cpus: availableParallelism(), memoryMiB: availableMemoryMiB(), inotify: await freeInotifyInstances() };
+  const limits = limitsOf(host, flags.jobs);
   if (flags.dryRun === true) {
     await context.stdout(
       flags.json === true

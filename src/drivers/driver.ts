@@ -36,6 +36,8 @@ export interface DriverInfo {
   readonly machines: 'created' | 'given' | 'none';
   /** How one machine holds a cluster: as plain processes of it, as a node with a kubelet, or not at all (attached). */
   readonly bootstrap: 'processes' | 'kubeadm' | 'attach';
+  /** Its machines run on the kernel of this host, and share what that limits. @default false */
+  readonly sharesKernel?: boolean;
   /** Most machines a cluster can have. */
   readonly maxMachines: number;
   readonly platforms: readonly NodeJS.Platform[];
@@ -90,6 +92,8 @@ export interface MachineSpec {
   readonly subnets?: readonly string[];
   /** Ports of the machine that must be reachable from this host on loopback. */
   readonly publishedPorts?: readonly number[];
+  /** Instances of inotify that what runs on the machine will have, where it shares those of the host's kernel. @default 0 */
+  readonly inotifyInstances?: number;
   /** For drivers with `info.options`. */
   readonly options?: DriverOptions;
 }

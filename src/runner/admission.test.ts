@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { admit, limitsOf, type Candidate, type Limits } from './admission.js';
+import { admit, clusterLoad, limitsOf, type Candidate, type Limits } from './admission.js';
 import { schedule } from './schedule.js';
 
 const cell = (id: string, more: Partial<Candidate> = {}): Candidate => ({
@@ -54,6 +54,30 @@ describe('admission', () => {
   it('replaces the limit by processors with an explicit number of jobs, not the one by memory', () => {
     expect(limitsOf({ cpus: 2, memoryMiB: 10_000 }, 7)).toEqual({ cpus: Infinity, memoryMiB: 8000, jobs: 7 });
     expect(limitsOf({ cpus: 2, memoryMiB: 10_000 }, undefined)).toEqual({ cpus: 4, memoryMiB: 8000, jobs: 4 });
+  });
+});
+
+describe('clusterLoad', () => {
+  it('counts instances of inotify of what shares the kernel with this host', () => {
+    expect(clusterLoad({ bootstrap: 'processes' }, 0).inotify).toBe(12);
+    expect(clusterLoad({ bootstrap: 'kubeadm', sharesKernel: true }, 1)).toEqual({
+      cpus: 1,
+      memoryMiB: 2048,
+      inotify: 30,
+    });
+    expect(clusterLoad({ bootstrap: 'kubeadm', sharesKernel: true }, 3).inotify).toBe(62);
+    expect(clusterLoad({ bootstrap: 'kubeadm' }, 3)).toEqual({ cpus: 3, memoryMiB: 6144 });
+  });
+
+  it('lets as many clusters run at a time as the kernel has instances for', () => {
+    const load = clusterLoad({ bootstrap: 'kubeadm', sharesKernel: true }, 1);
+    const cells = ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => cell(id, { cluster: { key: id, load } }));
+    const host = { cpus: 64, memoryMiB: 200_000 };
+    const admitted = (inotify?: number): number =>
+      admit({ ...idle, limits: limitsOf({ ...host, inotify }, undefined) }, cells).length;
+    expect(admitted(128)).toBe(4);
+    expect(admitted(0)).toBe(1);
+    expect(admitted()).toBe(6);
   });
 });
 

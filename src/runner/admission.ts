@@ -1,11 +1,17 @@
+import { INOTIFY_INSTANCES, type DriverInfo } from '../drivers/index.js';
+
 /** What something keeps busy while it runs. */
 export interface Load {
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** Instances of inotify. @default 0 */
+  readonly inotify?: number;
 }
 
 /** What may be kept busy at one time. */
 export interface Limits extends Load {
+  /** @default no limit */
+  readonly inotify?: number;
   /** Most cells at a time. */
   readonly jobs: number;
 }
@@ -67,7 +73,8 @@ function fits(
   ];
   return (
     loads.reduce((sum, load) => sum + load.cpus, 0) <= limits.cpus &&
-    loads.reduce((sum, load) => sum + load.memoryMiB, 0) <= limits.memoryMiB
+    loads.reduce((sum, load) => sum + load.memoryMiB, 0) <= limits.memoryMiB &&
+    loads.reduce((sum, load) => sum + (load.inotify ?? 0), 0) <= (limits.inotify ?? Infinity)
   );
 }
 
@@ -75,16 +82,19 @@ function fits(
 export interface HostCapacity {
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** Instances of inotify that are not taken. @default not known */
+  readonly inotify?: number | undefined;
 }
 
 /**
  * Limits of a host. Tests against a cluster mostly wait for it, so processors are counted twice; a fifth of the memory
- * stays free. An explicit `jobs` replaces the limit by processors and not the one by memory.
+ * stays free. An explicit `jobs` replaces the limit by processors and not the other ones.
  */
 export function limitsOf(host: HostCapacity, jobs: number | undefined): Limits {
   return {
     cpus: jobs === undefined ? host.cpus * 2 : Number.POSITIVE_INFINITY,
     memoryMiB: Math.floor(host.memoryMiB * 0.8),
+    ...(host.inotify === undefined ? {} : { inotify: host.inotify }),
     jobs: jobs ?? Math.max(2, host.cpus * 2),
   };
 }
@@ -92,15 +102,21 @@ export function limitsOf(host: HostCapacity, jobs: number | undefined): Limits {
 /**
  * What a cluster keeps busy: a control plane as processes takes about half a processor while a suite uses it and 700 MiB
  * (sum of `Pss` in `/proc/<pid>/smaps_rollup` over its processes once it is up: 680 MiB with Kubernetes v1.36.3 and one
- * simulated node, 400 of them the API server's), a kubeadm node two processors' share and 2 GiB, an attached cluster
+ * simulated node, 400 of them the API server's) and some twelve instances of inotify, a kubeadm node two processors' share and 2 GiB, an attached cluster
  * nothing of this host.
  */
-export function clusterLoad(bootstrap: 'processes' | 'kubeadm' | 'attach', nodes: number): Load {
+export function clusterLoad(
+  { bootstrap, sharesKernel = false }: Pick<DriverInfo, 'bootstrap' | 'sharesKernel'>,
+  nodes: number,
+): Load {
   switch (bootstrap) {
     case 'processes':
-      return { cpus: 0.5, memoryMiB: 700 + nodes };
-    case 'kubeadm':
-      return { cpus: Math.max(1, nodes), memoryMiB: 2048 * Math.max(1, nodes) };
+      return { cpus: 0.5, memoryMiB: 700 + nodes, inotify: 12 };
+    case 'kubeadm': {
+      const workers = Math.max(0, nodes - 1);
+      const inotify = INOTIFY_INSTANCES.controlPlane + workers * INOTIFY_INSTANCES.worker;
+      return { cpus: 1 + workers, memoryMiB: 2048 * (1 + workers), ...(sharesKernel ? { inotify } : {}) };
+    }
     case 'attach':
       return { cpus: 0, memoryMiB: 0 };
   }

@@ -11,6 +11,7 @@ import type {
   MachineSpec,
   MachineSummary,
 } from '../driver.js';
+import { checkInotify, readInotifyHost } from '../inotify.js';
 import { createContainerMachine } from './container-machine.js';
 import { NOT_THERE, createEngine, outputOf } from './engine.js';
 import type { EngineTraits } from './engines.js';
@@ -18,6 +19,7 @@ import { readContainerHostFacts, type ContainerHostFacts } from './host-facts.js
 import { stateOfContainer, type ContainerFacts, type NetworkFacts } from './inspect.js';
 import { NODE_CONTROLLERS, judgeEngine, judgeRootless } from './judge-engine.js';
 import {
+  INOTIFY_LABEL,
   MACHINE_LABEL,
   NETWORK_LABEL,
   engineLabels,
@@ -170,6 +172,18 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
   };
 
+  const checkWatches = async (name: string, signal: AbortSignal): Promise<void> => {
+    const [host, containers, { id }] = await Promise.all([
+      readInotifyHost(),
+      engine.containers([MACHINE_LABEL], signal),
+      find(name, signal),
+    ]);
+    const nodes = containers
+      .filter(({ status }) => status === 'running' || status === 'paused')
+      .map((node) => ({ ...node, instances: Number(node.labels[INOTIFY_LABEL] ?? 0) }));
+    await checkInotify(id, nodes, host);
+  };
+
   const create = async (spec: MachineSpec, signal: AbortSignal): Promise<Machine> => {
     signal.throwIfAborted();
     const have = await engine.container(spec.name, signal);
@@ -184,6 +198,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
     try {
       await run(spec, signal);
+      if (spec.inotifyInstances !== undefined) await checkWatches(spec.name, signal);
       return machineOf(await find(spec.name, signal));
     } catch (error) {
       await removeAfter(error, spec, signal);
@@ -221,6 +236,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       summary: traits.summary,
       machines: 'created',
       bootstrap: 'kubeadm',
+      sharesKernel: true,
       maxMachines: 100,
       platforms: ['linux'],
       architectures: ['amd64', 'arm64'] satisfies Architecture[],

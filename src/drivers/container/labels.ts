@@ -10,9 +10,16 @@ const PREFIX = 'mk-ci.label.';
 export const MACHINE_LABEL = 'mk-ci.machine';
 export const NETWORK_LABEL = 'mk-ci.network';
 const SPEC_LABEL = 'mk-ci.spec';
+/** Instances of inotify that the node will have. */
+export const INOTIFY_LABEL = 'mk-ci.inotify';
 
 export function engineLabels(spec: MachineSpec): Labels {
-  const own = { [MACHINE_LABEL]: spec.name, [NETWORK_LABEL]: networkOf(spec), [SPEC_LABEL]: specDigest(spec) };
+  const own = {
+    [MACHINE_LABEL]: spec.name,
+    [NETWORK_LABEL]: networkOf(spec),
+    [SPEC_LABEL]: specDigest(spec),
+    [INOTIFY_LABEL]: String(spec.inotifyInstances ?? 0),
+  };
   return { ...own, ...Object.fromEntries(Object.entries(spec.labels).map(([key, value]) => [PREFIX + key, value])) };
 }
 

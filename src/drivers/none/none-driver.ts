@@ -72,6 +72,7 @@ export function createNoneDriver(options: NoneDriverOptions): Driver {
       summary: 'this host itself, changed after --yes, and put back as it was',
       machines: 'given',
       bootstrap: 'kubeadm',
+      sharesKernel: true,
       maxMachines: 1,
       platforms: ['linux'],
       architectures: ['amd64', 'arm64'],

@@ -28,7 +28,8 @@ export function formatPlan(plan: RunPlan, limits: Limits, clusterLoad: (environm
       String(clusterLoad(environment).memoryMiB),
     ]),
   );
-  const most = `At most ${limits.jobs} cells at a time, within ${limits.memoryMiB} MiB.`;
+  const inotify = limits.inotify === undefined ? '' : ` and ${limits.inotify} instances of inotify`;
+  const most = `At most ${limits.jobs} cells at a time, within ${limits.memoryMiB} MiB${inotify}.`;
   return `${[...environments, '', ...cells, '', most, ...plan.warnings.map((text) => `warning: ${text}`)].join('\n')}\n`;
 }
 
@@ -49,7 +50,7 @@ export function planJson(plan: RunPlan, limits: Limits): Record<string, unknown>
       ...(cell.expectedMs === undefined ? {} : { expectedMs: cell.expectedMs }),
     })),
     clusters: plan.clusters,
-    limits: { jobs: limits.jobs, memoryMiB: limits.memoryMiB },
+    limits: { jobs: limits.jobs, memoryMiB: limits.memoryMiB, inotify: limits.inotify },
     warnings: plan.warnings,
   };
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { exec } from '../../../exec.js';
 import { createTemporaryFolder } from '../../../files.js';
 
-import { podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
+import { nodesWithoutProxy, podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
 import { findNode, judgeMachines, nodeNamesOf, planMachines } from './machines/cluster-machines.js';
 import { machineStatus, podComponents } from './lifecycle/kubeadm-status.js';
 import { planWorkers } from './nodes/node-changes.js';
@@ -115,6 +115,21 @@ describe('readiness', () => {
     expect(readyDnsPods(list, undefined)).toEqual({ ready: 2, all: 3 });
     expect(readyDnsPods(list, new Date('2026-11-21T15:30:00Z'))).toEqual({ ready: 1, all: 3 });
     expect(readyDnsPods({ items: [{}] }, undefined)).toEqual({ ready: 0, all: 1 });
+  });
+
+  it('looks for a kube-proxy that runs on each node', () => {
+    const proxy = (nodeName: string, ready: boolean): object => ({
+      spec: { nodeName },
+      status: { containerStatuses: [{ ready }] },
+    });
+    const items = [
+      proxy('control-plane', true),
+      proxy('worker-1', false),
+      { spec: { nodeName: 'worker-2' }, status: {} },
+    ];
+    const nodes = ['control-plane', 'worker-1', 'worker-2', 'worker-3'];
+    expect(nodesWithoutProxy({ items }, nodes)).toEqual(['worker-1', 'worker-2', 'worker-3']);
+    expect(nodesWithoutProxy({ items: [] }, [])).toEqual([]);
   });
 
   it('waits for a lease renewed after the restart, from each node', () => {

@@ -6,7 +6,13 @@ import { ownershipLabels } from '../../../ownership.js';
 import type { ClusterRecord, MachineRecord } from '../../../folder.js';
 import type { ClusterCall } from '../../../manager.js';
 import { allOf } from '../all-of.js';
-import { driverOptionsOf, ownershipOf, sizeOf, withPodSubnets } from '../machines/cluster-machines.js';
+import {
+  driverOptionsOf,
+  inotifyInstancesOf,
+  ownershipOf,
+  sizeOf,
+  withPodSubnets,
+} from '../machines/cluster-machines.js';
 import type { ClusterNode, NodeWork } from '../nodes/cluster-nodes.js';
 import type { KubeadmContext } from '../context.js';
 import { restartMachines } from '../nodes/every-machine.js';
@@ -54,6 +60,7 @@ export async function createMachines(
               image: entry.image ?? image,
               ...(entry.isBalancer === true ? {} : size),
               ...driverOptionsOf(spec, driver),
+              inotifyInstances: inotifyInstancesOf(spec, entry),
               ...(publishes(entry) ? { publishedPorts: [API_PORT] } : {}),
               ...(driver.info.machines === 'given' ? { subnets: [podSubnet, serviceSubnet] } : {}),
             },

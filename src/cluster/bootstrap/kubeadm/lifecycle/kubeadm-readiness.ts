@@ -46,6 +46,38 @@ export function readyDnsPods(list: unknown, since: Date | undefined): { readonly
   return { ready: ready.length, all: items.length };
 }
 
+/**
+ * Waits until kube-proxy runs on each node: without it the pods are up, DNS among them, and no Service leads to one. It has no
+ * probe, so one that ends again and again is taken for ready at times.
+ */
+export async function waitForProxies(
+  client: ApiClient,
+  names: readonly string[],
+  options: ReadinessOptions,
+): Promise<void> {
+  await waitForAnswer<true>(client, '/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-proxy', {
+    ...options,
+    what: 'kube-proxy to run on each node',
+    intervalMs: 100,
+    judge: (body) => {
+      const missing = nodesWithoutProxy(JSON.parse(body), names);
+      return missing.length === 0 ? { done: true, value: true } : { done: false, seen: `not on ${missing.join(', ')}` };
+    },
+  });
+}
+
+export function nodesWithoutProxy(list: unknown, names: readonly string[]): string[] {
+  const { items } = list as {
+    readonly items: readonly {
+      readonly spec?: { readonly nodeName?: string };
+      readonly status?: { readonly containerStatuses?: readonly { readonly ready: boolean }[] };
+    }[];
+  };
+  const running = items.filter(({ status }) => status?.containerStatuses?.some(({ ready }) => ready) === true);
+  const nodes = new Set(running.map(({ spec }) => spec?.nodeName));
+  return names.filter((name) => !nodes.has(name));
+}
+
 /** Subnets of pods by node, once each of these nodes has one. */
 export async function waitForPodSubnets(
   client: ApiClient,

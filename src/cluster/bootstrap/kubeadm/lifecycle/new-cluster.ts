@@ -29,7 +29,7 @@ import { splitMachines } from '../machines/control-planes.js';
 import { connectMachines } from '../nodes/every-machine.js';
 import { explain } from './failed-start.js';
 import { joinControlPlane } from '../nodes/join-control-plane.js';
-import { waitForDns, waitForPodSubnets } from './kubeadm-readiness.js';
+import { waitForDns, waitForPodSubnets, waitForProxies } from './kubeadm-readiness.js';
 import { handOver, noteMachines } from '../machines/machine-notes.js';
 import { applyManifest } from '../nodes/manifests.js';
 import { leftBehind, removeCluster } from '../machines/remove-cluster.js';
@@ -118,6 +118,7 @@ async function setUp(
           }),
           phases.run('dns', async () => {
             await waitForDns(client, ready());
+            await waitForProxies(client, nodes, ready());
           }),
         ]),
   ]);

@@ -1,9 +1,10 @@
-import type {
-  Driver,
-  DriverRegistry,
-  MachineOperations,
-  MachineSpec,
-  MachineSummary,
+import {
+  INOTIFY_INSTANCES,
+  type Driver,
+  type DriverRegistry,
+  type MachineOperations,
+  type MachineSpec,
+  type MachineSummary,
 } from '../../../../drivers/index.js';
 import { MkCiError } from '../../../../errors.js';
 import { identifySelf } from '../../../../process.js';
@@ -110,6 +111,12 @@ export function planMachines(spec: Pick<ClusterSpec, 'name' | 'nodes' | 'options
     ...range(nodes - (controlPlanes ?? 1)).map((number) => nodeOf(`${WORKER_NODE}-${number}`, false)),
     ...(controlPlanes === undefined ? [] : [{ ...nodeOf(BALANCER_NODE, false), isBalancer: true as const }]),
   ];
+}
+
+/** @see {@link MachineSpec.inotifyInstances} */
+export function inotifyInstancesOf(spec: ClusterSpec, { isControlPlane, isBalancer }: MachineRecord): number {
+  if (isBalancer === true || !hasKubernetes(spec)) return INOTIFY_INSTANCES.withoutKubernetes;
+  return isControlPlane ? INOTIFY_INSTANCES.controlPlane : INOTIFY_INSTANCES.worker;
 }
 
 /** Begin of the names of nodes without Kubernetes, and of workers; a number follows. */

@@ -1,0 +1,84 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { createTemporaryFolder } from '../files.js';
+import { checkInotify, readInotifyHost, type InotifyHost, type InotifyNode } from './inotify.js';
+
+const NOW = 1_000_000;
+
+const node = (id: string, ageMs: number, instances = 30): InotifyNode => ({ id, createdAt: NOW - ageMs, instances });
+const host = (over: Partial<InotifyHost> = {}): InotifyHost => ({
+  limit: 128,
+  now: NOW,
+  canCount: true,
+  countWithout: async () => 0,
+  ...over,
+});
+
+describe('checkInotify', () => {
+  it('lets those begin that were made first, and says what the others need', async () => {
+    const nodes = ['e', 'd', 'c', 'b', 'a'].map((id) => node(id, 1000));
+    for (const id of ['a', 'b', 'c', 'd']) await checkInotify(id, nodes, host());
+    await expect(checkInotify('e', nodes, host())).rejects.toMatchObject({
+      code: 'HOST_RESOURCES',
+      message: expect.stringContaining(
+        'inotify allows 128 instances, 0 are taken and nodes that start want 150',
+      ) as unknown,
+      advice: expect.stringContaining('sysctl fs.inotify.max_user_instances=512') as unknown,
+    });
+  });
+
+  it('takes what is there for nodes that have settled, and for other programs', async () => {
+    const nodes = [node('old', 120_000), node('new', 0)];
+    const asked: string[][] = [];
+    const taken = (count: number): InotifyHost =>
+      host({
+        countWithout: async (ids) => {
+          asked.push([...ids]);
+          return count;
+        },
+      });
+    await checkInotify('new', nodes, taken(98));
+    await expect(checkInotify('new', nodes, taken(99))).rejects.toThrow('99 are taken');
+    expect(asked).toEqual([['new'], ['new']]);
+  });
+
+  it('counts all nodes where processes can not be seen', async () => {
+    const nodes = ['a', 'b', 'c', 'd', 'e'].map((id, index) => node(id, 600_000 - index));
+    await expect(checkInotify('e', nodes, host({ canCount: false }))).rejects.toThrow('want 150');
+  });
+
+  it('does not look where the limit is far away or not known', async () => {
+    const countWithout = async (): Promise<number> => await Promise.reject(new Error('looked'));
+    await checkInotify('a', [node('a', 0)], host({ countWithout }));
+    await checkInotify('a', [node('a', 0, 500)], host({ limit: undefined, countWithout }));
+  });
+});
+
+describe('readInotifyHost', () => {
+  it('counts the instances of processes that are not in these containers', async () => {
+    await using folder = await createTemporaryFolder();
+    const add = async (pid: string, cgroup: string, targets: readonly string[]): Promise<void> => {
+      const fds = join(folder.path, pid, 'fd');
+      await mkdir(fds, { recursive: true });
+      await writeFile(join(folder.path, pid, 'cgroup'), cgroup);
+      for (const [fd, target] of targets.entries()) await symlink(target, join(fds, String(fd)));
+    };
+    await add('1', '0::/init.scope\n', ['anon_inode:inotify', '/dev/null', 'anon_inode:inotify']);
+    await add('20', '1:cpu:/docker/abc\n', ['anon_inode:inotify']);
+    await add('30', '1:cpu:/docker/def/kubelet\n', ['anon_inode:inotify']);
+    await mkdir(join(folder.path, '40')); // has ended
+    await mkdir(join(folder.path, 'sys/fs/inotify'), { recursive: true });
+    await writeFile(join(folder.path, 'sys/fs/inotify/max_user_instances'), '128\n');
+
+    const root = await readInotifyHost(folder.path, 0);
+    expect(root).toMatchObject({ limit: 128, canCount: true });
+    expect(await root.countWithout(['def'])).toBe(3);
+    const user = await readInotifyHost(folder.path, 1000);
+    expect(user.canCount).toBe(false);
+    expect(await user.countWithout([])).toBe(0);
+    expect((await readInotifyHost(join(folder.path, 'nothing'), 0)).limit).toBeUndefined();
+  });
+});
