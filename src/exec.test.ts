@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -42,6 +42,15 @@ describe('exec', () => {
   it('gives both outputs and the exit code', async () => {
     const result = await exec(sh('echo out; echo err >&2; exit 3'), { allowFailure: true });
     expect(result).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, timedOut: false, aborted: false });
+  });
+
+  it('hands over a file as standard input, and closes it', async () => {
+    const path = join(folder.path, 'input');
+    await writeFile(path, 'of a file');
+    const before = (await readdir('/proc/self/fd')).length;
+    expect((await exec(sh('cat'), { inputFile: path })).stdout).toBe('of a file');
+    expect((await readdir('/proc/self/fd')).length).toBeLessThanOrEqual(before);
+    await expect(exec(sh('cat'), { inputFile: join(folder.path, 'none') })).rejects.toThrow('none');
   });
 
   it('hands over input and environment, and nothing of our own environment when one is given', async () => {

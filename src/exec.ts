@@ -1,10 +1,10 @@
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { PassThrough, type Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { execa } from 'execa';
 
-import { MkCiError, messageOf, systemErrorCode } from './errors.js';
+import { MkCiError, hostErrorOf, messageOf, systemErrorCode } from './errors.js';
 import { LABEL_VARIABLE, formatLabels, groupIsAlive, signalGroup, type Labels } from './process.js';
 
 /** Program and arguments. There is no shell in between unless the program is one. */
@@ -26,6 +26,17 @@ export interface ProcessOptions {
   readonly drainMs?: number;
   /** Text for standard input; without it standard input is empty. */
   readonly input?: string | Uint8Array;
+  /** File of this host for standard input, in place of {@link input}. */
+  readonly inputFile?: string;
+}
+
+/** A file that is read as standard input; it closes itself at its end. @throws what tells why it can not be read */
+export async function openInput(path: string): Promise<Readable> {
+  try {
+    return (await open(path)).createReadStream();
+  } catch (error) {
+    throw hostErrorOf(error, path) ?? error;
+  }
 }
 
 /** How a process ended. Exactly one of `exitCode` and `signal` is set. */
@@ -63,7 +74,7 @@ export interface RunningProcess {
  * the group wrote is read; pipes that a daemon outside the group keeps open are then closed, so nothing hangs on them.
  *
  * @throws {MkCiError} `HOST_MISSING_TOOL` when the program is not there or not executable, `HOST_COMMAND_FAILED` when
- *   the working folder is not there
+ *   the working folder is not there, `HOST_PERMISSION` when the input file can not be read
  */
 export async function startProcess(argv: Argv, options: ProcessOptions = {}): Promise<RunningProcess> {
   options.signal?.throwIfAborted();
@@ -71,6 +82,7 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
   const startedAt = performance.now();
   const env = { ...(options.env ?? process.env) };
   if (options.labels) env[LABEL_VARIABLE] = formatLabels(options.labels);
+  const input = options.inputFile === undefined ? options.input : await openInput(options.inputFile);
   const child = execa(argv[0], argv.slice(1), {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env,
@@ -81,8 +93,7 @@ export async function startProcess(argv: Argv, options: ProcessOptions = {}): Pr
     reject: false,
     stripFinalNewline: false,
     encoding: 'buffer',
-    stdin: options.input === undefined ? 'ignore' : 'pipe',
-    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(input === undefined ? { stdin: 'ignore' } : { stdin: 'pipe', input }),
   });
   const { pid } = child;
   if (pid === undefined) {

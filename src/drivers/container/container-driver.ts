@@ -116,7 +116,11 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     );
   };
   const removeAll = async (name: string, signal: AbortSignal): Promise<void> => {
-    const container = await engine.container(name, signal);
+    const [container, volume, networks] = await Promise.all([
+      engine.container(name, signal),
+      engine.volume(volumeOf(name), signal),
+      engine.networks([MACHINE_LABEL], signal),
+    ]);
     const isOurs = container !== undefined && readEngineLabels(container.labels) !== undefined;
     if (isOurs) {
       await engine.actUnless(
@@ -126,16 +130,17 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       );
       await waitUntilGone(name, signal);
     }
-    // By name and by label: a foreign volume of this name is not ours to remove.
-    const volume = await engine.volume(volumeOf(name), signal);
-    if (volume?.labels[MACHINE_LABEL] === name) {
-      await engine.actUnless(['volume', 'rm', '--force', volume.name], NOT_THERE, signal);
-    }
-    const networks = await engine.networks([MACHINE_LABEL], signal);
     const used = isOurs ? container.labels[NETWORK_LABEL] : undefined;
-    for (const network of networks) {
-      if (network.name === used || network.labels[MACHINE_LABEL] === name) await removeNetwork(network, signal);
-    }
+    const unused = networks.filter(({ name: other, labels }) => other === used || labels[MACHINE_LABEL] === name);
+    await Promise.all([
+      // By name and by label: a foreign volume of this name is not ours to remove.
+      ...(volume?.labels[MACHINE_LABEL] === name
+        ? [engine.actUnless(['volume', 'rm', '--force', volume.name], NOT_THERE, signal)]
+        : []),
+      ...unused.map(async (network) => {
+        await removeNetwork(network, signal);
+      }),
+    ]);
   };
   const waitUntilGone = async (name: string, signal: AbortSignal): Promise<void> => {
     for (let tries = 0; tries < 100 && (await engine.container(name, signal)) !== undefined; tries += 1) {

@@ -32,7 +32,7 @@ export function createContainerMachine({ engine, exec, container, network }: Con
     const command: Argv = [
       program,
       'exec',
-      ...(options.input === undefined ? [] : ['--interactive']),
+      ...(options.input === undefined && options.inputFile === undefined ? [] : ['--interactive']),
       ...(cwd === undefined ? [] : ['--workdir', cwd]),
       ...Object.entries(variables).flatMap(([key, value]) => (value === undefined ? [] : ['--env', `${key}=${value}`])),
       name,

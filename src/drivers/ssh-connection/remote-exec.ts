@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ClientChannel } from 'ssh2';
 
 import { MkCiError } from '../../errors.js';
-import { commandError, formatArgv, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
+import { commandError, formatArgv, openInput, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
 import type { ChannelEnd, OpenChannel, SshConnection } from './connection.js';
 import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
 
@@ -131,7 +131,11 @@ export function createRemoteExec(connection: SshConnection, remote: RemoteExecOp
     }
   };
 
-  return { exec: async (argv, options) => await stream(argv, {}, options), stream };
+  const exec: Exec = async (argv, options = {}) => {
+    const { inputFile } = options;
+    return await stream(argv, inputFile === undefined ? {} : { source: await openInput(inputFile) }, options);
+  };
+  return { exec, stream };
 }
 
 function finish(result: ExecResult, options: ExecOptions): ExecResult {

@@ -117,6 +117,15 @@ describe('a host that is reached by ssh', () => {
     expect(server.connections).toHaveLength(1);
   });
 
+  it('runs a command with a file of this host as its input', async () => {
+    const path = join(folder.path, 'input');
+    await writeFile(path, 'of a file'.repeat(100_000));
+    expect((await remote.exec(['wc', '-c'], { inputFile: path })).stdout.trim()).toBe('900000');
+    await expect(remote.exec(['cat'], { inputFile: join(folder.path, 'none'), timeoutMs: 5000 })).rejects.toThrow(
+      'none',
+    );
+  });
+
   it('fails as commands of this host fail', async () => {
     const error = await failure(remote.exec(['sh', '-c', 'echo oops >&2; exit 3']));
     expect(isMkCiError(error, 'HOST_COMMAND_FAILED')).toBe(true);

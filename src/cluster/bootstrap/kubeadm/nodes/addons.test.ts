@@ -33,12 +33,11 @@ function nodesWith(answer: string, names: readonly string[] = ['control-plane', 
     const machine: Machine = {
       name: node,
       internalAddress: '',
-      copyTo: async (from) => {
-        done.push(`${node} gets ${from}`);
-      },
+      copyTo: async () => undefined,
       copyFrom: async () => undefined,
       endpoint: async () => ({ host: '', port: 0 }),
       exec: async (argv, options) => {
+        if (options?.inputFile !== undefined) done.push(`${node} gets ${options.inputFile}`);
         done.push(`${node} runs ${typeof options?.input === 'string' ? options.input : ''}`);
         const end = { exitCode: 0, signal: undefined, timedOut: false, aborted: false, leftChildren: false };
         return { ...end, argv, stdout: answer, stderr: '', durationMs: 1 };

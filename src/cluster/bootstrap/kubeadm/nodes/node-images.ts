@@ -6,7 +6,7 @@ import { extract } from 'tar-stream';
 
 import type { Machine } from '../../../../drivers/driver.js';
 import { MkCiError, hostErrorOf, systemErrorCode } from '../../../../errors.js';
-import { runScript, type NodeWork } from './cluster-nodes.js';
+import type { NodeWork } from './cluster-nodes.js';
 import type { RuntimeName } from '../settings.js';
 
 /** Images from archives of this host in the stores of nodes. */
@@ -112,11 +112,11 @@ function renderIdentify(runtime: RuntimeName, name: string): string {
   }
 }
 
-/** `ctr` names images in full and takes them without unpacking all platforms. */
+/** What takes an archive from its standard input. `ctr` names images in full and takes them without unpacking all platforms. */
 const IMPORT: Readonly<Record<RuntimeName, string>> = {
-  containerd: 'ctr -n k8s.io images import --digests=false',
-  docker: 'docker load -q -i',
-  'cri-o': 'podman load -q -i',
+  containerd: 'ctr -n k8s.io images import --digests=false -',
+  docker: 'docker load -q',
+  'cri-o': 'podman load -q',
 };
 
 /**
@@ -129,17 +129,15 @@ export async function loadIntoNode(
   { archive, images }: { readonly archive: string; readonly images: readonly ArchivedImage[] },
   work: NodeWork,
 ): Promise<void> {
-  const { runtime } = work.settings;
-  const remote = `/var/lib/mk-ci/load-${process.pid}.tar`;
-  await machine.copyTo(archive, remote, work.signal);
+  const { settings, signal, deadline } = work;
   const names = images.flatMap((image) => image.names);
   const script = [
-    `trap 'rm -f ${remote}' EXIT`,
-    `${IMPORT[runtime]} ${remote} >/dev/null`,
-    ...names.map((name) => renderIdentify(runtime, name)),
-    '',
-  ].join('\n');
-  const { stdout } = await runScript(machine, script, work);
+    `${IMPORT[settings.runtime]} >/dev/null`,
+    ...names.map((name) => renderIdentify(settings.runtime, name)),
+  ];
+  const { stdout } = await machine.exec(['sh', '-e', '-c', script.join('\n')], {
+    ...{ inputFile: archive, signal, timeoutMs: Math.ceil(deadline.leftMs()) },
+  });
   const found = new Map(stdout.split('\n').map((line) => [line.split(' ')[1] ?? '', line.split(' ')[0] ?? '']));
   for (const image of images) {
     const wrong = image.names.find((name) => found.get(name) !== image.id);
