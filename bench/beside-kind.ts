@@ -14,7 +14,7 @@
  *     DOCKERD_OPTIONS="--add-runtime bounded=$PWD/bench/kind/bounded-runc --default-runtime bounded" scripts/with-dockerd.sh …
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -60,8 +60,8 @@ kubeadmConfigPatches:
 interface Tool {
   readonly name: 'mk-ci' | 'kind';
   create(cluster: string): Argv;
-  /** Standard output of this is the kubeconfig. */
-  kubeconfig(cluster: string): Argv;
+  /** File that {@link create} writes. */
+  kubeconfig(cluster: string): string;
   load(cluster: string): Argv;
   delete(cluster: string): Argv;
 }
@@ -78,14 +78,14 @@ interface Sample {
 const mkCi = (...args: string[]): Argv => [process.execPath, PROGRAM, ...args];
 const kind = (...args: string[]): Argv => [values.kind, ...args];
 
-function toolsIn(folder: string): Tool[] {
+function toolsIn(folder: string, home: string): Tool[] {
   const config = join(folder, 'kind.yaml');
-  const kindKubeconfig = ['--kubeconfig', join(folder, 'kubeconfig')];
+  const kindKubeconfig = (cluster: string): string => join(folder, `${cluster}.kubeconfig`);
   return [
     {
       name: 'mk-ci',
       create: (cluster) => mkCi('cluster', 'start', cluster, '--driver', 'docker', '--nodes', '1'),
-      kubeconfig: (cluster) => mkCi('cluster', 'kubeconfig', cluster),
+      kubeconfig: (cluster) => join(home, 'state', 'clusters', cluster, 'kubeconfig'),
       load: (cluster) => mkCi('cluster', 'image', 'load', cluster, LOADED_IMAGE, '--from', 'docker'),
       delete: (cluster) => mkCi('cluster', 'delete', cluster),
     },
@@ -94,11 +94,11 @@ function toolsIn(folder: string): Tool[] {
       create: (cluster) =>
         kind(
           ...['create', 'cluster', '--name', cluster, '--image', KIND_IMAGE, '--config', config, '--wait', '5m'],
-          ...kindKubeconfig,
+          ...['--kubeconfig', kindKubeconfig(cluster)],
         ),
-      kubeconfig: (cluster) => kind('get', 'kubeconfig', '--name', cluster),
+      kubeconfig: kindKubeconfig,
       load: (cluster) => kind('load', 'docker-image', LOADED_IMAGE, '--name', cluster),
-      delete: (cluster) => kind('delete', 'cluster', '--name', cluster, ...kindKubeconfig),
+      delete: (cluster) => kind('delete', 'cluster', '--name', cluster, '--kubeconfig', kindKubeconfig(cluster)),
     },
   ];
 }
@@ -137,7 +137,7 @@ async function main(): Promise<void> {
     const sinceStart = (): number => Math.round(performance.now() - startedAt);
     await run(tool.create(cluster));
     const startMs = sinceStart();
-    using client = clientOf(await run(tool.kubeconfig(cluster)));
+    using client = clientOf(await readFile(tool.kubeconfig(cluster), 'utf8'));
     await waitForProbePod(client, signal);
     const podMs = sinceStart();
     const { argv, input } = ASK_DNS_IN_NODE;
@@ -155,7 +155,7 @@ async function main(): Promise<void> {
     }
   };
 
-  const tools = toolsIn(folder);
+  const tools = toolsIn(folder, home);
   const samples: Record<Tool['name'], Sample[]> = { 'mk-ci': [], kind: [] };
   for (let round = 0; round < Number(values.rounds); round += 1) {
     for (const tool of tools) {

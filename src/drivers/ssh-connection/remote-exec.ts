@@ -5,7 +5,15 @@ import { pipeline } from 'node:stream/promises';
 import type { ClientChannel } from 'ssh2';
 
 import { MkCiError } from '../../errors.js';
-import { commandError, formatArgv, openInput, type Argv, type Exec, type ExecOptions, type ExecResult } from '../../exec.js';
+import {
+  commandError,
+  formatArgv,
+  openInput,
+  type Argv,
+  type Exec,
+  type ExecOptions,
+  type ExecResult,
+} from '../../exec.js';
 import type { ChannelEnd, OpenChannel, SshConnection } from './connection.js';
 import { quoteForShell, renderCommand, renderEndCall } from './remote-command.js';
 
