@@ -8,7 +8,7 @@ import { createDeadline } from '../../../phases.js';
 import { waitForNodes, type ReadinessOptions } from '../../../readiness.js';
 import { hasKubernetes } from '../../../without-kubernetes.js';
 import { allOf } from '../all-of.js';
-import { BARE_NODE, WORKER_NODE, withPodSubnets } from '../machines/cluster-machines.js';
+import { BARE_NODE, WORKER_NODE, inotifyInstancesOf, withPodSubnets } from '../machines/cluster-machines.js';
 import { loadAddonImages } from './addons.js';
 import {
   connectNode,
@@ -106,7 +106,10 @@ export async function addNodes(
         added.map(async (entry) => ({
           record: entry,
           machine: await operations.create(
-            { name: entry.name, labels, network: record.spec.name, image, ...size },
+            {
+              ...{ name: entry.name, labels, network: record.spec.name, image, ...size },
+              inotifyInstances: inotifyInstancesOf(record.spec, entry),
+            },
             signal,
           ),
         })),

@@ -79,10 +79,12 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         };
         const planned = await noteMachines(journal, replaced, ownershipOf(record, paths));
         const noted: ClusterRecord = { ...replaced, machines: planned.map(({ machine }) => machine) };
-        // Only frozen: until the new ones run, the old ones are the cluster.
+        // Until the new ones run, the old ones are the cluster. Several are not only frozen: what they would keep of memory and of
+        // inotify's instances, the new ones may not find.
         if (before === 'running') {
-          await phases.run('pause', async () => {
-            await allOf((record.machines ?? []).map(({ name }) => operations.pause(name, signal)));
+          const hold = (record.machines ?? []).length > 1 ? 'stop' : 'pause';
+          await phases.run(hold, async () => {
+            await allOf((record.machines ?? []).map(({ name }) => operations[hold](name, signal)));
           });
         }
         const oldPki = pkiBefore(paths, record);
