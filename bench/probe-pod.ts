@@ -44,7 +44,7 @@ export async function waitForProbePod(client: ApiClient, signal: AbortSignal): P
 const ASK_DNS = `
 use IO::Socket::INET;
 my $name = join('', map { chr(length) . $_ } qw(kubernetes default svc cluster local)) . chr(0);
-for (1..600) {
+for (1..3000) {
   my $s = IO::Socket::INET->new(PeerAddr => '10.96.0.10', PeerPort => 53, Proto => 'udp');
   unless ($s) { select(undef, undef, undef, 0.05); next }
   send($s, pack('n6', 7, 0x0100, 1, 0, 0, 0) . $name . pack('n2', 1, 1), 0);
