@@ -1,4 +1,5 @@
 import type { DriverProblem } from '../../drivers/driver.js';
+import { INOTIFY_INSTANCES } from '../../drivers/inotify.js';
 import type { HostFacts } from './facts.js';
 
 const MIB = 2 ** 20;
@@ -8,7 +9,7 @@ const GIB = 2 ** 30;
 const MIN_MEMORY_BYTES = 1.5 * GIB;
 /** etcd, API server and watches of one cluster hold some hundred files; several clusters and a runtime many more. */
 const MIN_OPEN_FILES = 4096;
-/** Values at which several nodes in containers work (kind's "known issues" page names them). */
+/** Values at which a dozen nodes in containers work (kind's "known issues" page names them). */
 const MIN_INOTIFY_INSTANCES = 512;
 const MIN_INOTIFY_WATCHES = 262_144;
 /** The programs of one Kubernetes version take 0.5 GB, node images up to 2 GB. */
@@ -41,7 +42,7 @@ export function judgeHost(facts: HostFacts): DriverProblem[] {
   if (inotify !== undefined && (inotify.instances < MIN_INOTIFY_INSTANCES || inotify.watches < MIN_INOTIFY_WATCHES)) {
     add(
       'HOST_LOW_INOTIFY',
-      `inotify allows ${inotify.instances} instances and ${inotify.watches} watches; clusters with several nodes may fail with "too many open files"`,
+      `inotify allows ${inotify.instances} instances and ${inotify.watches} watches: enough for ${Math.floor(inotify.instances / INOTIFY_INSTANCES.controlPlane)} nodes in containers at a time`,
       `Run sysctl fs.inotify.max_user_instances=${MIN_INOTIFY_INSTANCES * 2} fs.inotify.max_user_watches=${MIN_INOTIFY_WATCHES * 2} as root.`,
     );
   }
