@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
-import { MkCiError } from '../errors.js';
+import { MkCiError, isMkCiError } from '../errors.js';
 
 /**
  * Nodes in containers share the kernel's limit of inotify instances, which it counts for a user, and a node takes some thirty of
@@ -58,8 +58,13 @@ export async function checkInotify(id: string, nodes: readonly InotifyNode[], ho
   throw new MkCiError('HOST_RESOURCES', {
     message: `inotify allows ${limit} instances, ${taken} are taken and nodes that start want ${wanted}`,
     advice: `Run sysctl fs.inotify.max_user_instances=${suggest(limit, taken + wanted)} as root, or have fewer nodes at a time.`,
-    details: { limit, taken, wanted },
+    details: { inotify: { limit, taken, wanted } },
   });
+}
+
+/** Of {@link checkInotify}: it passes when other nodes end. */
+export function isShortOfInotify(error: unknown): error is MkCiError {
+  return isMkCiError(error, 'HOST_RESOURCES') && error.details['inotify'] !== undefined;
 }
 
 /** Room for twice as much as is wanted, as a power of two. */

@@ -180,6 +180,30 @@ describe('createClusterSource', () => {
     ]);
   });
 
+  it('waits until others leave room, and blames no template for it', async () => {
+    await (await source.acquire(SPEC, 'fresh', { signal }))[Symbol.asyncDispose]();
+    let shortages = 2;
+    const start: SeedableClusterManager['start'] = async (spec, call) => {
+      const cluster = await fake.manager.start(spec, call);
+      shortages -= 1;
+      if (shortages < 0) return cluster;
+      await rm(clusterFolder(join(temporary.path, 'state'), spec.name).folder, { recursive: true });
+      throw new MkCiError('HOST_RESOURCES', { message: 'others', details: { inotify: {} } });
+    };
+    await using busy = open({ manager: { ...fake.manager, start }, roomPauseMs: 1 });
+    const lease = await busy.acquire(SPEC, 'fresh', {
+      signal,
+      onStartFailed: async () => {
+        throw new Error('failed');
+      },
+    });
+    await lease[Symbol.asyncDispose]();
+    expect(fake.calls.slice(2)).toEqual([
+      ...Array.from({ length: 3 }, () => 'start local-0824abc123-1 seeded'),
+      'delete local-0824abc123-1',
+    ]);
+  });
+
   it('does without templates where the driver can not start from data', async () => {
     source = open({ bundleDigest: async () => undefined });
     for (let round = 0; round < 2; round += 1) await source.acquire(SPEC, 'fresh', { signal });

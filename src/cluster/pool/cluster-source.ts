@@ -1,5 +1,6 @@
 import { freemem, loadavg, availableParallelism } from 'node:os';
 
+import { isShortOfInotify } from '../../drivers/index.js';
 import { messageOf } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import type { ClusterLease, ClusterOwner, ClusterSource, ClusterSpec, RunningCluster } from '../cluster.js';
@@ -8,6 +9,7 @@ import { createPhases } from '../phases.js';
 import type { ClusterSeed } from '../state-access.js';
 import { templateKey, type Templates } from '../templates/index.js';
 import { createPool, type Pool, type PoolSize } from './pool.js';
+import { whenRoom } from './when-room.js';
 
 export type SpecWithoutName = Omit<ClusterSpec, 'name'>;
 
@@ -31,6 +33,8 @@ export interface ClusterSourceOptions {
   readonly room?: () => { readonly fits: boolean; readonly isIdle: boolean };
   /** Deadline for removing one cluster. @default 30000 */
   readonly removeTimeoutMs?: number;
+  /** Pause before a cluster that found no room is tried again. @default 3000 */
+  readonly roomPauseMs?: number;
 }
 
 const KEEP_TIMEOUT_MS = 120_000;
@@ -43,7 +47,7 @@ const CLUSTER_BYTES = 1024 * 2 ** 20;
  * own deadline; what could not be removed is named.
  */
 export function createClusterSource(options: ClusterSourceOptions): ClusterSource {
-  const { manager, templates, owner, log, removeTimeoutMs = 30_000, room = hostRoom } = options;
+  const { manager, templates, owner, log, removeTimeoutMs = 30_000, room = hostRoom, roomPauseMs = 3000 } = options;
   const made = new Set<string>();
   const shared = new Map<string, { readonly starting: Promise<RunningCluster>; holders: number }>();
   const pools = new Map<string, Pool<string>>();
@@ -58,7 +62,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
   const start = async (
     spec: SpecWithoutName,
     call: AcquireOptions,
-    wantsTemplate: boolean,
+    { wantsTemplate, isWanted = true }: { readonly wantsTemplate: boolean; readonly isWanted?: boolean },
   ): Promise<RunningCluster> => {
     count += 1;
     const name = clusterName(spec, owner.runId, count);
@@ -66,7 +70,14 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     try {
       const digest = await options.bundleDigest(spec, call.signal);
       const key = digest === undefined ? undefined : templateKey(digest, spec);
-      const { cluster, isSeeded } = await startFrom(key, { ...spec, name }, call);
+      const begin = async (): ReturnType<typeof startFrom> => await startFrom(key, { ...spec, name }, call);
+      const onWait = (error: Error): void => {
+        log.warn('a cluster waits until others have ended', { name, error: messageOf(error) });
+      };
+      // One that is only prepared leaves what there is to others.
+      const { cluster, isSeeded } = await (isWanted
+        ? whenRoom(begin, { signal: call.signal, onWait, pauseMs: roomPauseMs })
+        : begin());
       if (wantsTemplate && key !== undefined && !isSeeded) await makeTemplate(key, cluster, call);
       return cluster;
     } catch (error) {
@@ -99,7 +110,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
       const cluster = await manager.start(spec, { ...call, owner, seed });
       return { cluster, isSeeded: begun.copy !== undefined };
     } catch (error) {
-      if (begun.copy === undefined || call.signal.aborted) throw error;
+      if (begun.copy === undefined || call.signal.aborted || isShortOfInotify(error)) throw error;
       log.warn('no cluster started from a template: it is made again', { name: spec.name, error: messageOf(error) });
       await templates.discard(key);
       return { cluster: await manager.start(spec, { ...call, owner }), isSeeded: false };
@@ -137,7 +148,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     const pool = createPool<string>({
       size: options.pool ?? { min: 1, max: 2 },
       prepare: async (signal) => {
-        const cluster = await start(spec, { signal }, true);
+        const cluster = await start(spec, { signal }, { wantsTemplate: true, isWanted: false });
         try {
           await manager.pause(cluster.name, { signal });
           return cluster.name;
@@ -171,7 +182,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
         await remove(name);
       }
     }
-    return await start(spec, call, true);
+    return await start(spec, call, { wantsTemplate: true });
   };
 
   const lease = (cluster: RunningCluster, giveBack: () => Promise<void>): ClusterLease => ({
@@ -198,7 +209,7 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
       const key = specKey(spec);
       let entry = shared.get(key);
       if (entry === undefined) {
-        entry = { starting: start(spec, call, options.keepsShared?.(spec) ?? false), holders: 0 };
+        entry = { starting: start(spec, call, { wantsTemplate: options.keepsShared?.(spec) ?? false }), holders: 0 };
         shared.set(key, entry);
         entry.starting.catch(() => shared.delete(key));
       }
