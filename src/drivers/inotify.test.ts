@@ -8,7 +8,7 @@ import { checkInotify, readInotifyHost, type InotifyHost, type InotifyNode } fro
 
 const NOW = 1_000_000;
 
-const node = (id: string, ageMs: number, instances = 30): InotifyNode => ({ id, createdAt: NOW - ageMs, instances });
+const node = (id: string, ageMs: number, instances = 30): InotifyNode => ({ id, startedAt: NOW - ageMs, instances });
 const host = (over: Partial<InotifyHost> = {}): InotifyHost => ({
   limit: 128,
   now: NOW,
@@ -18,7 +18,7 @@ const host = (over: Partial<InotifyHost> = {}): InotifyHost => ({
 });
 
 describe('checkInotify', () => {
-  it('lets those begin that were made first, and says what the others need', async () => {
+  it('lets those begin that were started first, and says what the others need', async () => {
     const nodes = ['e', 'd', 'c', 'b', 'a'].map((id) => node(id, 1000));
     for (const id of ['a', 'b', 'c', 'd']) await checkInotify(id, nodes, host());
     await expect(checkInotify('e', nodes, host())).rejects.toMatchObject({

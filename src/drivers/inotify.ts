@@ -19,7 +19,7 @@ export interface InotifyNode {
   /** Of its container. */
   readonly id: string;
   /** Milliseconds since 1970. */
-  readonly createdAt: number;
+  readonly startedAt: number;
   /** Instances that it will have. */
   readonly instances: number;
 }
@@ -38,7 +38,7 @@ export interface InotifyHost {
 const SETTLED_MS = 60_000;
 
 /**
- * Nodes that begin at the same time, also those of other processes, count in the order in which they were made: the first ones stay.
+ * Nodes that begin at the same time, also those of other processes, count in the order of their start: the first ones stay.
  *
  * @param nodes all that run, with the new one
  * @throws {MkCiError} `HOST_RESOURCES` with the remedy
@@ -48,8 +48,8 @@ export async function checkInotify(id: string, nodes: readonly InotifyNode[], ho
   const all = nodes.reduce((sum, { instances }) => sum + instances, 0);
   // Looking at all processes takes a tenth of a second.
   if (limit === undefined || all * 4 <= limit) return;
-  const young = host.canCount ? nodes.filter(({ createdAt }) => host.now - createdAt < SETTLED_MS) : nodes;
-  const inTurn = young.toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  const young = host.canCount ? nodes.filter(({ startedAt }) => host.now - startedAt < SETTLED_MS) : nodes;
+  const inTurn = young.toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
   const wanted = inTurn
     .slice(0, inTurn.findIndex((node) => node.id === id) + 1)
     .reduce((sum, { instances }) => sum + instances, 0);

@@ -12,7 +12,7 @@ function startAfter(shortages: number): () => Promise<string> {
   return async () => {
     left -= 1;
     const host = { limit: 128, now: 0, canCount: true, countWithout: async () => (left >= 0 ? 100 : 0) };
-    await checkInotify('a', [{ id: 'a', createdAt: 0, instances: 33 }], host);
+    await checkInotify('a', [{ id: 'a', startedAt: 0, instances: 33 }], host);
     return 'up';
   };
 }

@@ -177,15 +177,13 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
   };
 
-  const checkWatches = async (name: string, signal: AbortSignal): Promise<void> => {
-    const [host, containers, { id }] = await Promise.all([
-      readInotifyHost(),
-      engine.containers([MACHINE_LABEL], signal),
-      find(name, signal),
-    ]);
+  const checkWatches = async ({ id, labels }: ContainerFacts, signal: AbortSignal): Promise<void> => {
+    const instancesOf = (of: ContainerFacts['labels']): number => Number(of[INOTIFY_LABEL] ?? 0);
+    if (instancesOf(labels) === 0) return;
+    const [host, containers] = await Promise.all([readInotifyHost(), engine.containers([MACHINE_LABEL], signal)]);
     const nodes = containers
       .filter(({ status }) => status === 'running' || status === 'paused')
-      .map((node) => ({ ...node, instances: Number(node.labels[INOTIFY_LABEL] ?? 0) }));
+      .map((node) => ({ ...node, instances: instancesOf(node.labels) }));
     await checkInotify(id, nodes, host);
   };
 
@@ -203,8 +201,9 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
     try {
       await run(spec, signal);
-      if (spec.inotifyInstances !== undefined) await checkWatches(spec.name, signal);
-      return machineOf(await find(spec.name, signal));
+      const made = await find(spec.name, signal);
+      await checkWatches(made, signal);
+      return machineOf(made);
     } catch (error) {
       await removeAfter(error, spec, signal);
       throw error;
@@ -231,7 +230,15 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
   const start = async (name: string, signal: AbortSignal): Promise<Machine> => {
     const container = await find(name, signal);
     if (container.status === 'paused') await engine.act(['unpause', name], signal);
-    else if (container.status !== 'running') await engine.act(['start', name], signal);
+    else if (container.status !== 'running') {
+      await engine.act(['start', name], signal);
+      try {
+        await checkWatches(container, signal);
+      } catch (error) {
+        await engine.act(['kill', name], signal);
+        throw error;
+      }
+    }
     return machineOf(await find(name, signal));
   };
 

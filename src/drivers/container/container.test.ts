@@ -122,7 +122,7 @@ describe('labels', () => {
 describe('what engines describe', () => {
   it('is read from the JSON of Docker', () => {
     const [container] = parseObjects(
-      '[{"Id":"f00","Name":"/c1","Created":"2026-11-23T08:20:01.123456789Z","State":{"Status":"running","Error":""},"Config":{"Labels":{"mk-ci.machine":"c1"}},' +
+      '[{"Id":"f00","Name":"/c1","State":{"Status":"running","StartedAt":"2026-11-23T08:20:01.123456789Z","Error":""},"Config":{"Labels":{"mk-ci.machine":"c1"}},' +
         '"NetworkSettings":{"Ports":{"6443/tcp":[{"HostIp":"127.0.0.1","HostPort":"32768"}],"22/tcp":null},"Networks":{"mk-ci-c1":{"IPAddress":"172.26.131.2"}}}}]',
     ).map(readContainer);
     expect(container).toEqual({
@@ -130,7 +130,7 @@ describe('what engines describe', () => {
       name: 'c1',
       labels: { 'mk-ci.machine': 'c1' },
       status: 'running',
-      createdAt: Date.UTC(2026, 10, 23, 8, 20, 1, 123),
+      startedAt: Date.UTC(2026, 10, 23, 8, 20, 1, 123),
       addresses: { 'mk-ci-c1': '172.26.131.2' },
       ports: { '6443/tcp': { host: '127.0.0.1', port: 32768 } },
       error: '',

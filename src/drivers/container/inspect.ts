@@ -7,8 +7,8 @@ export interface ContainerFacts {
   readonly name: string;
   readonly labels: Labels;
   readonly status: string;
-  /** Milliseconds since 1970; 0 when the engine does not say. */
-  readonly createdAt: number;
+  /** Milliseconds since 1970, of the last start; 0 when the engine does not say. */
+  readonly startedAt: number;
   /** Addresses by the name of the network; empty strings are left out. */
   readonly addresses: Readonly<Record<string, string>>;
   /** Host ports by `6443/tcp`. */
@@ -48,7 +48,7 @@ export function readContainer(value: Json): ContainerFacts {
     name: text(value['Name']).replace(/^\//, ''),
     labels: labels(config['Labels']),
     status: text(state['Status']),
-    createdAt: Date.parse(text(value['Created'])) || 0,
+    startedAt: Date.parse(text(state['StartedAt'])) || 0,
     addresses: Object.fromEntries(
       networks.flatMap(([name, network]) => {
         const address = text(object(network)['IPAddress']);

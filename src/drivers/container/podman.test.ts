@@ -219,7 +219,7 @@ describe('what podman describes', () => {
       name: 'try-one',
       labels: PODMAN_CONTAINER.Config.Labels,
       status: 'running',
-      createdAt: Date.UTC(2026, 10, 23, 8, 42, 19, 57),
+      startedAt: Date.UTC(2026, 10, 22, 7, 20, 40, 656),
       addresses: { 'mk-ci-try': '172.27.148.2' },
       ports: { '22/tcp': { host: '127.0.0.1', port: 43653 }, '6443/tcp': { host: '127.0.0.1', port: 39759 } },
       error: '',

@@ -73,7 +73,6 @@ export const PODMAN_PORT_TAKEN =
 /** Of `podman container inspect`. */
 export const PODMAN_CONTAINER = {
   Id: 'a0f1121132ebf3b9fd4f5ac18bc056d6eb2c8440769b916226a293ff009c9e76',
-  Created: '2026-11-23T08:42:19.057775956Z',
   Name: 'try-one',
   State: {
     OciVersion: '1.0.2-dev',
