@@ -38,10 +38,10 @@ import {
   type RunPlan,
   type TestDurations,
 } from '../runner/index.js';
+import { freeInotifyInstances } from '../drivers/index.js';
 import { formatPlan, planJson } from '../runner/index.js';
 import { VERSION } from '../version.js';
 import { Interrupt, type CliContext } from './command.js';
-import { freeInotifyInstances } from '../drivers/index.js';
 import { availableMemoryMiB } from './host-memory.js';
 import { addRunFlags, environmentFilter, planFilters, withSshHost, type RunFlags } from './run-options.js';
 

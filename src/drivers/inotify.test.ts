@@ -60,15 +60,17 @@ describe('checkInotify', () => {
 describe('readInotifyHost', () => {
   it('counts the instances of processes that are not in these containers', async () => {
     await using folder = await createTemporaryFolder();
-    const add = async (pid: string, cgroup: string, targets: readonly string[]): Promise<void> => {
+    const add = async (pid: string, cgroup: string, targets: readonly string[], uid = 0): Promise<void> => {
       const fds = join(folder.path, pid, 'fd');
       await mkdir(fds, { recursive: true });
+      await writeFile(join(folder.path, pid, 'status'), `Name:\tx\nUid:\t${uid}\t${uid}\t${uid}\t${uid}\nGid:\t0\n`);
       await writeFile(join(folder.path, pid, 'cgroup'), cgroup);
       for (const [fd, target] of targets.entries()) await symlink(target, join(fds, String(fd)));
     };
     await add('1', '0::/init.scope\n', ['anon_inode:inotify', '/dev/null', 'anon_inode:inotify']);
     await add('20', '1:cpu:/docker/abc\n', ['anon_inode:inotify']);
     await add('30', '1:cpu:/docker/def/kubelet\n', ['anon_inode:inotify']);
+    await add('31', '1:cpu:/user.slice\n', ['anon_inode:inotify'], 1000);
     await mkdir(join(folder.path, '40')); // has ended
     await mkdir(join(folder.path, 'sys/fs/inotify'), { recursive: true });
     await writeFile(join(folder.path, 'sys/fs/inotify/max_user_instances'), '128\n');

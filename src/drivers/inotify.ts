@@ -28,7 +28,7 @@ export interface InotifyHost {
   /** Of root; `undefined` where the kernel does not tell, as on another system. */
   readonly limit: number | undefined;
   readonly now: number;
-  /** Instances of all processes but those of these containers; zero where that can not be seen. */
+  /** Instances that root has outside of these containers; zero where that can not be seen. */
   readonly countWithout: (ids: readonly string[]) => Promise<number>;
   /** Whether it can be seen. */
   readonly canCount: boolean;
@@ -90,6 +90,7 @@ export async function freeInotifyInstances(host?: InotifyHost): Promise<number |
   return limit === undefined ? undefined : Math.max(0, limit - (await countWithout([])));
 }
 
+/** Of root, in processes outside of these containers. */
 async function countInstances(proc: string, without: readonly string[]): Promise<number> {
   const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
   let count = 0;
@@ -101,8 +102,11 @@ async function countInstances(proc: string, without: readonly string[]): Promise
       );
       const own = targets.filter((target) => target === 'anon_inode:inotify').length;
       if (own === 0) continue;
-      const cgroups = await readFile(`${proc}/${pid}/cgroup`, 'utf8');
-      if (!without.some((id) => cgroups.includes(id))) count += own;
+      const [status, cgroups] = await Promise.all(
+        ['status', 'cgroup'].map(async (name) => await readFile(`${proc}/${pid}/${name}`, 'utf8')),
+      );
+      const isOfRoot = /^Uid:\s+0\s/m.test(status ?? '');
+      if (isOfRoot && !without.some((id) => cgroups?.includes(id))) count += own;
     } catch {
       // It ended meanwhile.
     }

@@ -15,8 +15,8 @@ export const CLIENT_RATE = { 'kube-api-qps': '1000', 'kube-api-burst': '2000' } 
 export const LONE_MEMBER = { 'heartbeat-interval': '20', 'election-timeout': '200' } as const;
 
 /**
- * Environment of the API server. Starting is a burst of allocation, and a Go program collects at every doubling of a small heap. Five times the heap in
- * place of twice saves a sixth of the API server's start-up time on the processor and costs 70 MiB; the limit brings the
- * usual behaviour back before memory becomes scarce. Both can be set from outside.
+ * Environment of components, of the API server above all. Starting is a burst of allocation, and a Go program collects at every doubling of a small
+ * heap. Five times the heap in place of twice saves a sixth of its start-up time on the processor and costs 70 MiB; the limit
+ * brings the usual behaviour back before memory becomes scarce.
  */
 export const FEWER_COLLECTIONS = { GOGC: '400', GOMEMLIMIT: '768MiB' } as const;
