@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { expect, it } from 'vitest';
 
+import { INOTIFY_INSTANCES } from '../src/drivers/index.js';
 import { exec } from '../src/exec.js';
 import { describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
 import { PROGRAM, ROOT, startMkCi } from './mk-ci.js';
@@ -177,6 +178,45 @@ describeWithNodeImage(`clusters in containers under faults (MK_CI_TEST_SEED=${se
       await rig.expectNothingLeft();
     },
     20 * MINUTE,
+  );
+
+  it(
+    'are not begun where inotify has nothing left for them, and the others work',
+    async (context) => {
+      const limit = Number(await readFile('/proc/sys/fs/inotify/max_user_instances', 'utf8'));
+      const count = Math.floor(limit / INOTIFY_INSTANCES.controlPlane) + 1;
+      if (count > 6)
+        return context.skip(`the kernel allows ${limit} inotify instances, which is enough for all of them`);
+      const names = Array.from({ length: count }, (_, index) => `watched-${index + 1}`);
+      const ends = await Promise.all(
+        names.map(async (name) => await rig.run('cluster', 'start', name, '--driver', ENGINE, '--nodes', '1')),
+      );
+      const begun = names.filter((_, index) => ends[index]?.exitCode === 0);
+      expect(begun.length).toBeLessThan(count);
+      expect(begun.length).toBeGreaterThanOrEqual(count - 2); // the host's own programs have some
+      for (const { exitCode, stderr } of ends.filter((end) => end.exitCode !== 0)) {
+        expect(exitCode, stderr).toBe(39);
+        expect(stderr).toMatch(/HOST_RESOURCES[^]*sysctl fs\.inotify\.max_user_instances=\d+/);
+      }
+      const restarts = '{.items[*].status.containerStatuses[*].restartCount}';
+      for (const name of begun) {
+        const get = [
+          'kubectl',
+          'get',
+          'pods',
+          '-n',
+          'kube-system',
+          '-l',
+          'k8s-app=kube-proxy',
+          '-o',
+          `jsonpath=${restarts}`,
+        ];
+        expect(await rig.succeed('cluster', 'exec', name, '--', ...get)).toBe('0');
+        await rig.succeed('cluster', 'delete', name);
+      }
+      await rig.expectNothingLeft();
+    },
+    12 * MINUTE,
   );
 
   it(
