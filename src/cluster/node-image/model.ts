@@ -9,7 +9,7 @@ export type ImageEngine = (typeof IMAGE_ENGINES)[number];
 /** Folder of the node image with the layers of Kubernetes' images, unpacked. */
 export const LAYERS_FOLDER = '/opt/mk-ci/layers';
 /** Raised when the same inputs give another image. */
-export const RECIPE = 2;
+export const RECIPE = 3;
 
 /** Facts of a node image: in the image as `/etc/mk-ci/node-image.json`, and with {@link recordSchema} in the cache. */
 export const factsSchema = z.strictObject({

@@ -25,7 +25,14 @@ const MASKED = [
   ...['sys-kernel-debug.mount', 'sys-kernel-tracing.mount', 'dev-hugepages.mount', 'dev-mqueue.mount'],
   ...['proc-sys-fs-binfmt_misc.automount', 'systemd-binfmt.service', 'e2scrub_reap.service', 'e2scrub_all.timer'],
   ...['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'fstrim.timer'],
+  // For modules of the kernel that nobody asked for.
+  ...['sys-fs-fuse-connections.mount', 'sys-kernel-config.mount', 'systemd-pstore.service'],
+  // Most of what it sets is the host's, where a node is a container.
+  'systemd-sysctl.service',
 ] as const;
+
+/** systemd compares their time with that of `/usr`: links of libraries, users and the like are as the packages made them. */
+const UPDATED = ['etc/.updated', 'var/.updated'] as const;
 
 const CONTAINERD_UNIT = `[Unit]
 Description=containerd
@@ -166,6 +173,7 @@ export function nodeLayerEntries({ bundle, images, facts, sizeOf }: NodeLayerInp
     },
     { kind: 'link', path: 'etc/systemd/system/default.target', target: '/usr/lib/systemd/system/multi-user.target' },
     ...MASKED.map((unit): TarEntry => ({ kind: 'link', path: `etc/systemd/system/${unit}`, target: '/dev/null' })),
+    ...UPDATED.map((path) => textEntry(path, '')),
     textEntry('etc/mk-ci/node-image.json', `${JSON.stringify(facts, undefined, 2)}\n`),
     ...images.flatMap(({ folder, entries }) => [
       { kind: 'folder', path: `${LAYERS_FOLDER.slice(1)}/${folder}` } as const,
