@@ -31,7 +31,7 @@ export function renderInit(input: InitInput): string {
   // With one control plane, waiting for the lease of one that is gone only costs time.
   const election: Record<string, string> = settings.hasBalancer ? {} : { 'leader-elect': 'false' };
   const pace = paceOf(input.facts, settings);
-  const environment = environmentOf(settings, pace.environment);
+  const environment = environmentOf(settings, { ...FEWER_COLLECTIONS, ...pace.environment });
   const init = {
     apiVersion: apiVersion(settings),
     kind: 'InitConfiguration',
@@ -66,7 +66,7 @@ export function renderInit(input: InitInput): string {
         ...new Set(['127.0.0.1', 'localhost', CONTROL_PLANE_ADDRESS, clusterName, ...(input.serverNames ?? [])]),
       ],
       ...args({ ...gates, ...settings.extraArgs['apiServer'] }),
-      ...environmentOf(settings, { ...FEWER_COLLECTIONS, ...pace.environment }),
+      ...environment,
       ...(usesOldFormat(settings) ? { timeoutForControlPlane: `${timeoutSeconds}s` } : {}),
     },
     controllerManager: {
