@@ -136,6 +136,19 @@ export function describeDriverContract(name: string, settings: DriverContractSet
         expect(await machines.list({ cluster: 'contract' }, signal)).toHaveLength(3);
       });
 
+      it('start again after another one of their network is gone', async ({ skip }) => {
+        if (driver.info.machines === 'given' || driver.info.maxMachines < 2) return skip();
+        await machines.create({ ...specOf('a'), network: 'contract' }, signal);
+        const second = await machines
+          .create({ ...specOf('b'), network: 'contract' }, signal)
+          .catch((error: unknown) => error);
+        if (isMkCiError(second, 'DRV_UNSUPPORTED')) return skip(second.message);
+        await machines.stop('contract-a', signal);
+        await machines.remove('contract-b', signal);
+        const machine = await machines.start('contract-a', signal);
+        expect((await machine.exec(hello)).stdout.trim()).toBe('hello');
+      });
+
       it('are one at a time where the host is given', async ({ skip }) => {
         if (driver.info.machines !== 'given') return skip();
         const made = await Promise.allSettled(['a', 'b'].map((id) => machines.create(specOf(id), signal)));

@@ -107,8 +107,10 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
     }
     throw last;
   };
+  /** The last machine of a cluster removes it. Engines take it away from those that do not run, which then do not start. */
   const removeNetwork = async (network: NetworkFacts, signal: AbortSignal): Promise<void> => {
-    // In use by another machine of the cluster: the last one removes it.
+    const users = await engine.containers([`${NETWORK_LABEL}=${network.name}`], signal);
+    if (users.length > 0) return;
     await engine.actUnless(
       ['network', 'rm', network[traits.networkKey]],
       new RegExp(`${NOT_THERE.source}|active endpoints|in use|being used|associated`, 'i'),
