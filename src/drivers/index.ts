@@ -14,7 +14,7 @@ export type {
   MachineSummary,
   SessionOptions,
 } from './driver.js';
-export { INOTIFY_INSTANCES, freeInotifyInstances, isShortOfInotify } from './inotify.js';
+export { INOTIFY_INSTANCES, freeInotifyInstances, hasRoomBeside, isShortOfInotify } from './inotify.js';
 export { AUTO_DRIVER, chooseDriver } from './choose-driver.js';
 export {
   DEFAULT_DRIVER,

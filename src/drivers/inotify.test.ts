@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { createTemporaryFolder } from '../files.js';
-import { checkInotify, readInotifyHost, type InotifyHost, type InotifyNode } from './inotify.js';
+import { checkInotify, hasRoomBeside, readInotifyHost, type InotifyHost, type InotifyNode } from './inotify.js';
 
 const NOW = 1_000_000;
 
@@ -54,6 +54,17 @@ describe('checkInotify', () => {
     const countWithout = async (): Promise<number> => await Promise.reject(new Error('looked'));
     await checkInotify('a', [node('a', 0)], host({ countWithout }));
     await checkInotify('a', [node('a', 0, 500)], host({ limit: undefined, countWithout }));
+  });
+});
+
+describe('hasRoomBeside', () => {
+  it('counts what is there, or as many again where that can not be seen', async () => {
+    const taken = async (): Promise<number> => 82;
+    expect(await hasRoomBeside(46, host({ countWithout: taken }))).toBe(true);
+    expect(await hasRoomBeside(47, host({ countWithout: taken }))).toBe(false);
+    expect(await hasRoomBeside(64, host({ canCount: false }))).toBe(true);
+    expect(await hasRoomBeside(65, host({ canCount: false }))).toBe(false);
+    expect(await hasRoomBeside(1000, host({ limit: undefined }))).toBe(true);
   });
 });
 

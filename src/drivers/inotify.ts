@@ -90,6 +90,13 @@ export async function freeInotifyInstances(host?: InotifyHost): Promise<number |
   return limit === undefined ? undefined : Math.max(0, limit - (await countWithout([])));
 }
 
+/** Whether nodes with so many instances can begin beside others with as many, which go on. */
+export async function hasRoomBeside(instances: number, host?: InotifyHost): Promise<boolean> {
+  const { limit, canCount, countWithout } = host ?? (await readInotifyHost());
+  if (limit === undefined) return true;
+  return (canCount ? await countWithout([]) : instances) + instances <= limit;
+}
+
 /** Of root, in processes outside of these containers. */
 async function countInstances(proc: string, without: readonly string[]): Promise<number> {
   const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));

@@ -1,12 +1,13 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { hasRoomBeside } from '../../../../drivers/index.js';
 import { MkCiError } from '../../../../errors.js';
 import { writeClusterRecord, type ClusterRecord, type MachineRecord } from '../../../folder.js';
 import type { StateAccess } from '../../../state-access.js';
 import { allOf } from '../all-of.js';
 import { bringUp, statePartsIn } from '../lifecycle/clone.js';
-import { ownershipOf } from '../machines/cluster-machines.js';
+import { inotifyInstancesOf, ownershipOf } from '../machines/cluster-machines.js';
 import type { NodeWork } from '../nodes/cluster-nodes.js';
 import type { KubeadmContext } from '../context.js';
 import { findSavedImage } from '../machines/find-image.js';
@@ -79,10 +80,12 @@ export function createKubeadmState(context: KubeadmContext): StateAccess {
         };
         const planned = await noteMachines(journal, replaced, ownershipOf(record, paths));
         const noted: ClusterRecord = { ...replaced, machines: planned.map(({ machine }) => machine) };
-        // Until the new ones run, the old ones are the cluster. Several are not only frozen: what they would keep of memory and of
-        // inotify's instances, the new ones may not find.
+        // Only frozen: until the new ones run, the old ones are the cluster. But these keep their instances of inotify.
         if (before === 'running') {
-          const hold = (record.machines ?? []).length > 1 ? 'stop' : 'pause';
+          const instances =
+            replaced.machines?.reduce((sum, entry) => sum + inotifyInstancesOf(record.spec, entry), 0) ?? 0;
+          const { sharesKernel = false } = drivers.get(record.spec.driver).info;
+          const hold = !sharesKernel || (await hasRoomBeside(instances)) ? 'pause' : 'stop';
           await phases.run(hold, async () => {
             await allOf((record.machines ?? []).map(({ name }) => operations[hold](name, signal)));
           });
