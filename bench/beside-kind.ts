@@ -9,8 +9,8 @@
  *     scripts/with-dockerd.sh npx tsx bench/beside-kind.ts --kind ~/go/bin/kind [--rounds 3] [--at-once 3,6]
  *
  * Needs jq, and Go's cache of modules, where the files of kind's node image are; more than four at the same time need more inotify
- * instances than kernels allow by default. kind wants `--privileged`. On a host that does not
- * give CAP_SYS_RESOURCE this lets it have the rest, for both of them:
+ * instances than kernels allow by default. kind wants `--privileged`. On a host that does not give CAP_SYS_RESOURCE this lets it
+ * have the rest, for both of them:
  *
  *     DOCKERD_OPTIONS="--add-runtime bounded=$PWD/bench/kind/bounded-runc --default-runtime bounded" scripts/with-dockerd.sh …
  */

@@ -6,12 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { createTemporaryFolder } from '../files.js';
 import { checkInotify, hasRoomBeside, readInotifyHost, type InotifyHost, type InotifyNode } from './inotify.js';
 
-const NOW = 1_000_000;
-
-const node = (id: string, ageMs: number, instances = 30): InotifyNode => ({ id, startedAt: NOW - ageMs, instances });
+const node = (id: string, startedAt: number, instances = 30): InotifyNode => ({ id, startedAt, instances });
 const host = (over: Partial<InotifyHost> = {}): InotifyHost => ({
   limit: 128,
-  now: NOW,
   canCount: true,
   countWithout: async () => 0,
   ...over,
@@ -19,19 +16,19 @@ const host = (over: Partial<InotifyHost> = {}): InotifyHost => ({
 
 describe('checkInotify', () => {
   it('lets those begin that were started first, and says what the others need', async () => {
-    const nodes = ['e', 'd', 'c', 'b', 'a'].map((id) => node(id, 1000));
+    const nodes = ['e', 'd', 'c', 'b', 'a'].map((id) => node(id, 0));
     for (const id of ['a', 'b', 'c', 'd']) await checkInotify(id, nodes, host());
     await expect(checkInotify('e', nodes, host())).rejects.toMatchObject({
       code: 'HOST_RESOURCES',
       message: expect.stringContaining(
-        'inotify allows 128 instances, 0 are taken and nodes that start want 150',
+        'inotify allows 128 instances, other programs have 0 and nodes want 150',
       ) as unknown,
       advice: expect.stringContaining('sysctl fs.inotify.max_user_instances=512') as unknown,
     });
   });
 
-  it('takes what is there for nodes that have settled, and for other programs', async () => {
-    const nodes = [node('old', 120_000), node('new', 0)];
+  it('counts what other programs have, and nodes with what they will have', async () => {
+    const nodes = [node('new', 2), node('old', 1)];
     const asked: string[][] = [];
     const taken = (count: number): InotifyHost =>
       host({
@@ -40,14 +37,10 @@ describe('checkInotify', () => {
           return count;
         },
       });
-    await checkInotify('new', nodes, taken(98));
-    await expect(checkInotify('new', nodes, taken(99))).rejects.toThrow('99 are taken');
-    expect(asked).toEqual([['new'], ['new']]);
-  });
-
-  it('counts all nodes where processes can not be seen', async () => {
-    const nodes = ['a', 'b', 'c', 'd', 'e'].map((id, index) => node(id, 600_000 - index));
-    await expect(checkInotify('e', nodes, host({ canCount: false }))).rejects.toThrow('want 150');
+    await checkInotify('new', nodes, taken(68));
+    await expect(checkInotify('new', nodes, taken(69))).rejects.toThrow('other programs have 69 and nodes want 60');
+    await checkInotify('old', nodes, taken(69));
+    expect(asked).toEqual(Array.from({ length: 3 }, () => ['new', 'old']));
   });
 
   it('does not look where the limit is far away or not known', async () => {

@@ -27,18 +27,14 @@ export interface InotifyNode {
 export interface InotifyHost {
   /** Of root; `undefined` where the kernel does not tell, as on another system. */
   readonly limit: number | undefined;
-  readonly now: number;
   /** Instances that root has outside of these containers; zero where that can not be seen. */
   readonly countWithout: (ids: readonly string[]) => Promise<number>;
   /** Whether it can be seen. */
   readonly canCount: boolean;
 }
 
-/** After that a node has all of its instances. */
-const SETTLED_MS = 60_000;
-
 /**
- * Nodes that begin at the same time, also those of other processes, count in the order of their start: the first ones stay.
+ * Nodes count with all that they will have, in the order of their start, also those of other processes: the first ones stay.
  *
  * @param nodes all that run, with the new one
  * @throws {MkCiError} `HOST_RESOURCES` with the remedy
@@ -48,17 +44,16 @@ export async function checkInotify(id: string, nodes: readonly InotifyNode[], ho
   const all = nodes.reduce((sum, { instances }) => sum + instances, 0);
   // Looking at all processes takes a tenth of a second.
   if (limit === undefined || all * 4 <= limit) return;
-  const young = host.canCount ? nodes.filter(({ startedAt }) => host.now - startedAt < SETTLED_MS) : nodes;
-  const inTurn = young.toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
+  const inTurn = nodes.toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
   const wanted = inTurn
     .slice(0, inTurn.findIndex((node) => node.id === id) + 1)
     .reduce((sum, { instances }) => sum + instances, 0);
-  const taken = await host.countWithout(young.map((node) => node.id));
-  if (taken + wanted <= limit) return;
+  const others = await host.countWithout(nodes.map((node) => node.id));
+  if (others + wanted <= limit) return;
   throw new MkCiError('HOST_RESOURCES', {
-    message: `inotify allows ${limit} instances, ${taken} are taken and nodes that start want ${wanted}`,
-    advice: `Run sysctl fs.inotify.max_user_instances=${suggest(limit, taken + wanted)} as root, or have fewer nodes at a time.`,
-    details: { inotify: { limit, taken, wanted } },
+    message: `inotify allows ${limit} instances, other programs have ${others} and nodes want ${wanted}`,
+    advice: `Run sysctl fs.inotify.max_user_instances=${suggest(limit, others + wanted)} as root, or have fewer nodes at a time.`,
+    details: { inotify: { limit, others, wanted } },
   });
 }
 
@@ -78,7 +73,6 @@ export async function readInotifyHost(proc = '/proc', uid = process.getuid?.()):
   const canCount = uid === 0;
   return {
     limit: /^\d+\s*$/.test(text) ? Number(text) : undefined,
-    now: Date.now(),
     canCount,
     countWithout: async (ids) => (canCount ? await countInstances(proc, ids) : 0),
   };

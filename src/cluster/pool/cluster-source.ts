@@ -33,7 +33,7 @@ export interface ClusterSourceOptions {
   readonly room?: () => { readonly fits: boolean; readonly isIdle: boolean };
   /** Deadline for removing one cluster. @default 30000 */
   readonly removeTimeoutMs?: number;
-  /** Pause before a cluster that found no room is tried again. @default 3000 */
+  /** First pause before a cluster that found no room is tried again. @default 3000 */
   readonly roomPauseMs?: number;
 }
 
@@ -70,13 +70,14 @@ export function createClusterSource(options: ClusterSourceOptions): ClusterSourc
     try {
       const digest = await options.bundleDigest(spec, call.signal);
       const key = digest === undefined ? undefined : templateKey(digest, spec);
-      const begin = async (): ReturnType<typeof startFrom> => await startFrom(key, { ...spec, name }, call);
+      const begin = async (onPhase = call.onPhase): ReturnType<typeof startFrom> =>
+        await startFrom(key, { ...spec, name }, { ...call, ...(onPhase && { onPhase }) });
       const onWait = (error: Error): void => {
         log.warn('a cluster waits until others have ended', { name, error: messageOf(error) });
       };
       // One that is only prepared leaves what there is to others.
       const { cluster, isSeeded } = await (isWanted
-        ? whenRoom(begin, { signal: call.signal, onWait, pauseMs: roomPauseMs })
+        ? whenRoom(begin, { ...call, onWait, pauseMs: roomPauseMs })
         : begin());
       if (wantsTemplate && key !== undefined && !isSeeded) await makeTemplate(key, cluster, call);
       return cluster;
