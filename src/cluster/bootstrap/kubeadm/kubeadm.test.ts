@@ -1,16 +1,10 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-
 import { describe, expect, it } from 'vitest';
-
-import { exec } from '../../../exec.js';
-import { createTemporaryFolder } from '../../../files.js';
 
 import { nodesWithoutProxy, podSubnetsOf, readyDnsPods, silentNodes } from './lifecycle/kubeadm-readiness.js';
 import { findNode, judgeMachines, nodeNamesOf, planMachines } from './machines/cluster-machines.js';
 import { machineStatus, podComponents } from './lifecycle/kubeadm-status.js';
 import { planWorkers } from './nodes/node-changes.js';
-import { readNodeFailure, renderFailureScript, renderRunKubeadm, renderWriteFiles } from './render/node-scripts.js';
+import { readNodeFailure, renderFailureScript, renderWriteFiles } from './render/node-scripts.js';
 
 describe('state of a cluster of machines', () => {
   const machines = planMachines({ name: 'c1', nodes: 2 });
@@ -230,35 +224,6 @@ describe('who is to blame for a start that failed', () => {
     expect(readNodeFailure(text)).toEqual({ component: 'kubelet', lines: ['I0101 ok'] });
     expect(readNodeFailure(`${text}== lacks memory\n`)).toMatchObject({ component: 'kubelet', lacks: 'memory' });
     expect(readNodeFailure(`${text}== lacks memory\n== lacks disk\n`).lacks).toBe('disk');
-  });
-});
-
-describe('kubeadm in a node', () => {
-  /** Runs the script with a `kubeadm` and a kubelet of our own in front of PATH. */
-  const run = async (kubeadm: string, restarts: number) => {
-    await using folder = await createTemporaryFolder();
-    const write = async (name: string, text: string): Promise<void> => {
-      await writeFile(join(folder.path, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-    };
-    await write('kubeadm', kubeadm);
-    await write('systemctl', `echo ${restarts}`);
-    const script = renderRunKubeadm('kubeadm init').replaceAll('/var/log/kubeadm.log', join(folder.path, 'log'));
-    return await exec(['sh', '-e'], {
-      input: script,
-      allowFailure: true,
-      env: { PATH: `${folder.path}:${process.env['PATH'] ?? ''}` },
-    });
-  };
-
-  it('ends as it ends', async () => {
-    expect(await run('echo done', 0)).toMatchObject({ exitCode: 0, stdout: '' });
-    expect(await run('echo no >&2; exit 3', 0)).toMatchObject({ exitCode: 1, stderr: 'no\n' });
-  });
-
-  it('does not wait for a kubelet that ends again and again', async () => {
-    const { exitCode, stderr } = await run('echo waiting; exec sleep 600', 9);
-    expect(exitCode).toBe(1);
-    expect(stderr).toContain('waiting');
   });
 });
 

@@ -24,11 +24,11 @@ import {
   WAIT_FOR_SYSTEMD,
   kubeletUnit,
   renderAttachKubelet,
-  renderRunKubeadm,
   renderStartRuntime,
   renderWriteFiles,
 } from '../render/node-scripts.js';
 import { renderInit, renderJoin } from '../render/render-kubeadm.js';
+import { planInit, renderRunKubeadm, type InitPlan } from '../render/run-kubeadm.js';
 import {
   CNI_LIST,
   firstPodSubnet,
@@ -166,15 +166,14 @@ export async function initControlPlane(
     token,
     timeoutSeconds: secondsOf(work.deadline),
   });
-  const { late } = paceOf(node.facts, work.settings);
-  if (late.length === 0) {
-    await runKubeadm(node.machine, 'init', config, work);
-    return;
-  }
-  const skipped = ['wait-control-plane', ...late.map((component) => `control-plane/${component}`)];
-  await runKubeadm(node.machine, 'init', config, work, skipped);
-  const phases = late.map((component) => `kubeadm init phase control-plane ${component} --config ${KUBEADM_CONFIG}\n`);
-  await runScript(node.machine, phases.join(''), work);
+  const seconds = secondsOf(work.deadline);
+  await runKubeadm(
+    node.machine,
+    'init',
+    config,
+    work,
+    planInit(work.settings, node.facts, { config: KUBEADM_CONFIG, seconds }),
+  );
 }
 
 /** What a node shows and looks for when it joins. */
@@ -209,13 +208,13 @@ async function runKubeadm(
   verb: 'init' | 'join',
   config: string,
   work: NodeWork,
-  skippedPhases: readonly string[] = [],
+  { skipped, beside, after }: InitPlan = { skipped: [], beside: '', after: '' },
 ): Promise<void> {
   const skipPrint = verb === 'init' ? ' --skip-token-print' : '';
-  const command = `kubeadm ${verb} --config ${KUBEADM_CONFIG} --skip-phases=${['preflight', ...skippedPhases].join(',')}${skipPrint}`;
   // Its checks are about hosts that people prepare by hand; ours is made, and some of them fail on restricted hosts.
-  const script = renderWriteFiles([{ path: KUBEADM_CONFIG, content: config, mode: 0o600 }]) + renderRunKubeadm(command);
-  await runScript(machine, script, work);
+  const command = `kubeadm ${verb} --config ${KUBEADM_CONFIG} --skip-phases=${['preflight', ...skipped].join(',')}${skipPrint}`;
+  const files = renderWriteFiles([{ path: KUBEADM_CONFIG, content: config, mode: 0o600 }]);
+  await runScript(machine, files + renderRunKubeadm(command, beside) + after, work);
 }
 
 /**

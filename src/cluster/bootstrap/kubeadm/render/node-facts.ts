@@ -36,6 +36,7 @@ const PROGRAMS = [
   'runc',
   'socat',
   'conntrack',
+  'curl',
 ];
 
 /** Of `/proc/self/uid_map` where there is no namespace of users. */

@@ -37,22 +37,6 @@ export function renderStartRuntime({ units, socket, importCommand }: RuntimePlan
   ].join('\n');
 }
 
-/** A kubelet that works is not started again while kubeadm waits for it. */
-const KUBELET_RESTARTS = 8;
-
-/** Runs kubeadm, and ends it when the kubelet that it waits for ends again and again: it would wait for the whole deadline. */
-export function renderRunKubeadm(command: string): string {
-  return [
-    `${command} >/var/log/kubeadm.log 2>&1 & pid=$!`,
-    '( while sleep 1 && kill -0 $pid; do',
-    `  [ "$(systemctl show -p NRestarts --value kubelet.service)" -ge ${KUBELET_RESTARTS} ] || continue`,
-    `  kill $pid; echo 'the kubelet ends again and again' >>/var/log/kubeadm.log; exit`,
-    'done ) >/dev/null 2>&1 &',
-    'wait $pid || { tail -n 30 /var/log/kubeadm.log >&2; exit 1; }',
-    '',
-  ].join('\n');
-}
-
 /** The kubelet as kubeadm expects it, restarted for as long as it takes. */
 export function kubeletUnit({ programs }: NodeFacts, runtimeUnits: readonly string[]): NodeFile[] {
   return [

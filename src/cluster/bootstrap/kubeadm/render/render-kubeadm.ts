@@ -194,7 +194,8 @@ function registration({ settings, node }: Pick<InitInput, 'settings' | 'node'>):
 }
 
 /** v1beta4 from 1.31 on. */
-function usesOldFormat({ kubernetesVersion }: KubeadmSettings): boolean {
+/** Of kubeadm's configuration. */
+export function usesOldFormat({ kubernetesVersion }: KubeadmSettings): boolean {
   return minorOf(kubernetesVersion) < 31;
 }
 

@@ -25,7 +25,7 @@ describe('nodes whose processors are translated', () => {
       environment: {},
       etcd: {},
       proxyRules: {},
-      late: [],
+      startsLate: false,
     });
   });
 

@@ -52,11 +52,11 @@ export interface Pace {
   readonly etcd: Readonly<Record<string, string>>;
   /** Members of kube-proxy's configuration for any of its modes. */
   readonly proxyRules: Readonly<Record<string, unknown>>;
-  /** What of the control plane is started once the API server answers, as names of kubeadm's phase `control-plane`. */
-  readonly late: readonly string[];
+  /** The rest of the control plane is started once kubeadm has done all else. */
+  readonly startsLate: boolean;
 }
 
-const USUAL: Pace = { files: [], script: '', init: {}, environment: {}, etcd: {}, proxyRules: {}, late: [] };
+const USUAL: Pace = { files: [], script: '', init: {}, environment: {}, etcd: {}, proxyRules: {}, startsLate: false };
 
 /** How a node is started, by what its processors are. */
 export function paceOf(
@@ -90,6 +90,6 @@ export function paceOf(
     },
     // All rules anew every 30 s by default, in case that somebody took them away: a second and a half of a processor.
     proxyRules: { syncPeriod: '10m' },
-    late: ['controller-manager', 'scheduler'],
+    startsLate: true,
   };
 }

@@ -1,0 +1,93 @@
+import type { KubeadmSettings } from '../settings.js';
+import type { NodeFacts } from './node-facts.js';
+import { usesOldFormat } from './render-kubeadm.js';
+import { paceOf } from './translated-nodes.js';
+
+/** How kubeadm is run in a node, as shell scripts. Pure. */
+
+/** A kubelet that works is not started again while kubeadm waits for it. */
+const KUBELET_RESTARTS = 8;
+
+const LOG = '/var/log/kubeadm.log';
+
+/**
+ * Runs kubeadm, and ends it when the kubelet that it waits for ends again and again: it would wait for the whole deadline.
+ *
+ * @param beside script that runs at the same time. When it fails, so has kubeadm. @default nothing
+ */
+export function renderRunKubeadm(command: string, beside = ''): string {
+  const failed = `{ tail -n 30 ${LOG} >&2; exit 1; }`;
+  return [
+    `: >${LOG}`,
+    `${command} >>${LOG} 2>&1 & pid=$!`,
+    ...(beside === '' ? [] : ['(', beside.trimEnd(), `) >>${LOG} 2>&1 & beside=$!`]),
+    '( while sleep 1 && kill -0 $pid; do',
+    `  [ "$(systemctl show -p NRestarts --value kubelet.service)" -ge ${KUBELET_RESTARTS} ] || continue`,
+    `  kill $pid; echo 'the kubelet ends again and again' >>${LOG}; exit`,
+    'done ) >/dev/null 2>&1 &',
+    ...(beside === ''
+      ? [`wait $pid || ${failed}`]
+      : [`wait $pid || { kill $beside 2>/dev/null; ${failed.slice(2)}`, `wait $beside || ${failed}`]),
+    '',
+  ].join('\n');
+}
+
+/** What `kubeadm init` leaves to others. */
+export interface InitPlan {
+  /** Its phases that it does not run. */
+  readonly skipped: readonly string[];
+  /** Script that runs at the same time. */
+  readonly beside: string;
+  /** Script that runs once it has succeeded. */
+  readonly after: string;
+}
+
+/** Components as kubeadm's phase `control-plane` names them. */
+const LATE = ['controller-manager', 'scheduler'] as const;
+
+/**
+ * What takes time in `kubeadm init` besides work. The controller manager and the scheduler start with the API server, take the
+ * processors from it, are refused by it for the second and a half until it has written its roles, and try again at ever longer intervals; so
+ * they are started then. At the end it starts the kubelet again, which then looks for no pods for a second, to let it read its
+ * certificate from the file that it renews: the one that runs does so already.
+ *
+ * @param config path of kubeadm's configuration in the node
+ * @param seconds after which the API server has to answer
+ */
+export function planInit(
+  settings: KubeadmSettings,
+  facts: Pick<NodeFacts, 'isTranslated' | 'programs'>,
+  { config, seconds }: { readonly config: string; readonly seconds: number },
+): InitPlan {
+  const start = (component: string): string => `kubeadm init phase control-plane ${component} --config ${config}`;
+  // Without its wait, kubeadm goes on as soon as the API server answers: within its limit for calls, a minute in old formats.
+  const skipped = ['wait-control-plane', ...LATE.map((component) => `control-plane/${component}`), 'kubelet-finalize'];
+  if (paceOf(facts, settings).startsLate) {
+    return { skipped, beside: '', after: [...LATE.map(start), FINALIZE_KUBELET].join('\n') };
+  }
+  if (usesOldFormat(settings) || facts.programs['curl'] === undefined) return { skipped: [], beside: '', after: '' };
+  const [first, second] = LATE;
+  const beside = [
+    `identity=/etc/kubernetes/pki/apiserver-kubelet-client end=$(($(date +%s) + ${seconds}))`,
+    'answer() {',
+    `  server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf 2>/dev/null)`,
+    `  curl -sk -o /dev/null -w '%{http_code}' --max-time 5 --cert $identity.crt --key $identity.key "$server/readyz"`,
+    '}',
+    // Whether it is ready or not: before its roles are there it does not tell.
+    'until case $(answer) in 200|500) ;; *) false;; esac; do',
+    '  [ $(date +%s) -lt $end ] || exit 1',
+    '  sleep 0.1',
+    'done',
+    `${start(first)} & first=$!`,
+    start(second),
+    'wait $first',
+    '',
+  ].join('\n');
+  return { skipped, beside, after: FINALIZE_KUBELET };
+}
+
+/** What kubeadm's phase `kubelet-finalize` writes, for the next start of the kubelet. */
+const FINALIZE_KUBELET = `identity=/var/lib/kubelet/pki/kubelet-client-current.pem
+[ ! -e $identity ] || sed -i -e "s|client-certificate-data: .*|client-certificate: $identity|" \\
+  -e "s|client-key-data: .*|client-key: $identity|" /etc/kubernetes/kubelet.conf
+`;
