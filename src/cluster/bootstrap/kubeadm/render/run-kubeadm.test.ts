@@ -25,7 +25,8 @@ async function run(script: string, programs: Readonly<Record<string, string>>) {
   const placed = script
     .replaceAll('/var/log/kubeadm.log', at('log'))
     .replaceAll('/etc/kubernetes', at('kubernetes'))
-    .replaceAll('/var/lib/kubelet/pki', at('pki'));
+    .replaceAll('/var/lib/kubelet/pki', at('pki'))
+    .replaceAll('/run/mk-ci-slow', at('slow'));
   const { exitCode, stdout, stderr } = await exec(['sh', '-e'], {
     input: placed,
     allowFailure: true,
@@ -91,7 +92,7 @@ describe('planInit', () => {
       const failing = `case "$*" in *${component}*) exit 1;; esac`;
       expect((await run(beside, { kubeadm: failing, curl: 'echo 200' })).exitCode).toBe(1);
     }
-    const late = beside.replace(/\$\(\(.*\)\)/, '0');
+    const late = beside.replace('begun=$(date +%s)', 'begun=0');
     expect(await run(late, { kubeadm: KUBEADM, curl: 'echo 403' })).toMatchObject({ exitCode: 1, done: '' });
   });
 
@@ -105,6 +106,18 @@ describe('planInit', () => {
     ]);
   });
 
+  it('starts a kubelet again that has waited long for the API server', async () => {
+    const { beside, after } = plan();
+    const kubelet = async (begun: string): Promise<string> => {
+      const script = `( ${beside.replace('begun=$(date +%s)', `begun=${begun}`)} )\n${after}`;
+      const { exitCode, done } = await run(script, { kubeadm: KUBEADM, curl: 'echo 200' });
+      expect(exitCode).toBe(0);
+      return done.trimEnd().split('\n').slice(LATE.length).join('\n');
+    };
+    expect(await kubelet('$(date +%s)')).toBe('');
+    expect(await kubelet('$(($(date +%s) - 11))')).toBe('kubeadm init phase kubelet-finalize all --config /c.yaml');
+  });
+
   it('leaves all to kubeadm where its limits are short or nobody can ask the API server', () => {
     const nothing = { skipped: [], beside: '', after: '' };
     expect(plan({ version: 'v1.30.0' })).toEqual(nothing);
@@ -113,8 +126,8 @@ describe('planInit', () => {
 
   it('starts the rest last where processors are translated', () => {
     const { skipped, beside, after } = plan({ isTranslated: true });
-    expect(skipped).toEqual(plan().skipped);
+    expect(skipped).toEqual(plan().skipped.filter((phase) => phase !== 'kubelet-finalize'));
     expect(beside).toBe('');
-    expect(after).toMatch(/control-plane controller-manager --config[^]*control-plane scheduler --config[^]*sed -i/);
+    expect(after).toMatch(/^.*control-plane controller-manager --config.*\n.*control-plane scheduler --config.*\n$/);
   });
 });

@@ -32,6 +32,15 @@ export function renderRunKubeadm(command: string, beside = ''): string {
   ].join('\n');
 }
 
+/**
+ * Seconds until the API server answers. It takes connections long before it serves, and a kubelet waits that long for an answer; after
+ * that it asks at ever longer intervals, and one that is started again is sooner.
+ */
+const SLOW_SECONDS = 10;
+
+/** File that is there when it took longer. */
+const SLOW = '/run/mk-ci-slow';
+
 /** What `kubeadm init` leaves to others. */
 export interface InitPlan {
   /** Its phases that it does not run. */
@@ -61,33 +70,35 @@ export function planInit(
 ): InitPlan {
   const start = (component: string): string => `kubeadm init phase control-plane ${component} --config ${config}`;
   // Without its wait, kubeadm goes on as soon as the API server answers: within its limit for calls, a minute in old formats.
-  const skipped = ['wait-control-plane', ...LATE.map((component) => `control-plane/${component}`), 'kubelet-finalize'];
-  if (paceOf(facts, settings).startsLate) {
-    return { skipped, beside: '', after: [...LATE.map(start), FINALIZE_KUBELET].join('\n') };
-  }
+  const skipped = ['wait-control-plane', ...LATE.map((component) => `control-plane/${component}`)];
+  if (paceOf(facts, settings).startsLate) return { skipped, beside: '', after: `${LATE.map(start).join('\n')}\n` };
   if (usesOldFormat(settings) || facts.programs['curl'] === undefined) return { skipped: [], beside: '', after: '' };
   const [first, second] = LATE;
   const beside = [
-    `identity=/etc/kubernetes/pki/apiserver-kubelet-client end=$(($(date +%s) + ${seconds}))`,
+    `identity=/etc/kubernetes/pki/apiserver-kubelet-client begun=$(date +%s)`,
+    `rm -f ${SLOW}`,
     'answer() {',
     `  server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf 2>/dev/null)`,
     `  curl -sk -o /dev/null -w '%{http_code}' --max-time 5 --cert $identity.crt --key $identity.key "$server/readyz"`,
     '}',
     // Whether it is ready or not: before its roles are there it does not tell.
     'until case $(answer) in 200|500) ;; *) false;; esac; do',
-    '  [ $(date +%s) -lt $end ] || exit 1',
+    `  [ $(($(date +%s) - begun)) -lt ${seconds} ] || exit 1`,
     '  sleep 0.1',
     'done',
+    `[ $(($(date +%s) - begun)) -lt ${SLOW_SECONDS} ] || touch ${SLOW}`,
     `${start(first)} & first=$!`,
     start(second),
     'wait $first',
     '',
   ].join('\n');
-  return { skipped, beside, after: FINALIZE_KUBELET };
+  return { skipped: [...skipped, 'kubelet-finalize'], beside, after: finalizeKubelet(config) };
 }
 
-/** What kubeadm's phase `kubelet-finalize` writes, for the next start of the kubelet. */
-const FINALIZE_KUBELET = `identity=/var/lib/kubelet/pki/kubelet-client-current.pem
-[ ! -e $identity ] || sed -i -e "s|client-certificate-data: .*|client-certificate: $identity|" \\
+/** Kubeadm's phase `kubelet-finalize`, or the file that it writes, for the next start of the kubelet. */
+const finalizeKubelet = (config: string): string => `identity=/var/lib/kubelet/pki/kubelet-client-current.pem
+if [ -e ${SLOW} ]; then kubeadm init phase kubelet-finalize all --config ${config} >>${LOG} 2>&1
+elif [ -e $identity ]; then sed -i -e "s|client-certificate-data: .*|client-certificate: $identity|" \\
   -e "s|client-key-data: .*|client-key: $identity|" /etc/kubernetes/kubelet.conf
+fi
 `;
