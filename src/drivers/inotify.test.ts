@@ -43,6 +43,11 @@ describe('checkInotify', () => {
     expect(asked).toEqual(Array.from({ length: 3 }, () => ['new', 'old']));
   });
 
+  it('counts all nodes where processes can not be seen', async () => {
+    const nodes = ['a', 'b', 'c', 'd', 'e'].map((id, index) => node(id, index));
+    await expect(checkInotify('e', nodes, host({ canCount: false }))).rejects.toThrow('want 150');
+  });
+
   it('does not look where the limit is far away or not known', async () => {
     const countWithout = async (): Promise<number> => await Promise.reject(new Error('looked'));
     await checkInotify('a', [node('a', 0)], host({ countWithout }));

@@ -180,7 +180,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
   };
 
   const checkWatches = async ({ id, labels }: ContainerFacts, signal: AbortSignal): Promise<void> => {
-    const instancesOf = (of: ContainerFacts['labels']): number => Number(of[INOTIFY_LABEL] ?? 0);
+    const instancesOf = (of: ContainerFacts['labels']): number => Number(of[INOTIFY_LABEL]) || 0;
     if (instancesOf(labels) === 0) return;
     const [host, containers] = await Promise.all([readInotifyHost(), engine.containers([MACHINE_LABEL], signal)]);
     const nodes = containers

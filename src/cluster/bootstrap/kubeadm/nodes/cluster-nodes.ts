@@ -156,6 +156,7 @@ export async function initControlPlane(
   }: { readonly clusterName: string; readonly token: string; readonly entrance: Machine },
   work: NodeWork,
 ): Promise<void> {
+  const seconds = secondsOf(work.deadline);
   const config = renderInit({
     settings: work.settings,
     facts: node.facts,
@@ -164,16 +165,10 @@ export async function initControlPlane(
     // Also another one than the loopback, where the machine is a host that was there before.
     serverNames: [(await entrance.endpoint(API_PORT)).host],
     token,
-    timeoutSeconds: secondsOf(work.deadline),
+    timeoutSeconds: seconds,
   });
-  const seconds = secondsOf(work.deadline);
-  await runKubeadm(
-    node.machine,
-    'init',
-    config,
-    work,
-    planInit(work.settings, node.facts, { config: KUBEADM_CONFIG, seconds }),
-  );
+  const plan = planInit(work.settings, node.facts, { config: KUBEADM_CONFIG, seconds });
+  await runKubeadm(node.machine, 'init', config, work, plan);
 }
 
 /** What a node shows and looks for when it joins. */

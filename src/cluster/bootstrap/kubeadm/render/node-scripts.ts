@@ -62,6 +62,11 @@ export const ADMIN_KUBECTL = 'kubectl --kubeconfig /etc/kubernetes/admin.conf';
 export const START_KUBELET = 'systemctl start kubelet.service\n';
 export const RESTART_KUBELET = 'systemctl restart kubelet.service\n';
 
+/** Shell words that ask the API server which the kubelet has, by a certificate; without a proxy that the host's environment may name. */
+export const READ_SERVER = `server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf 2>/dev/null)`;
+export const ask = (certificate: string, key: string): string =>
+  `curl -sk --noproxy '*' -o /dev/null --max-time 5 --cert ${certificate} --key ${key}`;
+
 /** What {@link renderAttachKubelet} prints when it has done so. */
 export const ATTACHED = 'attached';
 
@@ -80,12 +85,13 @@ export function renderAttachKubelet(node: string, seconds: number): string {
   const identity = '/var/lib/kubelet/pki/kubelet-client-current.pem';
   return [
     'command -v curl >/dev/null || exit 0',
-    `server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf) refusals=0 pause=0.1`,
+    READ_SERVER,
+    'refusals=0 pause=0.1',
     'now() { cut -d. -f1 /proc/uptime; }',
     `end=$(($(now) + ${seconds}))`,
     'case $(systemd-detect-virt 2>/dev/null) in qemu) pause=2;; esac',
     'while :; do',
-    `  code=0; curl -fsk -o /dev/null --max-time 5 --cert ${identity} --key ${identity} "$server/api/v1/nodes/${node}" || code=$?`,
+    `  code=0; ${ask(identity, identity)} -f "$server/api/v1/nodes/${node}" || code=$?`,
     '  case $code in 0) break;; 22) refusals=$((refusals + 1));; esac',
     `  [ $refusals -lt ${REFUSALS} ] && [ "$(now)" -lt $end ] || exit 0`,
     '  sleep $pause',

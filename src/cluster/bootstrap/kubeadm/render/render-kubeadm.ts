@@ -193,8 +193,7 @@ function registration({ settings, node }: Pick<InitInput, 'settings' | 'node'>):
   };
 }
 
-/** v1beta4 from 1.31 on. */
-/** Of kubeadm's configuration. */
+/** Of kubeadm's configuration: v1beta4 from 1.31 on. */
 export function usesOldFormat({ kubernetesVersion }: KubeadmSettings): boolean {
   return minorOf(kubernetesVersion) < 31;
 }

@@ -26,7 +26,7 @@ async function run(script: string, programs: Readonly<Record<string, string>>) {
     .replaceAll('/var/log/kubeadm.log', at('log'))
     .replaceAll('/etc/kubernetes', at('kubernetes'))
     .replaceAll('/var/lib/kubelet/pki', at('pki'))
-    .replaceAll('/run/mk-ci-slow', at('slow'));
+    .replaceAll('/etc/mk-ci/api-server-was-slow', at('slow'));
   const { exitCode, stdout, stderr } = await exec(['sh', '-e'], {
     input: placed,
     allowFailure: true,

@@ -1,5 +1,6 @@
 import type { KubeadmSettings } from '../settings.js';
 import type { NodeFacts } from './node-facts.js';
+import { READ_SERVER, ask } from './node-scripts.js';
 import { usesOldFormat } from './render-kubeadm.js';
 import { paceOf } from './translated-nodes.js';
 
@@ -39,7 +40,7 @@ export function renderRunKubeadm(command: string, beside = ''): string {
 const SLOW_SECONDS = 10;
 
 /** File that is there when it took longer. */
-const SLOW = '/run/mk-ci-slow';
+const SLOW = '/etc/mk-ci/api-server-was-slow';
 
 /** What `kubeadm init` leaves to others. */
 export interface InitPlan {
@@ -50,6 +51,9 @@ export interface InitPlan {
   /** Script that runs once it has succeeded. */
   readonly after: string;
 }
+
+/** Certificate and key that kubeadm makes first of those that the API server knows. */
+const IDENTITY = '/etc/kubernetes/pki/apiserver-kubelet-client';
 
 /** Components as kubeadm's phase `control-plane` names them. */
 const LATE = ['controller-manager', 'scheduler'] as const;
@@ -75,11 +79,11 @@ export function planInit(
   if (usesOldFormat(settings) || facts.programs['curl'] === undefined) return { skipped: [], beside: '', after: '' };
   const [first, second] = LATE;
   const beside = [
-    `identity=/etc/kubernetes/pki/apiserver-kubelet-client begun=$(date +%s)`,
+    `begun=$(date +%s)`,
     `rm -f ${SLOW}`,
     'answer() {',
-    `  server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf 2>/dev/null)`,
-    `  curl -sk -o /dev/null -w '%{http_code}' --max-time 5 --cert $identity.crt --key $identity.key "$server/readyz"`,
+    `  ${READ_SERVER}`,
+    `  ${ask(`${IDENTITY}.crt`, `${IDENTITY}.key`)} -w '%{http_code}' "$server/readyz"`,
     '}',
     // Whether it is ready or not: before its roles are there it does not tell.
     'until case $(answer) in 200|500) ;; *) false;; esac; do',
@@ -97,7 +101,9 @@ export function planInit(
 
 /** Kubeadm's phase `kubelet-finalize`, or the file that it writes, for the next start of the kubelet. */
 const finalizeKubelet = (config: string): string => `identity=/var/lib/kubelet/pki/kubelet-client-current.pem
-if [ -e ${SLOW} ]; then kubeadm init phase kubelet-finalize all --config ${config} >>${LOG} 2>&1
+if [ -e ${SLOW} ]; then
+  rm -f ${SLOW}
+  kubeadm init phase kubelet-finalize all --config ${config}
 elif [ -e $identity ]; then sed -i -e "s|client-certificate-data: .*|client-certificate: $identity|" \\
   -e "s|client-key-data: .*|client-key: $identity|" /etc/kubernetes/kubelet.conf
 fi
