@@ -36,7 +36,7 @@ export interface Bundle {
   readonly folder: string;
   /** Folder with the programs, to be put in front of PATH. */
   readonly binaries: string;
-  /** Hash over names and checksums of all files; the same for bundles with the same content. */
+  /** Hash over names and checksums of the files of the parts that were asked for; others may join the bundle without changing it. */
   readonly digest: string;
   /** @throws {MkCiError} `BND_NO_SOURCE` when the bundle was made without it */
   path(program: BundleProgram): string;

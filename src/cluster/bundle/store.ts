@@ -7,7 +7,7 @@ import type { Exec } from '../../exec.js';
 import type { Logger } from '../../log.js';
 import { VERSION } from '../../version.js';
 import { assembleBundle, type Ingredient } from './assemble.js';
-import type { Bundle, BundleProgram, BundleStore, EnsureBundleOptions } from './bundle.js';
+import type { Bundle, BundlePart, BundleProgram, BundleStore, EnsureBundleOptions } from './bundle.js';
 import {
   checkQuickly,
   listCached,
@@ -33,7 +33,7 @@ import { createGoSource, goJobs } from './go-source.js';
 import { hashFile } from './hash-file.js';
 import { createHttpClient, type HttpClientOptions } from './http.js';
 import { acquireLock } from './lock.js';
-import { holdsParts, isKnownPart, type ManifestFile } from './manifest.js';
+import { digestOf, holdsParts, isKnownPart, type ManifestFile } from './manifest.js';
 import { createMirrorSource } from './mirror-source.js';
 import { endOrphanedBuilds } from './orphans.js';
 import { createOwnSource } from './own-source.js';
@@ -142,7 +142,7 @@ export function createBundleStore(options: BundleStoreOptions): ManagedBundleSto
   const findUsable = async (kubernetesVersion: string, ensure: EnsureBundleOptions): Promise<Bundle | undefined> => {
     for (const entry of await listCached(folders, { kubernetesVersion, platform: platform() })) {
       if (!('manifest' in entry) || !holdsParts(entry.manifest, ensure.parts)) continue;
-      if ((await checkQuickly(entry, log, ensure.signal)) === 'usable') return bundleOf(entry);
+      if ((await checkQuickly(entry, log, ensure.signal)) === 'usable') return bundleOf(entry, ensure.parts);
     }
     return undefined;
   };
@@ -216,7 +216,7 @@ export function createBundleStore(options: BundleStoreOptions): ManagedBundleSto
       },
       ingredients: programsOf(parts).flatMap(({ name }) => ingredients.get(name) ?? []),
     });
-    return bundleOf(bundle);
+    return bundleOf(bundle, ensure.parts);
   };
 
   return {
@@ -308,12 +308,13 @@ function describe(program: ProgramDefinition, version: string, entry: FinishedEn
   };
 }
 
-function bundleOf({ folder, manifest }: CachedBundle): Bundle {
+function bundleOf({ folder, manifest }: CachedBundle, parts: readonly BundlePart[]): Bundle {
+  const asked = new Set<string>(parts);
   return {
     kubernetesVersion: manifest.kubernetesVersion,
     folder,
     binaries: join(folder, 'bin'),
-    digest: manifest.digest,
+    digest: digestOf(manifest.files.filter(({ part }) => asked.has(part))),
     path: (program) => {
       const file = manifest.files.find(({ name }) => name === program);
       if (file === undefined) {
