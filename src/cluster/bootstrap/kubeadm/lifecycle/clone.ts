@@ -17,7 +17,7 @@ import type { ClusterNode, NodeWork } from '../nodes/cluster-nodes.js';
 import type { KubeadmContext } from '../context.js';
 import { restartMachines } from '../nodes/every-machine.js';
 import { readNodeList } from '../state/node-list.js';
-import { putNode } from '../state/node-state.js';
+import { PUT_STATE, giveState } from '../state/node-state.js';
 import { goOn } from './running-again.js';
 import { API_PORT, readSettings } from '../settings.js';
 
@@ -99,12 +99,13 @@ export async function bringUp(
   }
   const made = await createMachines(context, cloned, image, call);
   const since = context.now();
-  await phases.run('nodes-state', async () => {
-    await allOf(made.map((node) => putNode(node, folder, work)));
-  });
+  const given = await phases.run(
+    'nodes-state',
+    async () => await allOf(made.map((node) => giveState(node, folder, work))),
+  );
   await rm(folder, { recursive: true, force: true });
   await phases.run('kubelet', async () => {
-    await restartMachines(made, work);
+    await restartMachines(given, work, PUT_STATE);
   });
   return await goOn(cloned, made, since, call);
 }

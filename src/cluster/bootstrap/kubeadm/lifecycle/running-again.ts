@@ -6,6 +6,7 @@ import { hasKubernetes } from '../../../without-kubernetes.js';
 import { allOf } from '../all-of.js';
 import { remainingAddons, waitForAddons } from '../nodes/addons.js';
 import {
+  askFacts,
   attachKubelets,
   kubeadmClient,
   writeKubeconfig,
@@ -42,7 +43,8 @@ export async function startAgain(
   );
   const since = now();
   await phases.run(work.settings.hasKubernetes ? 'kubelet' : 'runtime', async () => {
-    await restartMachines(nodes, work);
+    const asked = nodes.map(async (node) => ({ ...node, facts: await askFacts(node.machine, work) }));
+    await restartMachines(await allOf(asked), work);
   });
   return await goOn({ ...record, wanted: 'running' }, nodes, since, call);
 }

@@ -85,10 +85,9 @@ export function checkControlPlaneGoes(
 }
 
 /** The nodes among the machines of a cluster, and the one that is none. */
-export function splitMachines(machines: readonly ClusterNode[]): {
-  readonly nodes: readonly ClusterNode[];
-  readonly balancer: ClusterNode | undefined;
-} {
+export function splitMachines<N extends ClusterNode>(
+  machines: readonly N[],
+): { readonly nodes: readonly N[]; readonly balancer: N | undefined } {
   return {
     nodes: machines.filter(({ record }) => record.isBalancer !== true),
     balancer: machines.find(({ record }) => record.isBalancer === true),

@@ -23,13 +23,19 @@ export function renderBalancerScript(self: string, peers: readonly PeerNode[]): 
   ].join('\n');
 }
 
-/** A new balancer, or one whose machine was started again; the API server is asked for by the caller. */
+/**
+ * A new balancer, or one whose machine was started again; the API server is asked for by the caller.
+ *
+ * @param before script that is run first in the same call. @default nothing
+ */
 export async function startBalancer(
   { machine, record }: ClusterNode,
   peers: readonly PeerNode[],
   work: NodeWork,
+  before = '',
 ): Promise<void> {
   const script =
+    before +
     MARK_NEW_NODE +
     renderWriteFiles(apiRouteFiles()) +
     renderBalancerScript(record.node, peers) +

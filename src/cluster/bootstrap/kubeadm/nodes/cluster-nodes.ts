@@ -55,8 +55,12 @@ export interface NodeWork {
   readonly deadline: Deadline;
 }
 
-export interface PreparedNode extends ClusterNode {
+/** A node that was asked what it is. */
+export interface KnownNode extends ClusterNode {
   readonly facts: NodeFacts;
+}
+
+export interface PreparedNode extends KnownNode {
   readonly runtime: RuntimePlan;
 }
 
@@ -103,8 +107,7 @@ export async function prepareNode(
   work: NodeWork,
 ): Promise<PreparedNode> {
   const { settings } = work;
-  const asked = await runScript(node.machine, MARK_NEW_NODE + NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
-  const facts = parseNodeFacts(asked.stdout);
+  const facts = await askFacts(node.machine, work, MARK_NEW_NODE);
   const runtime = planRuntime(settings, facts);
   const needs = settings.hasKubernetes ? ['kubeadm', 'kubelet', ...runtime.needs] : runtime.needs;
   const missing = needs.filter((program) => facts.programs[program] === undefined);
@@ -125,7 +128,8 @@ export async function prepareNode(
   }
   const isFirst = node.record.node === CONTROL_PLANE_NODE;
   const hasRoute = settings.hasBalancer && !node.record.isControlPlane;
-  if (isFirst) files.push(...planDnsPatch(settings).files);
+  // A second one on the same node takes over from nobody.
+  if (isFirst) files.push(...planDnsPatch(settings, peers.length === 1 ? 1 : undefined).files);
   if (hasRoute) files.push(...apiRouteFiles());
   if (settings.cni === 'own' && isFirst) {
     files.push({ path: CNI_LIST, content: renderCniList(firstPodSubnet(settings.podSubnet)) });
@@ -140,6 +144,11 @@ export async function prepareNode(
     renderStartRuntime(runtime, facts);
   await runScript(node.machine, script, work);
   return { ...node, facts, runtime };
+}
+
+/** @param before script that is run first in the same call */
+export async function askFacts(machine: Machine, work: NodeWork, before = ''): Promise<NodeFacts> {
+  return parseNodeFacts((await runScript(machine, `${before}set +e\n${NODE_FACTS_SCRIPT}`, work)).stdout);
 }
 
 export function newToken(): string {
@@ -215,12 +224,19 @@ async function runKubeadm(
 /**
  * Starts what runs in a node, after its machine was started again with addresses that may be others. The kubelet only of a
  * control plane: those of workers have nothing to do before the API server answers, see {@link attachKubelets}.
+ *
+ * @param before script that is run first in the same call. @default nothing
  */
-export async function restartNode(node: ClusterNode, peers: readonly PeerNode[], work: NodeWork): Promise<void> {
-  const asked = await runScript(node.machine, NODE_FACTS_SCRIPT.replace(/^/, 'set +e\n'), work);
-  const facts = parseNodeFacts(asked.stdout);
+export async function restartNode(
+  node: KnownNode,
+  peers: readonly PeerNode[],
+  work: NodeWork,
+  before = '',
+): Promise<void> {
+  const { facts } = node;
   const runtime = planRuntime(work.settings, facts);
   const script =
+    before +
     renderNetworkScript(work.settings, node.record.node, peers) +
     renderStorageScript(work.settings) +
     WAIT_FOR_SYSTEMD +
@@ -266,8 +282,8 @@ export async function connectNode(node: ClusterNode, peers: readonly PeerNode[],
   );
 }
 
-/** For the waits of kubeadm. */
-const secondsOf = (deadline: Deadline): number => Math.max(10, Math.ceil(deadline.leftMs() / 1000));
+/** For waits in a node: they end a little before the command that waits for them does, and say what they waited for. */
+const secondsOf = (deadline: Deadline): number => Math.max(10, Math.floor(deadline.leftMs() / 1000) - 5);
 
 /** Certificates of the administrator, as files of the cluster's folder. */
 function credentialFiles(paths: ClusterFolder): {

@@ -1,18 +1,22 @@
 import type { MachineRecord } from '../../../folder.js';
 import { allOf } from '../all-of.js';
 import { startBalancer, updateBalancer } from './balancer.js';
-import { connectNode, peersOf, restartNode, type ClusterNode, type NodeWork } from './cluster-nodes.js';
+import { connectNode, peersOf, restartNode, type KnownNode, type NodeWork } from './cluster-nodes.js';
 import { splitMachines } from '../machines/control-planes.js';
 
 /** What is done in all machines of a cluster at once. */
 
-/** Starts what runs in machines that were started again, or were given the state of others. */
-export async function restartMachines(machines: readonly ClusterNode[], work: NodeWork): Promise<void> {
+/**
+ * Starts what runs in machines that were started again, or were given the state of others.
+ *
+ * @param before script that is run first in each. @default nothing
+ */
+export async function restartMachines(machines: readonly KnownNode[], work: NodeWork, before = ''): Promise<void> {
   const { nodes, balancer } = splitMachines(machines);
   const peers = peersOf(nodes);
   await allOf([
-    ...nodes.map((node) => restartNode(node, peers, work)),
-    ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work)]),
+    ...nodes.map((node) => restartNode(node, peers, work, before)),
+    ...(balancer === undefined ? [] : [startBalancer(balancer, peers, work, before)]),
   ]);
 }
 

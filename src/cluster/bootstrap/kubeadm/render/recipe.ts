@@ -31,7 +31,7 @@ export function recipeDigest(spec: Omit<ClusterSpec, 'name'>): string {
     ...[
       ...files,
       ...paceOf({ isTranslated: true }, settings, units).files,
-      ...planDnsPatch(settings).files,
+      ...planDnsPatch(settings, spec.nodes === 1 ? 1 : undefined).files,
       ...kubeletUnit(unknown, units),
       ...(settings.hasBalancer ? apiRouteFiles() : []),
     ].map((file) => `${file.path}\n${file.content}`),

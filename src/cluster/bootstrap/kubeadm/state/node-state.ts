@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import type { Machine } from '../../../../drivers/driver.js';
 import { allOf } from '../all-of.js';
-import { runScript, type ClusterNode, type NodeWork } from '../nodes/cluster-nodes.js';
+import { askFacts, runScript, type ClusterNode, type KnownNode, type NodeWork } from '../nodes/cluster-nodes.js';
 import { MARK_NEW_NODE, NODE_MARKER } from '../render/node-marker.js';
 import { WAIT_FOR_SYSTEMD } from '../render/node-scripts.js';
 
@@ -71,7 +71,7 @@ export const SAVE_STATE = `{
 export const CONTINUE_NODE = 'kill -CONT -1; rm -f /run/mk-ci-state-files\n';
 
 /**
- * Puts the archive in place of what a new machine has, before runtime and kubelet are started. What both have below `/var` is
+ * Puts the archive in place of what a new machine has, before runtime and kubelet are started in the same call. What both have below `/var` is
  * written over and keeps its inode: ext4 looks for a free inode one by one among those that were freed in the last seconds, which took longer
  * than all the rest. A name that the list shows in other words, such as one with a line break, goes and comes back.
  */
@@ -125,8 +125,11 @@ async function goOn(machine: Machine): Promise<void> {
   await machine.exec(['sh'], { input: CONTINUE_NODE, allowFailure: true, timeoutMs: 20_000 });
 }
 
-/** Gives a new machine the state of a node. Its runtime and kubelet are started afterwards. */
-export async function putNode({ machine, record }: ClusterNode, folder: string, work: NodeWork): Promise<void> {
-  await machine.copyTo(archiveOf(folder, record.node), ARCHIVE, work.signal);
-  await runScript(machine, PUT_STATE, work);
+/** Gives a new machine the archive of a node, which {@link PUT_STATE} unpacks, and asks meanwhile what that machine is. */
+export async function giveState(node: ClusterNode, folder: string, work: NodeWork): Promise<KnownNode> {
+  const { machine, record } = node;
+  const copied = machine.copyTo(archiveOf(folder, record.node), ARCHIVE, work.signal);
+  const asked = askFacts(machine, work);
+  await allOf<unknown>([copied, asked]);
+  return { ...node, facts: await asked };
 }
