@@ -29,6 +29,7 @@ import { splitMachines } from '../machines/control-planes.js';
 import { connectMachines } from '../nodes/every-machine.js';
 import { explain } from './failed-start.js';
 import { joinControlPlane } from '../nodes/join-control-plane.js';
+import { createComponentCheck } from './ending-components.js';
 import { waitForDns, waitForPodSubnets, waitForProxies } from './kubeadm-readiness.js';
 import { handOver, noteMachines } from '../machines/machine-notes.js';
 import { applyManifest } from '../nodes/manifests.js';
@@ -73,7 +74,8 @@ async function setUp(
   await opening;
   const server = await writeKubeconfig(spec.name, entrance, paths);
   using client = await kubeadmClient(paths, server);
-  const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check: async () => undefined });
+  const check = createComponentCheck(client, signal);
+  const ready = (): ReadinessOptions => ({ signal, deadlineMs: deadline.leftMs(), check });
   const prepared = await waiting;
   const workers = prepared.filter((node) => !node.record.isControlPlane);
   const nodes = members.map(({ record: { node } }) => node);

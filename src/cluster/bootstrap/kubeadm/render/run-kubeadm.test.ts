@@ -24,6 +24,7 @@ async function run(script: string, programs: Readonly<Record<string, string>>) {
   );
   const placed = script
     .replaceAll('/var/log/kubeadm.log', at('log'))
+    .replaceAll('/var/log/pods', at('pods'))
     .replaceAll('/etc/kubernetes', at('kubernetes'))
     .replaceAll('/var/lib/kubelet/pki', at('pki'))
     .replaceAll('/etc/mk-ci/api-server-was-slow', at('slow'));
@@ -49,7 +50,22 @@ describe('renderRunKubeadm', () => {
   it('does not wait for a kubelet that ends again and again', async () => {
     const { exitCode, stderr } = await run(script, { kubeadm: 'echo waiting; exec sleep 600', systemctl: 'echo 9' });
     expect(exitCode).toBe(1);
-    expect(stderr).toContain('waiting');
+    expect(stderr).toContain('waiting\nthe kubelet ends again and again\n');
+  });
+
+  it('does not wait for a component that ends at once whenever it starts', async () => {
+    const started = (attempt: number): string =>
+      `mkdir -p pods/kube-system_etcd-1_u/etcd; touch pods/kube-system_etcd-1_u/etcd/${attempt}.log`;
+    const ending = await run(script, { kubeadm: `${started(4)}; exec sleep 600` });
+    expect(ending).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('etcd ends again and again\n') as string,
+    });
+    const others = `${started(3)}; mkdir -p pods/a_b/c; touch pods/a_b/c/4.log`;
+    expect(await run(script, { kubeadm: `${others}; sleep 1.5` })).toMatchObject({ exitCode: 0 });
+    // One that lives for half a minute each time may have too little of the processor.
+    const slow = script.replace('begun=$(date +%s)', 'begun=$(($(date +%s) - 150))');
+    expect(await run(slow, { kubeadm: `${started(4)}; sleep 1.5` })).toMatchObject({ exitCode: 0 });
   });
 
   it('fails with what runs beside it, and ends that when it fails', async () => {

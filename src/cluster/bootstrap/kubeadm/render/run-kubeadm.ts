@@ -9,10 +9,20 @@ import { paceOf } from './translated-nodes.js';
 /** A kubelet that works is not started again while kubeadm waits for it. */
 const KUBELET_RESTARTS = 8;
 
+/**
+ * A container of the control plane that ends at once is started again after 0, 10, 20 and 40 s. On a host that has too much to do one may
+ * end four times too and then work, but lives half a minute each time.
+ */
+export const CONTAINER_RESTARTS = 4;
+export const CONTAINER_RESTARTS_SECONDS = 150;
+
 const LOG = '/var/log/kubeadm.log';
 
+/** Folders with the logs of containers, one file for each start; of kube-proxy too, which is no matter to kubeadm. */
+const COMPONENT_LOGS = '/var/log/pods/kube-system_*/*';
+
 /**
- * Runs kubeadm, and ends it when the kubelet that it waits for ends again and again: it would wait for the whole deadline.
+ * Runs kubeadm, and ends it when the kubelet or a component that it waits for ends again and again: it would wait for the whole deadline.
  *
  * @param beside script that runs at the same time. When it fails, so has kubeadm. @default nothing
  */
@@ -20,11 +30,17 @@ export function renderRunKubeadm(command: string, beside = ''): string {
   const failed = `{ tail -n 30 ${LOG} >&2; exit 1; }`;
   return [
     `: >${LOG}`,
+    'begun=$(date +%s)',
     `${command} >>${LOG} 2>&1 & pid=$!`,
     ...(beside === '' ? [] : ['(', beside.trimEnd(), `) >>${LOG} 2>&1 & beside=$!`]),
+    'ending() {',
+    `  [ "$(systemctl show -p NRestarts --value kubelet.service)" -lt ${KUBELET_RESTARTS} ] || { echo the kubelet; return; }`,
+    `  [ $(($(date +%s) - begun)) -ge ${CONTAINER_RESTARTS_SECONDS} ] ||`,
+    `    ls ${COMPONENT_LOGS}/${CONTAINER_RESTARTS}.log | sed -n '1s|.*/\\([^/]*\\)/[^/]*$|\\1|p'`,
+    '}',
     '( while sleep 1 && kill -0 $pid; do',
-    `  [ "$(systemctl show -p NRestarts --value kubelet.service)" -ge ${KUBELET_RESTARTS} ] || continue`,
-    `  kill $pid; echo 'the kubelet ends again and again' >>${LOG}; exit`,
+    '  name=$(ending)',
+    `  [ -z "$name" ] || { echo "$name ends again and again" >>${LOG}; kill $pid; exit; }`,
     'done ) >/dev/null 2>&1 &',
     ...(beside === ''
       ? [`wait $pid || ${failed}`]
@@ -87,7 +103,7 @@ export function planInit(
     '}',
     // Whether it is ready or not: before its roles are there it does not tell.
     'until case $(answer) in 200|500) ;; *) false;; esac; do',
-    `  [ $(($(date +%s) - begun)) -lt ${seconds} ] || exit 1`,
+    `  [ $(($(date +%s) - begun)) -lt ${seconds} ] || { echo 'the API server did not answer in ${seconds} s'; exit 1; }`,
     '  sleep 0.1',
     'done',
     `[ $(($(date +%s) - begun)) -lt ${SLOW_SECONDS} ] || touch ${SLOW}`,
