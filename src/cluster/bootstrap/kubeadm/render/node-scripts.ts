@@ -1,4 +1,5 @@
 import type { NodeFacts } from './node-facts.js';
+import { NODE_MARKER } from './node-marker.js';
 import { unit, type NodeFile, type RuntimePlan } from './render-runtimes.js';
 
 /** Shell scripts that run in nodes, each in one call. Pure. */
@@ -116,10 +117,13 @@ export function renderFailureScript(runtimeUnits: readonly string[]): string {
     '  f=$(ls -t /var/log/pods/kube-system_$c-*/$c/*.log 2>/dev/null | head -1)',
     '  [ -n "$f" ] && { echo "== container $c $(basename "$f" .log)"; tail -n 40 "$f" | cut -d" " -f4-; }',
     'done',
-    // cgroup v2 counts in all groups around the process; in v1 the count ends with the container, and the kernel's log stays.
+    // cgroup v2 counts in all groups around the process; in v1 the count ends with the container, and the kernel's log stays: also that of
+    // earlier nodes on this host, whose static pods have the same ids.
     `find /sys/fs/cgroup -name memory.events | xargs -r awk '$1 == "oom_kill" && $2 > 0 { n = 1 } END { if (n) print "== lacks memory" }'`,
     'pods=$(ls /var/log/pods 2>/dev/null | sed "s/.*_/pod/")',
-    '[ -z "$pods" ] || { dmesg 2>/dev/null | grep oom-kill: | grep -qF "$pods" && echo "== lacks memory"; }',
+    `since=$(($(cut -d. -f1 /proc/uptime) - $(date +%s) + $(stat -c %Y ${NODE_MARKER} 2>/dev/null || echo 0)))`,
+    `killed=$(dmesg 2>/dev/null | awk -v since=$since -F '[][]' '/oom-kill:/ && $2 >= since + 0')`,
+    '[ -z "$pods" ] || { echo "$killed" | grep -qF "$pods" && echo "== lacks memory"; }',
     // Who finds no room can not write a log either. etcd alone begins with a file of 64 MiB.
     '[ "$(df --output=avail -k /var | tail -n 1)" -ge 131072 ] || echo "== lacks disk"',
     'true',
