@@ -9,6 +9,7 @@ import { ADDON_NAMES, isAddonName, type AddonName } from '../cluster/index.js';
 import { AUTO_DRIVER, DEFAULT_DRIVER } from '../drivers/index.js';
 import { MkCiError, isMkCiError } from '../errors.js';
 import { startOnBest } from './auto-driver.js';
+import { addOption } from './cluster-options.js';
 import { callOptions, parseSeconds, printData, sayPlan, stateOrAbsent, type ActFlags } from './cluster-calls.js';
 import type { CliContext } from './command.js';
 import { openClusters, openNodeParts, pickDriver, prepareNodes } from './compose.js';
@@ -29,6 +30,12 @@ export function buildStartCommand(context: CliContext): Command {
       `${ADDON_NAMES.join(', ')}, or a manifest, for a new cluster; may be repeated`,
       collect,
       [],
+    )
+    .option(
+      '--option <name=value>',
+      'setting as under options in mk-ci.yaml, such as proxyMode=ipvs; may be repeated',
+      addOption,
+      {},
     )
     .option('--bridge <name>', 'for --driver qemu: a second network card, on a bridge of this host')
     .option('--network-socket <file>', 'for --driver qemu: the same at the socket of socket_vmnet or passt')
@@ -54,6 +61,7 @@ interface StartFlags extends ActFlags, SshFlags {
   readonly nodes: number;
   readonly containerRuntime?: string;
   readonly addon: readonly string[];
+  readonly option: Readonly<Record<string, unknown>>;
   readonly controlPlanes?: number;
   readonly kubernetes: boolean;
   readonly bridge?: string;
@@ -75,7 +83,8 @@ async function specOf(name: string, flags: StartFlags, cwd: string): Promise<Clu
     networkSocket: flags.networkSocket && resolve(cwd, flags.networkSocket),
     ...sshOptionsOf(flags, cwd),
   };
-  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const flagged = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...flags.option, ...flagged };
   return {
     name,
     driver: flags.driver,

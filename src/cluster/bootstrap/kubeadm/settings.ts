@@ -107,7 +107,8 @@ export function readSettings(spec: ClusterSpec, driverOptions?: readonly string[
   const proxyMode = options['proxyMode'] ?? 'iptables';
   if (proxyMode !== 'iptables' && proxyMode !== 'nftables' && proxyMode !== 'ipvs')
     bad('proxyMode', 'iptables, nftables or ipvs');
-  const extraArgs = record('extraArgs', isTextRecord, 'arguments by component, each a text');
+  const given = record('extraArgs', isScalarRecord, 'arguments by component, each a text, a number, true or false');
+  const extraArgs = Object.fromEntries(Object.entries(given).map(([component, args]) => [component, asTexts(args)]));
   for (const key of Object.keys(extraArgs)) {
     if (!COMPONENTS.some((component) => component === key)) bad(`extraArgs.${key}`, `one of ${COMPONENTS.join(', ')}`);
   }
@@ -168,8 +169,15 @@ function isTextList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
-function isTextRecord(value: unknown): value is Readonly<Record<string, string>> {
-  return typeof value === 'object' && value !== null && Object.values(value).every((item) => typeof item === 'string');
+type Scalar = string | number | boolean;
+
+function isScalarRecord(value: unknown): value is Readonly<Record<string, Scalar>> {
+  const isScalar = (item: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof item);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isScalar);
+}
+
+function asTexts(scalars: Readonly<Record<string, Scalar>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, String(value)]));
 }
 
 function isManifest(value: unknown): value is { readonly manifest: string } {

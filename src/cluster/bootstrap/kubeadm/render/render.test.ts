@@ -80,7 +80,7 @@ describe('addons', () => {
 
 describe('kubeadm configuration', () => {
   it('is v1beta4 with lists of arguments, one address for the API server and no leader election', () => {
-    const { InitConfiguration, ClusterConfiguration } = init({ extraArgs: { apiServer: { v: '4' } } });
+    const { InitConfiguration, ClusterConfiguration } = init({ extraArgs: { apiServer: { v: 4, profiling: false } } });
     expect(InitConfiguration).toMatchObject({
       apiVersion: 'kubeadm.k8s.io/v1beta4',
       localAPIEndpoint: { advertiseAddress: '10.99.0.1', bindPort: 6443 },
@@ -90,7 +90,12 @@ describe('kubeadm configuration', () => {
     expect(ClusterConfiguration).toMatchObject({
       controlPlaneEndpoint: '10.99.0.1:6443',
       encryptionAlgorithm: 'ECDSA-P256',
-      apiServer: { extraArgs: [{ name: 'v', value: '4' }] },
+      apiServer: {
+        extraArgs: [
+          { name: 'v', value: '4' },
+          { name: 'profiling', value: 'false' },
+        ],
+      },
       scheduler: { extraArgs: expect.arrayContaining([{ name: 'leader-elect', value: 'false' }]) as unknown },
     });
   });
@@ -123,7 +128,7 @@ describe('kubeadm configuration', () => {
     expect(etcdOn({ ...restricted, isContainer: false })).not.toContain('unsafe-no-fsync');
   });
 
-  it('has CoreDNS asked every second whether it is ready, from 1.31 on', () => {
+  it('has CoreDNS asked every second whether it is ready, from 1.31 on, and one of it on a lone node', () => {
     const { files, init: members } = planDnsPatch({ kubernetesVersion: 'v1.36.3' });
     const folder = (members['patches'] as { directory: string }).directory;
     expect(init()['InitConfiguration']?.['patches']).toEqual({ directory: folder });
@@ -131,6 +136,8 @@ describe('kubeadm configuration', () => {
     expect(parse(files[0]?.content ?? '')).toEqual({
       spec: { template: { spec: { containers: [{ name: 'coredns', readinessProbe: { periodSeconds: 1 } }] } } },
     });
+    const [alone] = planDnsPatch({ kubernetesVersion: 'v1.36.3' }, 1).files;
+    expect(parse(alone?.content ?? '')).toMatchObject({ spec: { replicas: 1, template: {} } });
     expect(planDnsPatch({ kubernetesVersion: 'v1.30.4' })).toEqual({ files: [], init: {} });
     expect(init({}, restricted, 'v1.30.4')['InitConfiguration']).not.toHaveProperty('patches');
   });
