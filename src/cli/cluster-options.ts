@@ -1,6 +1,6 @@
-import { YAMLParseError, parse } from 'yaml';
+import { parse } from 'yaml';
 
-import { MkCiError } from '../errors.js';
+import { MkCiError, messageOf } from '../errors.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -21,13 +21,16 @@ export function addOption(given: string, before: Options): Options {
       advice: 'Such as --option proxyMode=ipvs or --option extraArgs.kubelet.max-pods=200.',
     });
   }
-  const names = path.split('.');
+  return insert(before, path.split('.'), readValue(path, value));
+}
+
+function readValue(path: string, value: string): unknown {
+  if (value === '') return value;
   try {
-    return insert(before, names, value === '' ? '' : (parse(value) as unknown));
+    return parse(value, { logLevel: 'error' }) as unknown;
   } catch (error) {
-    if (!(error instanceof YAMLParseError)) throw error;
     throw new MkCiError('CLI_USAGE', {
-      message: `the value of '${path}' can not be read: ${error.message.split('\n')[0] ?? ''}`,
+      message: `the value of '${path}' can not be read: ${messageOf(error).split('\n')[0] ?? ''}`,
       advice: 'It is read as YAML; put quotes around what has signs with a meaning there.',
       cause: error,
     });
