@@ -141,6 +141,7 @@ async function start(
   const known = wanted.driver;
   if (flags.dryRun === true) {
     const spec = specWith(known === AUTO_DRIVER ? await pickDriver(context) : known);
+    manager.validate(spec);
     const health = await manager.check(spec.driver, context.signal, spec.options);
     const does =
       state === 'running' ? 'nothing' : state === 'absent' ? 'create' : state === 'paused' ? 'unpause' : 'start';
@@ -148,6 +149,8 @@ async function start(
     await context.stdout(flags.json === true ? printData(plan) : sayPlan(name, state, does));
     return;
   }
+  // Before anything is got for it, which may take minutes.
+  if (known !== AUTO_DRIVER) manager.validate(wanted);
   const startWith = async (driver: string, onPhase?: (event: PhaseEvent) => void): Promise<RunningCluster> => {
     const spec = specWith(driver);
     if (state === 'absent') await prepareNodes(parts, spec, context);

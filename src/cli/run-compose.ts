@@ -10,7 +10,7 @@ import { exec } from '../exec.js';
 import { ALL_FORMATS, testKey } from '../results/index.js';
 import { cellDurations, clusterLoad, type Load, type RecordedSuite } from '../runner/index.js';
 import type { CliContext } from './command.js';
-import { openNodeParts, openRunClusters, pickDriver } from './compose.js';
+import { openClusters, openNodeParts, openRunClusters, pickDriver } from './compose.js';
 import { isDatabaseUrl, locationOf } from './flake/options.js';
 import { runFiles } from './report/run-files.js';
 import type { Finisher, RunDeps, RunHistory } from './run.js';
@@ -18,10 +18,15 @@ import type { Finisher, RunDeps, RunHistory } from './run.js';
 /** The real parts of `mk-ci run`. */
 export function composeRun(context: CliContext): RunDeps {
   const drivers = createDriverRegistry({ exec, folders: foldersOf(context.env) });
+  const manager = openClusters(context);
   return {
     createClusters: async ({ plan, ...run }) => openRunClusters(context, { ...run, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info, environment.nodes),
+    validate: ({ driver, kubernetesVersion, nodes, containerRuntime, options, name }) => {
+      const runtime = containerRuntime === undefined ? {} : { containerRuntime };
+      manager.validate({ name, driver, kubernetesVersion, nodes, options, ...runtime });
+    },
     pickDriver: async (kubernetesVersions) =>
       await pickDriver(context, { nodes: { nodeImage: openNodeParts(context).nodeImage, kubernetesVersions } }),
     formats: ALL_FORMATS,

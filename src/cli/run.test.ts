@@ -1,14 +1,16 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { steadyClock } from '../clock.js';
+import { isMkCiError } from '../errors.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../files.js';
 import { createFakeClusters } from '../runner/fake-clusters.js';
 import { fakeFormats } from '../runner/fake-formats.js';
 import { createTestContext } from './call.test-kit.js';
 import { environmentFilter, withSshHost } from './run-options.js';
+import { composeRun } from './run-compose.js';
 import { runCommand, type Finisher } from './run.js';
 
 let folder: TemporaryFolder;
@@ -23,15 +25,16 @@ const GO = (action: 'pass' | 'fail'): string =>
   `{"Action":"run","Package":"p","Test":"TestA"}\n{"Action":"${action}","Package":"p","Test":"TestA"}\n`;
 
 /** Runs one suite that prints this, and finishes it with these. */
-async function run(output: string, finishers: readonly Finisher[]) {
+async function run(output: string, finishers: readonly Finisher[], environments = '') {
   await writeFile(join(folder.path, 'output'), output);
   await writeFile(
     join(folder.path, 'mk-ci.yaml'),
-    'version: 1\nsuites: [{ name: s, command: cat output, format: go-json }]\n',
+    `version: 1\n${environments}suites: [{ name: s, command: cat output, format: go-json }]\n`,
   );
   const { context, observed } = createTestContext(folder.path, { env: { PATH: process.env['PATH'] } });
   await runCommand([], { keep: 'never', out: join(folder.path, 'out') }, context, {
     createClusters: async () => createFakeClusters(),
+    validate: composeRun(context).validate,
     clusterLoad: () => ({ cpus: 0, memoryMiB: 1 }),
     pickDriver: async () => 'local',
     formats: fakeFormats,
@@ -108,6 +111,22 @@ describe('mk-ci run', () => {
     expect(exitCode).toBe(39);
     expect(logged).toContain('html could not be written');
     expect(await readFile(join(folder.path, 'out', 'latest', 'junit.xml'), 'utf8')).toBe('x');
+  });
+
+  it('says what is wrong in options of all environments before anything is made', async () => {
+    const environments = `environments:
+  - { name: a, driver: docker, options: { proxymode: ipvs, cni: some } }
+  - { name: b, driver: local, options: { extraFlags: 3 } }
+  - { name: c, driver: podman, options: { extraArgs: { kubelet: { max-pods: 200 } } } }
+`;
+    const error: unknown = await run(GO('pass'), [], environments).catch((thrown: unknown) => thrown);
+    if (!isMkCiError(error, 'CFG_INVALID')) throw error;
+    expect(error.details['problems']).toEqual([
+      expect.stringMatching(/^environment a: options.proxymode: not known; there are podSubnet/),
+      'environment a: options.cni: own, none or { manifest: text }',
+      expect.stringMatching(/^environment b: options.extraFlags: a list/),
+    ]);
+    await expect(readdir(join(folder.path, 'out'))).rejects.toThrow('ENOENT');
   });
 
   it('keeps the code of failed tests, and passes without the database', async () => {

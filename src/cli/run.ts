@@ -14,7 +14,7 @@ import {
   type Environment,
   type EnvironmentFilter,
 } from '../config/index.js';
-import { ERROR_CATALOGUE, messageOf, redactSecrets } from '../errors.js';
+import { ERROR_CATALOGUE, MkCiError, isMkCiError, messageOf, redactSecrets } from '../errors.js';
 import { exec } from '../exec.js';
 import { identifySelf } from '../process.js';
 import { countTests } from '../results/counts.js';
@@ -71,6 +71,8 @@ export interface RunDeps {
     readonly isConfirmed: boolean;
   }) => Promise<ClusterSource>;
   readonly clusterLoad: (environment: Environment) => Load;
+  /** @throws {MkCiError} for an environment of which no cluster can be made, as far as can be told without asking the host */
+  readonly validate: (environment: Environment) => void;
   /** The best driver of this host whose nodes can be of these versions; nothing is got for them when there are none. */
   readonly pickDriver: (kubernetesVersions: readonly string[]) => Promise<string>;
   readonly formats: Formats;
@@ -122,6 +124,7 @@ export async function runCommand(
   const environments = withSshHost(selectEnvironments(config.environments, selected), flags, context.cwd);
   const history = await deps.history(config);
   const plan = planRun({ environments, suites: config.suites }, filters, history.cells);
+  validateAll(plan.environments, deps.validate);
   const engine =
     flags.engine === 'kubernetes' ? await deps.openEngine({ flags, config, plan, filters, selected }) : undefined;
   const host = { cpus: availableParallelism(), memoryMiB: availableMemoryMiB(), inotify: await freeInotifyInstances() };
@@ -203,6 +206,30 @@ export async function runCommand(
   context.stderr(`${paths.map(({ name, path }) => `${name}: ${path}`).join('\n')}\n`);
   if (flags.json === true) await context.stdout(`${JSON.stringify(outcomeJson(outcome, folder), null, 2)}\n`);
   context.exit(missesFile && outcome.exitCode === 0 ? ERROR_CATALOGUE.RUN_OUTPUT.exitCode : outcome.exitCode);
+}
+
+/**
+ * Options that are not right, of all environments at once. What else an environment lacks is said by its cells, and the others go on.
+ *
+ * @throws {MkCiError} `CFG_INVALID`
+ */
+function validateAll(environments: readonly Environment[], validate: RunDeps['validate']): void {
+  const problems = environments.flatMap((environment) => {
+    try {
+      validate(environment);
+      return [];
+    } catch (error) {
+      if (!isMkCiError(error, 'CFG_INVALID')) return [];
+      const { problems: found = [error.message] } = error.details as { readonly problems?: readonly string[] };
+      return found.map((problem) => `environment ${environment.name}: ${problem}`);
+    }
+  });
+  if (problems.length === 0) return;
+  throw new MkCiError('CFG_INVALID', {
+    message: `${plural(problems.length, 'problem')} in options of environments`,
+    advice: 'Correct the options of the environments.',
+    details: { problems },
+  });
 }
 
 async function finish(

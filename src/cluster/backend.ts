@@ -12,6 +12,12 @@ export interface ClusterBackend {
   /** Deadline of a start, where the caller gives none. */
   readonly startMs: number;
   /**
+   * Whether a cluster can have the options of a spec, before anything is asked or made.
+   *
+   * @throws {MkCiError} `CFG_INVALID` with all that is not right, `DRV_UNSUPPORTED`
+   */
+  validate(spec: ClusterSpec): void;
+  /**
    * Makes or starts it, and leaves it running with a record written. Nothing is left of a new one that failed.
    *
    * @param have the record of an earlier start

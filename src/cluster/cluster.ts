@@ -86,6 +86,12 @@ export interface ClusterOwner {
 
 /** Everything one can do with clusters by name. All of it is idempotent. */
 export interface ClusterManager {
+  /**
+   * Whether a cluster can be what is asked for, as far as that can be told without asking the host.
+   *
+   * @throws {MkCiError} `BND_UNKNOWN_VERSION`, `CLI_USAGE`, `CFG_INVALID`, `DRV_UNSUPPORTED`
+   */
+  validate(spec: ClusterSpec): void;
   start(spec: ClusterSpec, options: ClusterCallOptions & { readonly owner?: ClusterOwner }): Promise<RunningCluster>;
   /** Keeps the data. */
   stop(name: string, options: ClusterCallOptions): Promise<void>;

@@ -266,12 +266,19 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
     });
   };
 
+  const validate = (spec: ClusterSpec): void => {
+    const { info } = drivers.get(spec.driver);
+    checkSpec(spec, info);
+    backends[info.bootstrap].validate(spec);
+  };
+
   return {
+    validate,
     start: async (spec, startOptions) => {
       const { info } = drivers.get(spec.driver);
       const backend = backends[info.bootstrap];
       const call = begin(spec.name, startOptions, info.startMs ?? backend.startMs);
-      checkSpec(spec, info);
+      validate(spec);
       await using _lock = await lock(call);
       const have = await readClusterRecord(call.paths);
       const differences = have === undefined ? [] : differencesOf(have.spec, spec);

@@ -24,6 +24,9 @@ export function createAttachBackend({
   };
   return {
     startMs: 120_000,
+    validate: (spec) => {
+      attachOptions(spec, env);
+    },
     start: async (spec, { paths, phases, signal }, have) => {
       const found = await phases.run(
         'attach',

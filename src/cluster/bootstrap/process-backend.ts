@@ -2,7 +2,7 @@ import type { ClusterBackend } from '../backend.js';
 import { saveClusterLogs } from '../logs.js';
 import { stateOf, statusOf } from '../status.js';
 import { createProcessState } from './process-state.js';
-import { createProcessClusters, type ProcessClustersOptions } from './process-clusters.js';
+import { createProcessClusters, extraFlagsOf, type ProcessClustersOptions } from './process-clusters.js';
 import { adminClient } from './processes.js';
 
 /** Clusters whose control plane is processes of this host, as the manager uses them. */
@@ -10,6 +10,9 @@ export function createProcessBackend(options: ProcessClustersOptions): ClusterBa
   const processes = createProcessClusters(options);
   return {
     startMs: 120_000,
+    validate: (spec) => {
+      extraFlagsOf(spec);
+    },
     state: createProcessState(processes),
     start: async (spec, call, have, startOptions) => await processes.start(spec, call, have, startOptions),
     stop: async (record, call) => {

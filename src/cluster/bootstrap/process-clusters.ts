@@ -334,9 +334,11 @@ export function extraFlagsOf(spec: ClusterSpec): Readonly<Record<string, readonl
     });
     if (bad.length === 0) return flags;
   }
+  const problem = 'options.extraFlags: a list of flags for each component, such as { kube-apiserver: ["--v=4"] }';
   throw new MkCiError('CFG_INVALID', {
-    message: `options.extraFlags of cluster ${spec.name}`,
-    advice: 'Give a list of flags for each component, such as { kube-apiserver: ["--v=4"] }.',
+    message: `cluster ${spec.name}: ${problem}`,
+    advice: 'Correct the options of the environment.',
+    details: { problems: [problem] },
   });
 }
 

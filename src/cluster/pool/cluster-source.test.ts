@@ -42,6 +42,7 @@ function fakeManager(stateFolder: string) {
     ...{ createdAt: '', components: [] },
   });
   const manager: SeedableClusterManager = {
+    validate: () => undefined,
     start: async (spec, { seed, owner }) => {
       const paths = clusterFolder(stateFolder, spec.name);
       const { etcd, pki } = paths;

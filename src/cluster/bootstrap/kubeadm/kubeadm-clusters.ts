@@ -111,7 +111,7 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
   return {
     startMs: 300_000,
 
-    start: async (spec, call, have, { owner, seed }) => {
+    validate: (spec) => {
       const { info } = drivers.get(spec.driver);
       readSettings(spec, info.options ?? []);
       const count = planMachines(spec).length;
@@ -120,6 +120,9 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
           message: `${count} machines with driver ${info.name}, which has ${info.maxMachines}`,
         });
       }
+    },
+
+    start: async (spec, call, have, { owner, seed }) => {
       if (have !== undefined && have.wanted !== 'starting') return await startStopped(have, call, owner);
       const { record, image } = await planNew(spec, call, owner);
       // What an interrupted start left under this name is ours: its labels name our folder.
