@@ -40,6 +40,15 @@ describe('createComponentCheck', () => {
     expect(endingComponents(pods(0, 4, 5))).toEqual(['c1', 'c2']);
   });
 
+  it('tells it to all that wait, also when its time is over', async () => {
+    const { seen, check } = createCheck(() => ({ status: 200, body: JSON.stringify(pods(4)) }));
+    for (const ms of [149_000, 149_001, 151_000]) {
+      seen.ms = ms;
+      await expect(check()).rejects.toThrow('c0 ends again and again');
+    }
+    expect(seen.requests).toBe(1);
+  });
+
   it('does not mind an API server that does not answer, or says no', async () => {
     const answers = [
       () => ({ status: 403, body: '' }),

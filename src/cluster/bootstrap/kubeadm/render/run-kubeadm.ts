@@ -34,9 +34,11 @@ export function renderRunKubeadm(command: string, beside = ''): string {
     `${command} >>${LOG} 2>&1 & pid=$!`,
     ...(beside === '' ? [] : ['(', beside.trimEnd(), `) >>${LOG} 2>&1 & beside=$!`]),
     'ending() {',
-    `  [ "$(systemctl show -p NRestarts --value kubelet.service)" -lt ${KUBELET_RESTARTS} ] || { echo the kubelet; return; }`,
-    `  [ $(($(date +%s) - begun)) -ge ${CONTAINER_RESTARTS_SECONDS} ] ||`,
+    // Without an answer nobody ends.
+    `  if [ "$(systemctl show -p NRestarts --value kubelet.service)" -ge ${KUBELET_RESTARTS} ]; then echo the kubelet`,
+    `  elif [ $(($(date +%s) - begun)) -lt ${CONTAINER_RESTARTS_SECONDS} ]; then`,
     `    ls ${COMPONENT_LOGS}/${CONTAINER_RESTARTS}.log | sed -n '1s|.*/\\([^/]*\\)/[^/]*$|\\1|p'`,
+    '  fi',
     '}',
     '( while sleep 1 && kill -0 $pid; do',
     '  name=$(ending)',
