@@ -23,9 +23,8 @@ export function composeRun(context: CliContext): RunDeps {
     createClusters: async ({ plan, ...run }) => openRunClusters(context, { ...run, environments: plan.environments }),
     clusterLoad: (environment: Environment): Load =>
       clusterLoad(drivers.get(environment.driver).info, environment.nodes),
-    validate: ({ driver, kubernetesVersion, nodes, containerRuntime, options, name }) => {
-      const runtime = containerRuntime === undefined ? {} : { containerRuntime };
-      manager.validate({ name, driver, kubernetesVersion, nodes, options, ...runtime });
+    validate: (environment) => {
+      manager.validate(environment);
     },
     pickDriver: async (kubernetesVersions) =>
       await pickDriver(context, { nodes: { nodeImage: openNodeParts(context).nodeImage, kubernetesVersions } }),
