@@ -17,13 +17,12 @@ import { START_API_ROUTE, apiRouteFiles } from '../render/api-route.js';
 import { planDnsPatch } from '../render/dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from '../render/node-facts.js';
 import { MARK_NEW_NODE } from '../render/node-marker.js';
+import { ATTACHED, HOLD_KUBELET, renderAttachKubelet } from '../render/attach-kubelet.js';
 import {
-  ATTACHED,
   RESTART_KUBELET,
   START_KUBELET,
   WAIT_FOR_SYSTEMD,
   kubeletUnit,
-  renderAttachKubelet,
   renderStartRuntime,
   renderWriteFiles,
 } from '../render/node-scripts.js';
@@ -242,15 +241,14 @@ export async function restartNode(
     WAIT_FOR_SYSTEMD +
     (work.settings.hasBalancer && !node.record.isControlPlane ? START_API_ROUTE : '') +
     renderStartRuntime(runtime, { ...facts, imageArchive: undefined }) +
-    (node.record.isControlPlane ? START_KUBELET : '');
+    (node.record.isControlPlane ? (facts.isTranslated ? '' : HOLD_KUBELET) + START_KUBELET : '');
   await runScript(node.machine, script, work);
 }
 
 /**
- * Starts the kubelets again once the API server answers to them. Containers go on meanwhile. A kubelet that finds no API server
- * asks for its node and its pods at ever longer intervals: it would start the pods that are not of the control plane up to ten
- * seconds after the API server is there. One that has found it must not be ended any more: a container that it was about to make
- * is made seconds later, so this is done before the API server says that all of it is ready.
+ * Starts the kubelets again once the API server answers to them, unless they wait for its answer, see `attach-kubelet.ts`. Containers go on
+ * meanwhile. One that has found it must not be ended any more: a container that it was about to make is made seconds later, so this
+ * is done before the API server says that all of it is ready.
  *
  * @param ready ends when it says so; by then those kubelets are started again that could not be told to ask themselves
  */

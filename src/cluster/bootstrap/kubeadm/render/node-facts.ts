@@ -9,6 +9,8 @@ export interface NodeFacts {
    * rootless engine every capability is there, and the kernel does not count this one.
    */
   readonly hasSysResource: boolean;
+  /** `oom_score_adj` of what systemd starts. */
+  readonly oomScoreAdj: number;
   /** It shares the kernel of a host, which keeps what its processes wrote when they are killed. */
   readonly isContainer: boolean;
   /** Its processors are translated by software: a virtual machine without help of the host's processor. */
@@ -47,6 +49,7 @@ export const NODE_FACTS_SCRIPT = [
   'echo "cgroups $(stat -fc %T /sys/fs/cgroup)"',
   'echo "bounding $(grep CapBnd /proc/self/status)"',
   'echo "userids $(tr -s " " </proc/self/uid_map | tr "\\n" " ")"',
+  'echo "oom $(cat /proc/1/oom_score_adj)"',
   'systemd-detect-virt --quiet --container && echo "kernel shared"',
   'grep -q "QEMU TCG" /proc/cpuinfo && echo "processor translated"',
   `for p in ${PROGRAMS.join(' ')}; do w=$(command -v "$p") && echo "program $p $w"; done`,
@@ -69,6 +72,7 @@ export function parseNodeFacts(text: string): NodeFacts {
     cgroups: one('cgroups').startsWith('cgroup2') ? 'v2' : 'v1',
     hasSysResource:
       one('userids') === ALL_USER_IDS && hasCapability(parseCapabilitySet(one('bounding'), 'CapBnd'), 'SYS_RESOURCE'),
+    oomScoreAdj: Number(one('oom')),
     isContainer: one('kernel') === 'shared',
     isTranslated: one('processor') === 'translated',
     programs: Object.fromEntries(all('program').map((row) => row.split(' ').slice(0, 2))) as Record<string, string>,

@@ -68,41 +68,6 @@ export const READ_SERVER = `server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/
 export const ask = (certificate: string, key: string): string =>
   `curl -sk --noproxy '*' -o /dev/null --max-time 5 --cert ${certificate} --key ${key}`;
 
-/** What {@link renderAttachKubelet} prints when it has done so. */
-export const ATTACHED = 'attached';
-
-/** Answers that are no, before somebody else has to decide: an API server gives some while it reads its roles. */
-const REFUSALS = 100;
-
-/**
- * Starts the kubelet again as soon as the API server answers to its name. Where there is no curl, and when the API server goes on
- * to refuse, as one whose certificate is too old, nothing is done and nothing printed. In translated nodes asking takes the
- * processor from what is asked.
- *
- * @param node its name in Kubernetes
- * @param seconds after which it gives up: it may outlive the call that it was begun with
- */
-export function renderAttachKubelet(node: string, seconds: number): string {
-  const identity = '/var/lib/kubelet/pki/kubelet-client-current.pem';
-  return [
-    'command -v curl >/dev/null || exit 0',
-    READ_SERVER,
-    'refusals=0 pause=0.1',
-    'now() { cut -d. -f1 /proc/uptime; }',
-    `end=$(($(now) + ${seconds}))`,
-    'case $(systemd-detect-virt 2>/dev/null) in qemu) pause=2;; esac',
-    'while :; do',
-    `  code=0; ${ask(identity, identity)} -f "$server/api/v1/nodes/${node}" || code=$?`,
-    '  case $code in 0) break;; 22) refusals=$((refusals + 1));; esac',
-    `  [ $refusals -lt ${REFUSALS} ] && [ "$(now)" -lt $end ] || exit 0`,
-    '  sleep $pause',
-    'done',
-    RESTART_KUBELET.trim(),
-    `echo ${ATTACHED}`,
-    '',
-  ].join('\n');
-}
-
 /** Orderly end before the machine stops: containers get a moment, and no unit is killed at the time limit of the engine. */
 export const STOP_NODE = 'systemctl stop kubelet.service; sync\n';
 

@@ -92,7 +92,7 @@ export function renderInit(input: InitInput): string {
       },
     },
   };
-  return documents([init, cluster, renderKubelet(input), renderKubeProxy(settings, pace)]);
+  return documents([init, cluster, renderKubelet(input), renderKubeProxy(input, pace)]);
 }
 
 /** Members that share a busy host must not take each other for dead: twice what etcd has by default, in milliseconds. */
@@ -145,6 +145,7 @@ export function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 
     resolvConf: '/etc/mk-ci/resolv.conf',
     runtimeRequestTimeout: '15m0s',
     ...(isRestricted ? { localStorageCapacityIsolation: false } : {}),
+    ...oomScoreOf(facts),
     featureGates: {
       ...(isRestricted ? { KubeletInUserNamespace: true } : {}),
       // cri-dockerd gives addresses without a scheme, which this path takes for https: kubectl exec would fail.
@@ -157,15 +158,27 @@ export function renderKubelet({ settings, facts }: Pick<InitInput, 'settings' | 
   };
 }
 
+/**
+ * Without the capability a process can not lower its score. kubelet and kube-proxy try it twice at their start, and wait 100 ms each time,
+ * unless they are told to leave it as it is.
+ */
+function oomScoreOf({ hasSysResource, oomScoreAdj }: NodeFacts): object {
+  return hasSysResource ? {} : { oomScoreAdj };
+}
+
 const SERVICE_DELAY = '10ms';
 
-function renderKubeProxy(settings: KubeadmSettings, { proxyRules }: Pick<Pace, 'proxyRules'>): object {
+function renderKubeProxy(
+  { settings, facts }: Pick<InitInput, 'settings' | 'facts'>,
+  { proxyRules }: Pick<Pace, 'proxyRules'>,
+): object {
   const rules = { minSyncPeriod: SERVICE_DELAY, ...proxyRules };
   return {
     apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
     kind: 'KubeProxyConfiguration',
     mode: settings.proxyMode,
     clusterCIDR: settings.podSubnet,
+    ...oomScoreOf(facts),
     // These belong to the host and can not be written from a container.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
     // By default the endpoints of a new Service wait a second for their rules, which spares work in clusters of thousands.

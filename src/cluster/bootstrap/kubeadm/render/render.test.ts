@@ -20,6 +20,7 @@ const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes
 const restricted: NodeFacts = {
   cgroups: 'v1',
   hasSysResource: false,
+  oomScoreAdj: 100,
   isContainer: true,
   isTranslated: false,
   programs: { kubelet: '/usr/local/bin/kubelet', runc: '/usr/sbin/runc', containerd: '/usr/local/bin/containerd' },
@@ -156,14 +157,19 @@ describe('kubeadm configuration', () => {
   });
 
   it('makes the kubelet content with a restricted host, and leaves it alone on a full one', () => {
-    expect(init().KubeletConfiguration).toMatchObject({
+    const onRestricted = init();
+    expect(onRestricted.KubeProxyConfiguration).toMatchObject({ oomScoreAdj: 100 });
+    expect(onRestricted.KubeletConfiguration).toMatchObject({
       cgroupDriver: 'cgroupfs',
       failCgroupV1: false,
       localStorageCapacityIsolation: false,
+      oomScoreAdj: 100,
       featureGates: { KubeletInUserNamespace: true },
     });
-    const { KubeletConfiguration } = init({}, full);
+    const { KubeletConfiguration, KubeProxyConfiguration } = init({}, full);
+    expect(KubeProxyConfiguration).not.toHaveProperty('oomScoreAdj');
     expect(KubeletConfiguration).toMatchObject({ cgroupDriver: 'systemd', featureGates: {} });
+    expect(KubeletConfiguration).not.toHaveProperty('oomScoreAdj');
     expect(KubeletConfiguration).not.toHaveProperty('failCgroupV1');
     expect(KubeletConfiguration).not.toHaveProperty('localStorageCapacityIsolation');
   });
@@ -386,6 +392,7 @@ describe('facts of a node', () => {
         'cgroups tmpfs',
         'bounding CapBnd:\t000001fffeffffff',
         'userids  0 0 4294967295 ',
+        'oom -17',
         'kernel shared',
         'program kubeadm /usr/local/bin/kubeadm',
         'program runc /usr/sbin/runc',
@@ -399,6 +406,7 @@ describe('facts of a node', () => {
     expect(facts).toEqual({
       cgroups: 'v1',
       hasSysResource: false,
+      oomScoreAdj: -17,
       isContainer: true,
       isTranslated: false,
       programs: { kubeadm: '/usr/local/bin/kubeadm', runc: '/usr/sbin/runc' },
@@ -411,6 +419,7 @@ describe('facts of a node', () => {
     expect(parseNodeFacts('')).toMatchObject({
       cgroups: 'v1',
       hasSysResource: false,
+      oomScoreAdj: 0,
       isContainer: false,
       containerdMajor: 0,
       programs: {},
