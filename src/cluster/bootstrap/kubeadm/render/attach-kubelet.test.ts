@@ -27,16 +27,19 @@ async function readDone(folder: string): Promise<string[]> {
  *
  * @param curl what it does. @default there is none
  * @param held what is noted of connections that are held back. @default nothing
+ * @param isStuck nobody lets go
  */
 async function attach({
   curl,
   seconds = 60,
   held,
+  isStuck = false,
   ss,
 }: {
   readonly curl?: string | undefined;
   readonly seconds?: number;
   readonly held?: string;
+  readonly isStuck?: boolean;
   readonly ss?: string;
 }) {
   await using folder = await createTemporaryFolder();
@@ -47,10 +50,11 @@ async function attach({
   if (curl !== undefined) await writeTool(folder.path, 'curl', curl);
   await writeTool(folder.path, 'systemctl');
   await writeTool(folder.path, 'ss', ss);
+  await writeTool(folder.path, 'iptables', 'exit 1');
   for (const [name, text] of [
     ['systemd-detect-virt', 'echo docker'],
     // What is held back is let go while the script sleeps.
-    ['sleep', `[ ! -e ${at('mk-ci-hold')} ] || echo released >${at('mk-ci-hold')}`],
+    ['sleep', isStuck ? ':' : `[ ! -e ${at('mk-ci-hold')} ] || echo released >${at('mk-ci-hold')}`],
     ...['cat', 'cut', 'grep', 'sed'].map((name) => [name, `PATH=${HOST_PATH} exec ${name} "$@"`] as const),
   ] as const) {
     await writeFile(at(name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
@@ -91,6 +95,15 @@ describe('renderAttachKubelet', () => {
     const { stdout, done } = await attach({ curl: ':', held: 'holding', ss: `[ "$n" -lt 3 ] || ${CONNECTED}` });
     expect(stdout).toBe(`${ATTACHED}\n`);
     expect(done.map((line) => line.split(' ')[0])).toEqual(['ss', 'ss', 'ss']);
+  });
+
+  it('lets go itself when nobody else does', async () => {
+    const { stdout, done } = await attach({ curl: ':', held: 'holding', isStuck: true, ss: CONNECTED });
+    expect(stdout).toBe(`${ATTACHED}\n`);
+    expect(done).toHaveLength(2);
+    expect(done[0]).toBe(
+      'iptables -w -D INPUT -i lo -d 10.99.0.1/32 -p tcp --dport 6443 --syn -m comment --comment mk-ci -j DROP',
+    );
   });
 
   it('starts one again that was held back and does not connect, whoever else does', async () => {

@@ -24,12 +24,10 @@ const RULE = `INPUT -i lo -d ${CONTROL_PLANE_ADDRESS}/32 -p tcp --dport ${API_PO
 const portInHex = API_PORT.toString(16).toUpperCase().padStart(4, '0');
 const IS_LISTENING = `grep -qs ":${portInHex} [0-9A-F:]* 0A " /proc/net/tcp /proc/net/tcp6`;
 
-/** Lets go, in a process of its own that nobody ends: whoever began may be gone by then. */
-const LET_GO = [
-  `n=0; until ${IS_LISTENING} || [ $n -ge ${HOLD_SECONDS * 20} ]; do n=$((n + 1)); sleep 0.05; done`,
-  `while iptables -w -D ${RULE} 2>/dev/null; do :; done`,
-  `echo released >${HOLD}`,
-].join('; ');
+const LET_GO = `while iptables -w -D ${RULE} 2>/dev/null; do :; done; echo released >${HOLD}`;
+
+/** Lets go in time, in a process of its own: whoever began may be gone by then. */
+const LET_GO_IN_TIME = `n=0; until ${IS_LISTENING} || [ $n -ge ${HOLD_SECONDS * 20} ]; do n=$((n + 1)); sleep 0.05; done; ${LET_GO}`;
 
 /** Volumes that the kubelet makes anew for each start of a pod. */
 const MADE_ANEW = ['projected', 'secret', 'configmap', 'downward-api'];
@@ -44,7 +42,7 @@ export const HOLD_KUBELET = [
   `  rm -rf ${MADE_ANEW.map((kind) => `${PODS}/*/volumes/kubernetes.io~${kind}`).join(' ')}`,
   `  if ! find ${PODS} -mindepth 4 -maxdepth 4 -path '${PODS}/*/volume*' 2>/dev/null | grep -q . && iptables -w -I ${RULE}; then`,
   `    echo holding >${HOLD}`,
-  `    setsid sh -c '${LET_GO}' </dev/null >/dev/null 2>&1 &`,
+  `    setsid sh -c '${LET_GO_IN_TIME}' </dev/null >/dev/null 2>&1 &`,
   '  fi',
   'fi',
   '',
@@ -72,7 +70,11 @@ export function renderAttachKubelet(node: string, seconds: number): string {
   return [
     'now() { cut -d. -f1 /proc/uptime; }',
     `end=$(($(now) + ${seconds})) tries=0`,
-    `while [ "$(cat ${HOLD} 2>/dev/null)" = holding ] && [ "$(now)" -lt $end ]; do sleep 0.1; done`,
+    `is_holding() { [ "$(cat ${HOLD} 2>/dev/null)" = holding ]; }`,
+    `while is_holding && [ "$(now)" -lt $end ] && [ $tries -lt ${2 * HOLD_SECONDS * 10} ]; do tries=$((tries + 1)); sleep 0.1; done`,
+    // Somebody has ended the process that does it.
+    `if is_holding; then ${LET_GO}; fi`,
+    'tries=0',
     `while [ -e ${HOLD} ] && [ $tries -lt ${CONNECT_TENTHS} ]; do`,
     `  if ss -Htnp state established "dport = :${API_PORT}" | grep -q '"kubelet"'; then echo ${ATTACHED}; exit 0; fi`,
     '  tries=$((tries + 1)); sleep 0.1',
