@@ -123,16 +123,19 @@ describe('renderAttachKubelet', () => {
  *
  * @param volumes paths below the folder of pods
  * @param mounted mount points of the node
+ * @param refuses iptables takes no rule
  * @param listening local addresses of sockets that listen, as the kernel prints them
  */
 async function hold({
   volumes = [],
   mounted = '/var',
   listening = '00000000:0016',
+  refuses = false,
 }: {
   readonly volumes?: readonly string[];
   readonly mounted?: string;
   readonly listening?: string;
+  readonly refuses?: boolean;
 }) {
   await using folder = await createTemporaryFolder();
   const at = (name: string): string => join(folder.path, name);
@@ -150,7 +153,7 @@ async function hold({
     'iptables',
     `shift; verb=$1; shift
 case $verb in
-  -I) echo "$*" >>${rules};;
+  -I) ${refuses ? 'exit 1' : `echo "$*" >>${rules}`};;
   -D) grep -qxF -e "$*" ${rules} || exit 1; : >${rules};;
 esac`,
   );
@@ -158,7 +161,8 @@ esac`,
   await writeTool(
     folder.path,
     'sleep',
-    `[ "$n" -lt 5 ] || echo '${sockets('00000000000000000000000000000000:192B').trim()}' >${at('tcp')}`,
+    `if [ "$1" != 0.05 ]; then PATH=${HOST_PATH} exec sleep "$1"; fi
+[ "$(grep -c 'sleep 0.05' ${at('done')})" -lt 4 ] || echo '${sockets('00000000000000000000000000000000:192B').trim()}' >${at('tcp')}`,
   );
   const script = HOLD_KUBELET.replaceAll('/var/lib/kubelet/pods', at('pods'))
     .replaceAll('/run/', `${folder.path}/`)
@@ -170,7 +174,9 @@ esac`,
   while (existsSync(at('mk-ci-hold')) && (await readFile(at('mk-ci-hold'), 'utf8')) !== 'released\n') await delay(5);
   const noted = existsSync(at('mk-ci-hold')) ? (await readFile(at('mk-ci-hold'), 'utf8')).trim() : undefined;
   return {
-    done: (await readDone(folder.path)).map((line) => line.split(' ').slice(0, 3).join(' ')),
+    done: (await readDone(folder.path))
+      .map((line) => line.split(' ').slice(0, 3).join(' '))
+      .filter((line) => line !== 'sleep 0.01'),
     noted,
     rules: await readFile(rules, 'utf8'),
     left: volumes.filter((volume) => existsSync(join(folder.path, 'pods', volume))),
@@ -196,6 +202,11 @@ describe('HOLD_KUBELET', () => {
     const of = (kind: string): string => `6f/volumes/kubernetes.io~${kind}/name`;
     const { noted, left } = await hold({ volumes: ['projected', 'configmap', 'secret', 'downward-api'].map(of) });
     expect({ noted, left }).toEqual({ noted: 'released', left: [] });
+  });
+
+  it('goes on where no rule can be made', async () => {
+    const { done, noted } = await hold({ refuses: true });
+    expect({ done, noted }).toEqual({ done: ['iptables -w -I'], noted: undefined });
   });
 
   it.each([

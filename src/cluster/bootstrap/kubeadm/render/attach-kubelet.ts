@@ -26,8 +26,12 @@ const IS_LISTENING = `grep -qs ":${portInHex} [0-9A-F:]* 0A " /proc/net/tcp /pro
 
 const LET_GO = `while iptables -w -D ${RULE} 2>/dev/null; do :; done; echo released >${HOLD}`;
 
-/** Lets go in time, in a process of its own: whoever began may be gone by then. */
-const LET_GO_IN_TIME = `n=0; until ${IS_LISTENING} || [ $n -ge ${HOLD_SECONDS * 20} ]; do n=$((n + 1)); sleep 0.05; done; ${LET_GO}`;
+/** Holds back and lets go in time. It runs in a session of its own: whoever began may end, and all of its processes with it. */
+const HOLDER = [
+  `iptables -w -I ${RULE} || exit 0; echo holding >${HOLD}`,
+  `n=0; until ${IS_LISTENING} || [ $n -ge ${HOLD_SECONDS * 20} ]; do n=$((n + 1)); sleep 0.05; done`,
+  LET_GO,
+].join('; ');
 
 /** Volumes that the kubelet makes anew for each start of a pod. */
 const MADE_ANEW = ['projected', 'secret', 'configmap', 'downward-api'];
@@ -40,9 +44,9 @@ export const HOLD_KUBELET = [
   `rm -f ${HOLD}`,
   `if command -v setsid >/dev/null && command -v ss >/dev/null && ! grep -q ' ${PODS}/' /proc/self/mountinfo && ! ${IS_LISTENING}; then`,
   `  rm -rf ${MADE_ANEW.map((kind) => `${PODS}/*/volumes/kubernetes.io~${kind}`).join(' ')}`,
-  `  if ! find ${PODS} -mindepth 4 -maxdepth 4 -path '${PODS}/*/volume*' 2>/dev/null | grep -q . && iptables -w -I ${RULE}; then`,
-  `    echo holding >${HOLD}`,
-  `    setsid sh -c '${LET_GO_IN_TIME}' </dev/null >/dev/null 2>&1 &`,
+  `  if ! find ${PODS} -mindepth 4 -maxdepth 4 -path '${PODS}/*/volume*' 2>/dev/null | grep -q .; then`,
+  `    setsid sh -c '${HOLDER}' </dev/null >/dev/null 2>&1 & holder=$!`,
+  `    until [ -e ${HOLD} ] || ! kill -0 $holder 2>/dev/null; do sleep 0.01; done`,
   '  fi',
   'fi',
   '',
