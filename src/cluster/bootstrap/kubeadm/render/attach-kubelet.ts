@@ -6,8 +6,9 @@ import { READ_SERVER, RESTART_KUBELET, ask } from './node-scripts.js';
  *
  * A kubelet that is refused a connection asks for its node and its pods at ever longer intervals: it would start the pods that are not of the
  * control plane up to ten seconds after the API server is there. That of a control plane, which starts the API server, has its first
- * connections held back instead: packets that open one are dropped until somebody listens, and sent again once a second. The API server
- * listens a second or more before it serves, so the kubelet waits for the first answer. All others are started again when it is there.
+ * connections held back instead: packets that open one are dropped until somebody listens, and sent again once a second (after 1, 3 and 7 s
+ * by Linux before 6.5). The API server listens a second or more before it serves, so the kubelet waits for the first answer. All others
+ * are started again when it is there.
  */
 
 /** Where it is noted that connections are held back, or were. */
@@ -52,7 +53,7 @@ export const HOLD_KUBELET = [
   '',
 ].join('\n');
 
-/** In tenths of a second: the packet is sent again within one, and a busy host takes another. */
+/** In tenths of a second: the packet is sent again within one or two, and a busy host takes another. */
 const CONNECT_TENTHS = 30;
 
 /** What {@link renderAttachKubelet} prints when it has done so. */
