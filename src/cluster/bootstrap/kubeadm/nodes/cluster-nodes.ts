@@ -14,10 +14,10 @@ import { renderKubeconfig } from '../../../kubeconfig.js';
 import type { Deadline } from '../../../phases.js';
 import { allOf } from '../all-of.js';
 import { START_API_ROUTE, apiRouteFiles } from '../render/api-route.js';
+import { ATTACHED, HOLD_KUBELET, renderAttachKubelet } from '../render/attach-kubelet.js';
 import { planDnsPatch } from '../render/dns-patch.js';
 import { NODE_FACTS_SCRIPT, parseNodeFacts, type NodeFacts } from '../render/node-facts.js';
 import { MARK_NEW_NODE } from '../render/node-marker.js';
-import { ATTACHED, HOLD_KUBELET, renderAttachKubelet } from '../render/attach-kubelet.js';
 import {
   RESTART_KUBELET,
   START_KUBELET,

@@ -144,8 +144,7 @@ async function hold({
   const sockets = (address: string): string => `  0: ${address} 00000000:0000 0A 00000000:00000000 00:00000000\n`;
   await writeFile(at('tcp'), sockets(listening));
   await writeFile(at('done'), '');
-  await mkdir(at('bin'));
-  // Rules are kept in a file, one a line. The second look finds the API server.
+  // Rules are kept in a file, one a line. The look after the fourth pause finds the API server.
   const rules = at('rules');
   await writeFile(rules, '');
   await writeTool(
