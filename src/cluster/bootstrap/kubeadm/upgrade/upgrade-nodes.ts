@@ -131,7 +131,7 @@ const PATIENTLY = `patiently() {
   for _ in $(seq 120); do
     said=$("$@" 2>&1 >/dev/null) && return
     case $said in
-      *Forbidden* | *refused* | *EOF* | *'TLS handshake'* | *'reset by peer'*) sleep 0.5 ;;
+      *Forbidden* | *'is forbidden: User'* | *refused* | *EOF* | *'TLS handshake'* | *'reset by peer'*) sleep 0.5 ;;
       *) break ;;
     esac
   done

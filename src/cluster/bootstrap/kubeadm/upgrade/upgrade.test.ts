@@ -160,13 +160,16 @@ describe('nodes that are upgraded', () => {
         const env = { ...process.env, PATH: `${folder.path}:${process.env['PATH'] ?? ''}` };
         return await exec(['sh', '-e'], { input: script, env, allowFailure: true });
       };
-      const starting = '1) echo "Error from server (Forbidden): nodes" >&2; exit 1;;';
+      // Of a node that it asks for, and of a pod that it looks at while it drains.
+      const starting =
+        '1) echo "Error from server (Forbidden): nodes" >&2; exit 1;;' +
+        `2) echo 'cannot delete daemonsets.apps "a" is forbidden: User "b" cannot get resource' >&2; exit 1;;`;
       expect((await drain(`${starting} *) exit 0;;`)).exitCode).toBe(0);
       const refused = await drain(
         `${starting} *) echo "cannot delete Pods that declare no controller: lonely" >&2; exit 1;;`,
       );
       expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('lonely')]);
-      expect((await readFile(calls, 'utf8')).length).toBe(4);
+      expect((await readFile(calls, 'utf8')).length).toBe(6);
     } finally {
       await folder[Symbol.asyncDispose]();
     }
