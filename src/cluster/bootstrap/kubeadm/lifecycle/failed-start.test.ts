@@ -16,6 +16,25 @@ const record: ClusterRecord = {
   machines: planMachines(spec),
 };
 
+/** What a start has that failed. */
+function failedStart(folder: string, machines: object, signal: AbortSignal) {
+  const context: Pick<KubeadmContext, 'log' | 'machines' | 'now' | 'stateFolder' | 'drivers'> = {
+    log: silentLogger,
+    now: () => new Date(0),
+    stateFolder: folder,
+    drivers: { names: [], get: () => ({ info: {} }) as Driver },
+    machines: { stateOf: async () => 'broken' as const, ...machines } as unknown as KubeadmContext['machines'],
+  };
+  const call = {
+    name: 'c',
+    paths: clusterFolder(folder, 'c'),
+    signal,
+    deadline: createDeadline(60_000),
+    phases: createPhases('c', undefined),
+  };
+  return { context, call };
+}
+
 describe('a start that failed', () => {
   it('is explained at once when an interrupt comes while its logs are gathered', async () => {
     await using folder = await createTemporaryFolder();
@@ -28,25 +47,27 @@ describe('a start that failed', () => {
         });
         controller.abort();
       });
-    const context: Pick<KubeadmContext, 'log' | 'machines' | 'now' | 'stateFolder' | 'drivers'> = {
-      log: silentLogger,
-      now: () => new Date(0),
-      stateFolder: folder.path,
-      drivers: { names: [], get: () => ({ info: {} }) as Driver },
-      machines: {
-        attach: async () => [],
-        stateOf: async () => 'broken' as const,
-        operationsOf: () => ({ attach }),
-      } as unknown as KubeadmContext['machines'],
-    };
+    const machines = { attach: async () => [], operationsOf: () => ({ attach }) };
+    const { context, call } = failedStart(folder.path, machines, controller.signal);
     const error = new MkCiError('K8S_START_TIMEOUT', { message: 'a node to be Ready' });
-    const call = {
-      name: 'c',
-      paths: clusterFolder(folder.path, 'c'),
-      signal: controller.signal,
-      deadline: createDeadline(60_000),
-      phases: createPhases('c', undefined),
-    };
     expect(await explain(context, error, record, call)).toMatchObject({ code: 'K8S_START_TIMEOUT' });
+  });
+
+  it.each([
+    [
+      'what failed says so',
+      'no space left on device: /var',
+      'OCI runtime exec failed: exit status 255',
+      'HOST_DISK_FULL',
+    ],
+    ['the engine says so', '', 'write /run/runc/x: no space left on device', 'HOST_DISK_FULL'],
+    ['nobody says so', 'connection refused', 'OCI runtime exec failed: exit status 255', 'HOST_COMMAND_FAILED'],
+  ])('is for want of room where nodes can not be asked and %s', async (_, output, refusal, code) => {
+    await using folder = await createTemporaryFolder();
+    const attach = async (): Promise<never> => await Promise.reject(new Error(refusal));
+    const machines = { attach, operationsOf: () => ({ attach }) };
+    const { context, call } = failedStart(folder.path, machines, AbortSignal.timeout(60_000));
+    const error = new MkCiError('HOST_COMMAND_FAILED', { message: 'docker exec', details: { output } });
+    expect(await explain(context, error, record, call)).toMatchObject({ code });
   });
 });

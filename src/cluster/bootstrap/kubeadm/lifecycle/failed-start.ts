@@ -61,8 +61,8 @@ export async function explain(
     }
   } catch (second) {
     log.warn('the nodes of a cluster that did not start could not be asked why', { error: messageOf(second) });
-    // Where the disk is full, nothing more can be run in a node.
-    if (recogniseFailure([wordsOf(second)]) === DISK_FULL_FAILURE) {
+    // Where the disk is full, nothing more can be run in a node, and not every engine says why.
+    if (recogniseFailure([wordsOf(second), wordsOf(error)]) === DISK_FULL_FAILURE) {
       result = new MkCiError('HOST_DISK_FULL', {
         message: `${record.spec.name}: ${whatFailed(error.message, [], 'disk')}`,
         advice: DISK_FULL_FAILURE.advice,

@@ -13,7 +13,7 @@ async function run(script: string, programs: Readonly<Record<string, string>>) {
   await using folder = await createTemporaryFolder();
   const at = (...names: string[]): string => join(folder.path, ...names);
   for (const part of ['bin', 'pki', 'kubernetes']) await mkdir(at(part));
-  for (const [name, text] of Object.entries({ systemctl: 'echo 0', ...programs })) {
+  for (const [name, text] of Object.entries({ systemctl: 'echo 0', df: 'echo Avail; echo 1000000', ...programs })) {
     await writeFile(at('bin', name), `#!/bin/sh\ncd ${folder.path}\n${text}\n`, { mode: 0o755 });
   }
   await writeFile(at('pki', 'kubelet-client-current.pem'), '');
@@ -51,6 +51,11 @@ describe('renderRunKubeadm', () => {
     const { exitCode, stderr } = await run(script, { kubeadm: 'echo waiting; exec sleep 600', systemctl: 'echo 9' });
     expect(exitCode).toBe(1);
     expect(stderr).toContain('waiting\nthe kubelet ends again and again\n');
+  });
+
+  it('says when the node has no room left: its log may be empty then', async () => {
+    const { exitCode, stderr } = await run(script, { kubeadm: 'echo last; exit 1', df: 'echo Avail; echo 1000' });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: 'no space left on device: /var\nlast\n' });
   });
 
   it('goes on while systemd does not answer', async () => {
