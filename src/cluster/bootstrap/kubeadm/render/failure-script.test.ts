@@ -11,7 +11,15 @@ import { readNodeFailure, renderFailureScript } from './node-scripts.js';
 const UID = '513b86be7af2a90af281eacca7a8ead1';
 
 /** What the script finds in a node that is ten seconds old, with a kernel that ended a process some seconds ago. */
-async function failureOf({ seconds = 5, uid = UID, availableKib = 1_000_000 }) {
+async function failureOf({
+  seconds = 5,
+  uid = UID,
+  availableKib = 1_000_000,
+}: {
+  readonly seconds?: number;
+  readonly uid?: string;
+  readonly availableKib?: number | string;
+}) {
   await using folder = await createTemporaryFolder();
   const at = (...names: string[]): string => join(folder.path, ...names);
   const tool = async (name: string, text: string): Promise<void> => {
@@ -58,5 +66,6 @@ describe('renderFailureScript', () => {
 
   it('finds a full disk', async () => {
     expect(await failureOf({ uid: 'other', availableKib: 1000 })).toMatchObject({ lacks: 'disk' });
+    expect(await failureOf({ uid: 'other', availableKib: '-' })).not.toHaveProperty('lacks');
   });
 });

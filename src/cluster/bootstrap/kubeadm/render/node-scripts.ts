@@ -71,8 +71,11 @@ export const ask = (certificate: string, key: string): string =>
 /** Orderly end before the machine stops: containers get a moment, and no unit is killed at the time limit of the engine. */
 export const STOP_NODE = 'systemctl stop kubelet.service; sync\n';
 
-/** Shell condition: the node can write. Who finds no room can not write a log either. etcd alone begins with a file of 64 MiB. */
-export const HAS_ROOM = '[ "$(df --output=avail -k /var | tail -n 1)" -ge 131072 ]';
+/**
+ * Shell condition: the node is known to have no room left. Who finds none can not write a log either. etcd alone begins with a file of
+ * 64 MiB.
+ */
+export const IS_FULL = '[ "$(df --output=avail -k /var 2>/dev/null | tail -n 1)" -lt 131072 ] 2>/dev/null';
 
 /** State and last words of what a start depends on, for {@link readNodeFailure}. */
 export function renderFailureScript(runtimeUnits: readonly string[]): string {
@@ -92,7 +95,7 @@ export function renderFailureScript(runtimeUnits: readonly string[]): string {
     `since=$(($(cut -d. -f1 /proc/uptime) - $(date +%s) + $(stat -c %Y ${NODE_MARKER} 2>/dev/null || echo 0)))`,
     `killed=$(dmesg 2>/dev/null | awk -v since=$since -F '[][]' '/oom-kill:/ && $2 >= since + 0')`,
     '[ -z "$pods" ] || { echo "$killed" | grep -qF "$pods" && echo "== lacks memory"; }',
-    `${HAS_ROOM} || echo "== lacks disk"`,
+    `${IS_FULL} && echo "== lacks disk"`,
     'true',
     '',
   ].join('\n');

@@ -58,6 +58,10 @@ describe('renderRunKubeadm', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: 'no space left on device: /var\nlast\n' });
   });
 
+  it('does not say so when nobody knows', async () => {
+    expect(await run(script, { kubeadm: 'echo last; exit 1', df: 'exit 1' })).toMatchObject({ stderr: 'last\n' });
+  });
+
   it('goes on while systemd does not answer', async () => {
     expect(await run(script, { kubeadm: 'sleep 1.5', systemctl: 'exit 1' })).toMatchObject({ exitCode: 0 });
   });

@@ -1,6 +1,6 @@
 import type { KubeadmSettings } from '../settings.js';
 import type { NodeFacts } from './node-facts.js';
-import { HAS_ROOM, READ_SERVER, ask } from './node-scripts.js';
+import { IS_FULL, READ_SERVER, ask } from './node-scripts.js';
 import { usesOldFormat } from './render-kubeadm.js';
 import { paceOf } from './translated-nodes.js';
 
@@ -28,7 +28,7 @@ const COMPONENT_LOGS = '/var/log/pods/kube-system_*/*';
  */
 export function renderRunKubeadm(command: string, beside = ''): string {
   // Where there is no room, its log may be empty, and the engine may be unable to run anything else in the node.
-  const failed = `{ ${HAS_ROOM} || echo 'no space left on device: /var' >&2; tail -n 19 ${LOG} >&2; exit 1; }`;
+  const failed = `{ ${IS_FULL} && echo 'no space left on device: /var' >&2; tail -n 19 ${LOG} >&2; exit 1; }`;
   return [
     `: >${LOG}`,
     'begun=$(date +%s)',

@@ -160,7 +160,7 @@ describe('nodes that are upgraded', () => {
         const env = { ...process.env, PATH: `${folder.path}:${process.env['PATH'] ?? ''}` };
         return await exec(['sh', '-e'], { input: script, env, allowFailure: true });
       };
-      // Of a node that it asks for, and of a pod that it looks at while it drains.
+      // Of a node that it asks for, and of a DaemonSet that it looks at because of a pod.
       const starting =
         '1) echo "Error from server (Forbidden): nodes" >&2; exit 1;;' +
         `2) echo 'cannot delete daemonsets.apps "a" is forbidden: User "b" cannot get resource' >&2; exit 1;;`;
