@@ -11,7 +11,9 @@ import { expect, it } from 'vitest';
 import { exec, type ExecResult } from '../src/exec.js';
 import { createTemporaryFolder } from '../src/files.js';
 import { TEST_ENGINE, describeWithNodeImage, findNodeImage, useClusterRig } from './engines.js';
+import { findFreePort } from './free-port.js';
 import { PROGRAM, ROOT, startMkCi } from './mk-ci.js';
+import { serveImage } from './registry.js';
 
 const ENGINE = TEST_ENGINE;
 const MINUTE = 60_000;
@@ -20,6 +22,27 @@ const found = await findNodeImage(ENGINE);
 
 describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
   const rig = useClusterRig(ENGINE);
+
+  /** The nodes of a cluster get an image from a registry at this host's end of their network. */
+  const expectPull = async (cluster: string, registry: string, port: number): Promise<void> => {
+    const route = await rig.succeed('cluster', 'ssh', cluster, '--', 'ip -4 route show default');
+    const host = / via (\S+)/.exec(route)?.[1] ?? '';
+    for (const node of ['control-plane', 'worker-1']) {
+      await rig.succeed('cluster', 'ssh', cluster, '--node', node, '--', `echo '${host} registry.test' >> /etc/hosts`);
+    }
+    await using served = await serveImage('team/app', { host, port });
+    const load = ['cluster', 'image', 'load', cluster, '--from', 'registry'];
+    expect(await rig.succeed(...load, `${registry}/team/app:1`)).toBe(`${registry}/team/app:1\n`);
+    for (const node of ['control-plane', 'worker-1']) {
+      const list = `ctr -n k8s.io images ls name==${registry}/team/app:1; ctr -n k8s.io content ls -q`;
+      const shown = await rig.succeed('cluster', 'ssh', cluster, '--node', node, '--', list);
+      expect(shown).toContain(`${registry}/team/app:1`);
+      expect(shown).toContain(served.imageId);
+    }
+    const absent = await rig.run(...load, `${registry}/team/none:1`);
+    expect(absent.exitCode).toBe(50);
+    expect(absent.stderr).toContain(`${registry}/team/none:1: not found`);
+  };
 
   it.each([
     { runtime: 'containerd', nodes: 2, passes: 11 },
@@ -44,7 +67,10 @@ describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
     async () => {
       const kubectl = async (...args: string[]): Promise<string> =>
         await rig.succeed('cluster', 'exec', 'life', '--', 'kubectl', ...args);
-      await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
+      const port = await findFreePort();
+      const registry = `registry.test:${port}`;
+      const insecure = ['--option', `insecureRegistries=["${registry}"]`];
+      await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE, ...insecure);
       await kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
       await rig.succeed('cluster', 'start', 'life', '--driver', ENGINE);
       for (const [verb, state] of [
@@ -71,6 +97,7 @@ describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
       await rig.succeed('cluster', 'cp', 'life', ':/root/note', 'worker-1:/srv/');
       await rig.succeed('cluster', 'cp', 'life', 'worker-1:/srv', 'srv');
       expect(await readFile(join(rig.folder, 'srv', 'note'), 'utf8')).toBe('from here');
+      await expectPull('life', registry, port);
       await rig.succeed('cluster', 'node', 'delete', 'life', 'worker-1');
       expect(await kubectl('get', 'nodes', '--output=name')).toBe('node/control-plane\n');
       const folder = (await rig.succeed('cluster', 'logs', 'life', '--out', 'logs')).trim();

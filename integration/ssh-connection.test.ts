@@ -3,8 +3,6 @@
  * copies and refusals do with a real server; skipped, with a word, where it is not installed.
  */
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -21,6 +19,7 @@ import { isMkCiError } from '../src/errors.js';
 import { startProcess, type RunningProcess } from '../src/exec.js';
 import { createTemporaryFolder, type TemporaryFolder } from '../src/files.js';
 import { waitFor } from '../src/wait.js';
+import { findFreePort } from './free-port.js';
 
 const SSHD = '/usr/sbin/sshd';
 const isThere = await access(SSHD).then(
@@ -61,7 +60,7 @@ describe.skipIf(reason !== undefined)('a real sshd', { timeout: 60_000 }, () => 
     folder = await createTemporaryFolder();
     await chmod(folder.path, 0o755);
     await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
-    port = await freePort();
+    port = await findFreePort();
     await writeFile(join(folder.path, 'host_key'), hostKeys.privateKey, { mode: 0o600 });
     await writeFile(join(folder.path, 'authorized_keys'), `${userKeys.publicKey}\n`, { mode: 0o644 });
     const config = {
@@ -160,12 +159,3 @@ describe.skipIf(reason !== undefined)('a real sshd', { timeout: 60_000 }, () => 
     expect(isMkCiError(error, 'NET_SSH_HOST_KEY')).toBe(true);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

@@ -61,6 +61,12 @@ export interface ClusterBackend {
    * @returns their names
    */
   readonly loadImages?: (record: ClusterRecord, call: ClusterCall, archive: string) => Promise<readonly string[]>;
+  /**
+   * Lets all nodes get an image from its registry. Absent where no containers run.
+   *
+   * @returns its full name
+   */
+  readonly pullImage?: (record: ClusterRecord, call: ClusterCall, image: string) => Promise<string>;
 }
 
 export interface UpgradeRequest {

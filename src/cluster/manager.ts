@@ -108,6 +108,13 @@ export interface ClusterNodesManager {
   deleteNode(name: string, node: string, options: ClusterCallOptions): Promise<void>;
   /** Puts the images of an archive into all nodes. @returns their names. @throws {MkCiError} `DRV_UNSUPPORTED` */
   loadImages(name: string, archive: string, options: ClusterCallOptions): Promise<readonly string[]>;
+  /**
+   * Lets the runtimes of all nodes get an image from its registry, and sees that they all got the same one.
+   *
+   * @returns its full name
+   * @throws {MkCiError} `DRV_UNSUPPORTED`, `IMG_LOAD_FAILED`
+   */
+  pullImage(name: string, image: string, options: ClusterCallOptions): Promise<string>;
 }
 
 /** A way into the nodes of clusters that have real ones, also of those that are broken. */
@@ -155,6 +162,8 @@ export interface FullClusterManager
 const OTHER_MS = 60_000;
 /** Deadline for changes of nodes. */
 const NODES_MS = 180_000;
+/** For an image to come from its registry. */
+const PULL_MS = 10 * 60_000;
 /** Deadline for a cluster that starts with another state. */
 const STATE_MS = 240_000;
 
@@ -425,6 +434,14 @@ export function createClusterManager(options: ClusterManagerOptions): FullCluste
       const { loadImages } = backendOf(record);
       if (loadImages === undefined) throw unsupported('images', record);
       return await loadImages(record, call, archive);
+    },
+    pullImage: async (name, image, callOptions) => {
+      const call = begin(name, callOptions, PULL_MS);
+      await using _lock = await lock(call);
+      const record = await need(call.paths, name);
+      const { pullImage } = backendOf(record);
+      if (pullImage === undefined) throw unsupported('images', record);
+      return await pullImage(record, call, image);
     },
   };
 }

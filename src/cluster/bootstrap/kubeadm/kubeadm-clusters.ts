@@ -25,7 +25,14 @@ import { createKubeadmState } from './state/kubeadm-state.js';
 import { kubeadmStatus } from './lifecycle/kubeadm-status.js';
 import { startNew } from './lifecycle/new-cluster.js';
 import { addNodes, deleteNode, planWorkers, type NodeChange } from './nodes/node-changes.js';
-import { loadIntoNode, readArchiveManifest, readFromTar } from './nodes/node-images.js';
+import {
+  checkSameImage,
+  loadIntoNode,
+  pullIntoNode,
+  readArchiveManifest,
+  readFromTar,
+  readImageName,
+} from './nodes/node-images.js';
 import { STOP_NODE } from './render/node-scripts.js';
 import { planUpgrade } from './upgrade/plan-upgrade.js';
 import { refresh, startAgain, unpause } from './lifecycle/running-again.js';
@@ -229,6 +236,22 @@ export function createKubeadmClusters(options: KubeadmClustersOptions): ClusterB
         );
       });
       return images.flatMap(({ names }) => names);
+    },
+
+    pullImage: async (record, call, image) => {
+      const name = readImageName(image);
+      const { nodes } = await changeOf(record, call);
+      const work: NodeWork = { settings: readSettings(record.spec), signal: call.signal, deadline: call.deadline };
+      await call.phases.run('images', async () => {
+        const found = await allOf(
+          nodes.map(async ({ machine, record: { node } }) => ({
+            node,
+            id: await pullIntoNode({ machine, node }, name, work),
+          })),
+        );
+        checkSameImage(name, found);
+      });
+      return name;
     },
 
     status: async (name, paths, record, signal) => {

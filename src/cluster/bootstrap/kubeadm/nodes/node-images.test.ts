@@ -10,7 +10,15 @@ import type { Machine } from '../../../../drivers/driver.js';
 import { isMkCiError } from '../../../../errors.js';
 import { createTemporaryFolder } from '../../../../files.js';
 import { createDeadline } from '../../../phases.js';
-import { fullName, loadIntoNode, readArchiveManifest, readFromTar } from './node-images.js';
+import {
+  checkSameImage,
+  fullName,
+  loadIntoNode,
+  pullIntoNode,
+  readArchiveManifest,
+  readFromTar,
+  readImageName,
+} from './node-images.js';
 import { readSettings } from '../settings.js';
 
 const { signal } = new AbortController();
@@ -82,6 +90,86 @@ describe('names of images', () => {
     ['registry.k8s.io/a/b:1', 'registry.k8s.io/a/b:1'],
   ])('%s is %s', (name, full) => {
     expect(fullName(name)).toBe(full);
+  });
+});
+
+describe('an image of a registry', () => {
+  const DIGEST = `sha256:${HASH}`;
+
+  it.each([
+    ['app', 'docker.io/library/app:latest'],
+    ['team/app:1', 'docker.io/team/app:1'],
+    ['host:5000/app', 'host:5000/app:latest'],
+    ['host:5000/app:1', 'host:5000/app:1'],
+    [`host:5000/app@${DIGEST}`, `host:5000/app@${DIGEST}`],
+  ])('%s is %s', (text, name) => {
+    expect(readImageName(text)).toBe(name);
+  });
+
+  it('has a name that is one word in a script of a node', () => {
+    for (const text of ['', '-a', 'a b', 'a:1; reboot', 'a$(reboot)', 'a\nb']) {
+      expect(() => readImageName(text), text).toThrow('no name of an image');
+    }
+  });
+
+  const pull = async (
+    runtime: string,
+    answer: { readonly exitCode?: number; readonly stdout?: string; readonly stderr?: string },
+  ): Promise<{ script: string; result: unknown }> => {
+    let script = '';
+    const machine: Machine = {
+      name: 'c1-worker-1',
+      internalAddress: '',
+      copyTo: async () => undefined,
+      copyFrom: async () => undefined,
+      endpoint: async () => ({ host: '', port: 0 }),
+      exec: async (argv) => {
+        script = argv.at(-1) ?? '';
+        return { ...ENDED, stdout: '', ...answer, argv };
+      },
+    };
+    const spec = { name: 'c1', driver: 'docker', kubernetesVersion: 'v1.36.3', nodes: 1, containerRuntime: runtime };
+    const work = { settings: readSettings(spec), signal, deadline: createDeadline(1000) };
+    const result: unknown = await pullIntoNode({ machine, node: 'worker-1' }, 'host:5000/app:1', work).catch(
+      (thrown: unknown) => thrown,
+    );
+    return { script, result };
+  };
+
+  it.each([
+    [
+      'containerd',
+      /^ctr -n k8s.io images pull --skip-metadata --hosts-dir \/etc\/containerd\/certs.d host:5000\/app:1 /,
+    ],
+    ['docker', /^docker pull -q host:5000\/app:1 /],
+    ['cri-o', /^podman pull -q host:5000\/app:1 /],
+  ])('is got by the runtime %s, and known by its id', async (runtime, command) => {
+    const { script, result } = await pull(runtime, { stdout: `${DIGEST} host:5000/app:1\n` });
+    expect(script).toMatch(command);
+    expect(result).toBe(DIGEST);
+  });
+
+  it('that can not be got is an error with the words of the runtime', async () => {
+    const { result } = await pull('containerd', { exitCode: 1, stderr: 'level=warning\nctr: app:1: not found\n' });
+    expect(isMkCiError(result, 'IMG_LOAD_FAILED')).toBe(true);
+    expect(String(result)).toContain('worker-1 can not get host:5000/app:1: ctr: app:1: not found');
+    expect(isMkCiError((await pull('docker', { stdout: ' host:5000/app:1\n' })).result, 'IMG_LOAD_FAILED')).toBe(true);
+  });
+
+  it('is the same in all nodes', () => {
+    const [a, b] = [
+      { node: 'control-plane', id: DIGEST },
+      { node: 'worker-1', id: 'sha256:00' },
+    ];
+    expect(() => {
+      checkSameImage('app:1', []);
+    }).not.toThrow();
+    expect(() => {
+      checkSameImage('app:1', [a, { ...a, node: 'worker-1' }]);
+    }).not.toThrow();
+    expect(() => {
+      checkSameImage('app:1', [a, b]);
+    }).toThrow('sha256:00 in worker-1');
   });
 });
 

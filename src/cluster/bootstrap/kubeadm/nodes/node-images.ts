@@ -6,10 +6,11 @@ import { extract } from 'tar-stream';
 
 import type { Machine } from '../../../../drivers/driver.js';
 import { MkCiError, hostErrorOf, systemErrorCode } from '../../../../errors.js';
+import { lastLines } from '../../../../exec.js';
 import type { NodeWork } from './cluster-nodes.js';
 import type { RuntimeName } from '../settings.js';
 
-/** Images from archives of this host in the stores of nodes. */
+/** Images from archives of this host, or from registries, in the stores of nodes. */
 
 /** An image as the manifest of an archive tells of it. */
 export interface ArchivedImage {
@@ -98,13 +99,18 @@ function renderIdentify(runtime: RuntimeName, name: string): string {
   const short = name.replace(/^docker\.io\/(library\/)?/, '');
   switch (runtime) {
     case 'containerd':
-      // The target is a manifest, whose config is the id; an archive of several platforms has an index before it.
+      // The target is a manifest, whose config is the id, or an index of manifests, of which those for this platform are there.
       return [
         `d=$(ctr -n k8s.io images ls name==${name} | awk 'NR==2 { print $3 }')`,
         `m=$(ctr -n k8s.io content get "$d" | tr -d ' \\n')`,
-        `case $m in *'"config":'*) ;; *) d=$(printf %s "$m" | grep -o 'sha256:[0-9a-f]*' | head -1); m=$(ctr -n k8s.io content get "$d" | tr -d ' \\n');; esac`,
-        `printf '%s %s\\n' "$(printf %s "$m" | grep -o '"config":{[^}]*}' | grep -o 'sha256:[0-9a-f]*')" ${name}`,
-      ].join('; ');
+        `case $m in *'"manifests":'*) d=$(printf %s "$m" | grep -o 'sha256:[0-9a-f]*') ;; esac`,
+        'for manifest in $d; do',
+        `  m=$(ctr -n k8s.io content get "$manifest" 2>/dev/null | tr -d ' \\n')`,
+        `  id=$(printf %s "$m" | grep -o '"config":{[^}]*}' | grep -o 'sha256:[0-9a-f]*') || continue`,
+        '  ctr -n k8s.io content get "$id" >/dev/null 2>&1 && break',
+        'done',
+        `printf '%s %s\\n' "$id" ${name}`,
+      ].join('\n');
     case 'docker':
       return `printf '%s %s\\n' "$(docker image inspect --format '{{.Id}}' ${short})" ${name}`;
     case 'cri-o':
@@ -118,6 +124,66 @@ const IMPORT: Readonly<Record<RuntimeName, string>> = {
   docker: 'docker load -q',
   'cri-o': 'podman load -q',
 };
+
+/** What gets an image of this platform, by the mirrors and the registries without TLS that the cluster was made with. */
+const PULL: Readonly<Record<RuntimeName, string>> = {
+  containerd: 'ctr -n k8s.io images pull --skip-metadata --hosts-dir /etc/containerd/certs.d',
+  docker: 'docker pull -q',
+  'cri-o': 'podman pull -q',
+};
+
+/**
+ * The full name of an image in a registry, with its tag: `app` is `docker.io/library/app:latest`.
+ *
+ * @throws {MkCiError} `IMG_LOAD_FAILED` when it is none
+ */
+export function readImageName(text: string): string {
+  if (!NAME.test(text)) {
+    throw new MkCiError('IMG_LOAD_FAILED', {
+      message: `${JSON.stringify(text.slice(0, 80))} is no name of an image`,
+      advice: 'Name it like registry.example/team/app:1.',
+    });
+  }
+  const name = fullName(text);
+  return /[:@][^/]*$/.test(name.slice(name.indexOf('/'))) ? name : `${name}:latest`;
+}
+
+/**
+ * Lets the runtime of one node get an image from its registry.
+ *
+ * @param name in full
+ * @returns its id, `sha256:…`
+ * @throws {MkCiError} `IMG_LOAD_FAILED` with the last words of the runtime
+ */
+export async function pullIntoNode(
+  { machine, node }: { readonly machine: Machine; readonly node: string },
+  name: string,
+  { settings, signal, deadline }: NodeWork,
+): Promise<string> {
+  const script = [`${PULL[settings.runtime]} ${name} >/dev/null`, renderIdentify(settings.runtime, name)];
+  const { exitCode, stdout, stderr } = await machine.exec(['sh', '-e', '-c', script.join('\n')], {
+    ...{ signal, timeoutMs: Math.ceil(deadline.leftMs()), allowFailure: true },
+  });
+  const id = /^sha256:[0-9a-f]{64}(?= )/m.exec(stdout)?.[0];
+  if (exitCode === 0 && id !== undefined) return id;
+  throw new MkCiError('IMG_LOAD_FAILED', {
+    message: `${node} can not get ${name}: ${lastLines(stderr, 1).join('') || `exit code ${exitCode ?? 'none'}`}`,
+    advice:
+      'Look at the name, and at registryMirrors and insecureRegistries of the cluster. Where a registry asks who you are, ' +
+      'docker pull the image here and load it with --from docker.',
+  });
+}
+
+/** @throws {MkCiError} `IMG_LOAD_FAILED` when nodes were given different images under one name */
+export function checkSameImage(name: string, found: readonly { readonly node: string; readonly id: string }[]): void {
+  const first = found[0];
+  const other = found.find(({ id }) => id !== first?.id);
+  if (first === undefined || other === undefined) return;
+  throw new MkCiError('IMG_LOAD_FAILED', {
+    message: `${name} is ${first.id} in ${first.node}, ${other.id} in ${other.node}`,
+    advice: 'The name was given to another image meanwhile: pull again, or name the image by its digest.',
+  });
+}
 
 /**
  * Puts the images of an archive into the store of one node, and looks whether they are there under their ids.
