@@ -104,7 +104,15 @@ describeWithNodeImage(`clusters in containers: ${ENGINE}`, found, () => {
       expect(await readdir(join(folder, 'life-control-plane'))).toEqual(
         expect.arrayContaining(['kubelet.log', 'containerd.log', 'journal.log', 'pods', 'containers']),
       );
+      expect(await readdir(join(folder, 'objects'))).toEqual(
+        expect.arrayContaining(['configmaps.json', 'deployments.apps.json', 'daemonsets.apps.json']),
+      );
+      const mine = join(rig.folder, 'mine', 'config');
+      await rig.succeed('cluster', 'kubeconfig', 'life', '--merge', '--file', mine);
+      const named = ['cluster', 'exec', 'life', '--', 'kubectl', '--kubeconfig', mine, '--context', 'mk-ci-life'];
+      expect(await rig.succeed(...named, 'get', 'nodes', '--output=name')).toBe('node/control-plane\n');
       await rig.succeed('cluster', 'delete', 'life');
+      expect(await readFile(mine, 'utf8')).not.toContain('mk-ci-life');
       await rig.succeed('cluster', 'delete', 'life');
       await rig.expectNothingLeft();
     },

@@ -11,6 +11,7 @@ import { MkCiError, isMkCiError } from '../errors.js';
 import { startOnBest } from './auto-driver.js';
 import { addOption } from './cluster-options.js';
 import { callOptions, parseSeconds, printData, sayPlan, stateOrAbsent, type ActFlags } from './cluster-calls.js';
+import { refreshMerged } from './cluster-kubeconfig.js';
 import type { CliContext } from './command.js';
 import { openClusters, openNodeParts, pickDriver, prepareNodes } from './compose.js';
 import { addSshFlags, sshOptionsOf, type SshFlags } from './ssh-flags.js';
@@ -174,6 +175,7 @@ async function start(
           signal: context.signal,
         })
       : await startWith(known);
+  if (cluster.server !== '') await refreshMerged(name, cluster.kubeconfig, context);
   const status = await manager.status(name, context.signal);
   if (flags.json === true) await context.stdout(printData(status));
   else if (cluster.server === '') context.stderr(`${name} runs; a shell in it: mk-ci cluster ssh ${name}\n`);

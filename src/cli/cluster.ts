@@ -1,17 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { Command, Option } from 'commander';
 
 import type { ClusterManager, ClusterStatus } from '../cluster/cluster.js';
-import { NO_VERSION, clusterEnvironment, kubernetesAbsent, type ClusterNodesManager } from '../cluster/index.js';
+import { clusterEnvironment, type ClusterNodesManager } from '../cluster/index.js';
 import { createSnapshots } from '../cluster/snapshots/index.js';
-import { MkCiError } from '../errors.js';
 import { foldersOf } from '../files.js';
 import { runInForeground } from '../foreground.js';
 import { callOptions, parseSeconds, printData, sayPlan, stateOrAbsent, type ActFlags } from './cluster-calls.js';
 import { buildCopyCommand, buildSshCommand } from './cluster-files.js';
 import { buildImageCommand } from './cluster-image.js';
+import { buildKubeconfigCommand, findMerged, unmergeAll } from './cluster-kubeconfig.js';
 import { buildNodeCommand } from './cluster-node.js';
 import { buildSnapshotCommand } from './cluster-snapshot.js';
 import { buildStartCommand } from './cluster-start.js';
@@ -67,18 +66,7 @@ export function build(context: CliContext): Command {
       const clusters = await openClusters(context).list(context.signal);
       await context.stdout(flags.json === true ? printData(clusters) : renderList(clusters));
     });
-  command
-    .command('kubeconfig <name>')
-    .description('print the kubeconfig')
-    .option('--path', 'print where it lies')
-    .addOption(json)
-    .addHelpText('after', '\nExample:\n  export KUBECONFIG=$(mk-ci cluster kubeconfig demo --path)\n')
-    .action(async (name: string, flags: { readonly path?: boolean; readonly json?: boolean }) => {
-      const { kubeconfig: path, kubernetesVersion } = await openClusters(context).status(name, context.signal);
-      if (kubernetesVersion === NO_VERSION) throw kubernetesAbsent(name, 'kubeconfig');
-      if (flags.json === true) await context.stdout(printData({ name, path, kubeconfig: await readText(path) }));
-      else await context.stdout(flags.path === true ? `${path}\n` : await readText(path));
-    });
+  command.addCommand(buildKubeconfigCommand(context, () => openClusters(context)));
   command
     .command('logs <name>')
     .description('copy the logs, in the layout of kind export logs')
@@ -126,7 +114,11 @@ async function act(
   const manager = openClusters(context);
   const before = await stateOrAbsent(manager, name, context.signal);
   const isDone = before === { stop: 'stopped', pause: 'paused', unpause: 'running', delete: 'absent' }[verb];
-  if (flags.dryRun !== true) await manager[verb](name, callOptions(flags, context));
+  const merged = verb === 'delete' ? await findMerged(name, context) : [];
+  if (flags.dryRun !== true) {
+    await manager[verb](name, callOptions(flags, context));
+    await unmergeAll(name, merged, context);
+  }
   const result = { name, before, does: isDone ? 'nothing' : verb, dryRun: flags.dryRun === true };
   if (flags.json === true) await context.stdout(printData(result));
   else if (flags.dryRun === true) await context.stdout(sayPlan(name, before, result.does));
@@ -197,12 +189,4 @@ function table(rows: readonly (readonly string[])[]): string {
           .trimEnd()}\n`,
     )
     .join('');
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new MkCiError('K8S_KUBECONFIG', { message: path, cause: error });
-  }
 }
