@@ -88,7 +88,10 @@ export interface MachineSpec {
   readonly network?: string;
   /** Node image or disk, as the driver names it; for a given machine, the folder of what is put on it. */
   readonly image?: string;
-  /** Subnets that what runs on the machine will use; one that is given and has ways into them is refused. @default none */
+  /**
+   * Subnets that what runs on the machine will use: a new network keeps out of them, and a machine that is given and has ways into
+   * them is refused. @default none
+   */
   readonly subnets?: readonly string[];
   /** Ports of the machine that must be reachable from this host on loopback. */
   readonly publishedPorts?: readonly number[];

@@ -92,7 +92,7 @@ export function createContainerDriver(options: ContainerDriverOptions): Driver {
       if (readEngineLabels(have.labels) !== undefined) return;
       throw new MkCiError('DRV_MACHINE_EXISTS', { message: `network ${name} of ${traits.name}` });
     }
-    const taken = [...readHost().routes, ...all.flatMap((network) => network.subnets)];
+    const taken = [...readHost().routes, ...all.flatMap((network) => network.subnets), ...(spec.subnets ?? [])];
     let last = new MkCiError('DRV_FAILED', { message: 'no free subnet for a network' });
     for (const subnet of candidateSubnets(name, taken).slice(0, SUBNET_ATTEMPTS)) {
       try {

@@ -212,6 +212,31 @@ describe('a network of podman', () => {
   });
 });
 
+describe('the network of new machines', () => {
+  it('holds no address of their pods and Services', async () => {
+    const made: string[] = [];
+    const exec: Exec = (argv) => {
+      const end = { signal: undefined, timedOut: false, aborted: false, leftChildren: false, durationMs: 1 };
+      const line = argv.slice(1).join(' ');
+      made.push(...(/network create .*?(\d+\.\d+\.\d+\.\d+\/\d+)/.exec(line)?.slice(1) ?? []));
+      if (line.includes(' info') || line.startsWith('info'))
+        return Promise.resolve({ ...end, argv, exitCode: 0, stdout: JSON.stringify(PODMAN_INFO), stderr: '' });
+      if (line.startsWith('version'))
+        return Promise.resolve({ ...end, argv, exitCode: 0, stdout: JSON.stringify(PODMAN_VERSION), stderr: '' });
+      const stderr = line.includes('inspect') ? 'Error: inspecting object: no such container try-one' : '';
+      return Promise.resolve({ ...end, argv, exitCode: stderr === '' ? 0 : 125, stdout: '', stderr });
+    };
+    const driver = createContainerDriver({ traits: PODMAN, exec, readHost: () => host, architecture: 'x64' });
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      const subnets = ['192.168.0.0/16', '172.24.0.0/15', '172.26.0.0/16'];
+      const spec = { name: 'try-one', labels: {}, image: 'i', network: name, subnets };
+      await driver.machines?.create(spec, signal).catch(() => undefined);
+    }
+    expect(made.length).toBeGreaterThan(5);
+    expect(made.filter((subnet) => !subnet.startsWith('172.27.'))).toEqual([]);
+  });
+});
+
 describe('what podman describes', () => {
   it('are containers with their address and ports, also while they have none', () => {
     expect(readContainer(PODMAN_CONTAINER)).toEqual({

@@ -85,8 +85,9 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
       if (networks === undefined) {
         return { address: GUEST_ADDRESS, prefix: 24, gateway: GUEST_GATEWAY, nameserver: GUEST_NAMESERVER };
       }
-      const host = { mac: macOf(folder, spec.name), name: spec.name };
-      const { address, gateway } = await networks.reserve(spec.network ?? spec.name, host, spec.labels, signal);
+      const { name, labels, subnets } = spec;
+      const machine = { mac: macOf(folder, name), name, labels, ...(subnets === undefined ? {} : { subnets }) };
+      const { address, gateway } = await networks.reserve(spec.network ?? name, machine, signal);
       return { address, prefix: 24, gateway, nameserver: gateway };
     },
     makeDisk: async (disk, { image, spec, signal }) => {
@@ -122,9 +123,9 @@ export function createLibvirt(options: LibvirtOptions): Hypervisor {
       await virsh.run(['define', INPUT, '--validate'], { signal, input: renderDomain(plan) });
     },
     start: async ({ record }, signal) => {
-      const host = { mac: macOf(folder, record.name), name: record.name };
+      const { name, labels, network } = record;
       // After a restart of the host its network may not run.
-      await (await networksOf(signal))?.reserve(record.network, host, record.labels, signal);
+      await (await networksOf(signal))?.reserve(network, { mac: macOf(folder, name), name, labels }, signal);
       await act(['start', record.name], /already active|already running/, signal);
     },
     pressPowerButton: async ({ record }, signal) => {

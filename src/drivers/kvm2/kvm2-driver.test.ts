@@ -255,12 +255,12 @@ describe('networks of libvirt', () => {
     });
 
   it('give each machine a fixed address, and go with the last of them', async () => {
-    const one = await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, {}, signal);
-    const two = await networks().reserve('n', { mac: '52:54:00:00:00:02', name: 'two' }, {}, signal);
+    const one = await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one', labels: {} }, signal);
+    const two = await networks().reserve('n', { mac: '52:54:00:00:00:02', name: 'two', labels: {} }, signal);
     expect(one.network).toBe(two.network);
     expect(one.gateway).toBe(two.gateway);
     expect([one.address, two.address].map((address) => address.split('.')[3])).toEqual(['10', '11']);
-    expect(await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one' }, {}, signal)).toEqual(one);
+    expect(await networks().reserve('n', { mac: '52:54:00:00:00:01', name: 'one', labels: {} }, signal)).toEqual(one);
     await networks().release({ mac: '52:54:00:00:00:01', name: '' });
     expect(await networks().find('n', '52:54:00:00:00:02')).toEqual(two);
     expect(await networks().find('n', '52:54:00:00:00:01')).toBeUndefined();
@@ -273,7 +273,7 @@ describe('networks of libvirt', () => {
     const made = await Promise.all(
       words.map(
         async (word, index) =>
-          await networks().reserve(word, { mac: `52:54:00:00:01:0${index}`, name: word }, {}, signal),
+          await networks().reserve(word, { mac: `52:54:00:00:01:0${index}`, name: word, labels: {} }, signal),
       ),
     );
     expect(new Set(made.map(({ gateway }) => gateway)).size).toBe(5);
@@ -281,10 +281,21 @@ describe('networks of libvirt', () => {
     expect(libvirt.networks.size).toBe(0);
   });
 
+  it('hold no address of what runs on the machines', async () => {
+    const machine = { mac: '52:54:00:00:03:01', name: 'one', labels: {} };
+    const free = await networks().reserve('n', machine, signal);
+    await networks().release(machine);
+    const subnets = [`${free.gateway}/16`];
+    const kept = await networks().reserve('n', { ...machine, subnets }, signal);
+    const prefix = (address: string) => address.split('.').slice(0, 2).join('.');
+    expect(prefix(kept.gateway)).not.toBe(prefix(free.gateway));
+    await networks().release(machine);
+  });
+
   it('are made once, however many machines come at the same time', async () => {
     const macs = ['52:54:00:00:02:01', '52:54:00:00:02:02', '52:54:00:00:02:03'];
     const made = await Promise.all(
-      macs.map(async (mac) => await networks().reserve('same', { mac, name: mac.slice(-2) }, {}, signal)),
+      macs.map(async (mac) => await networks().reserve('same', { mac, name: mac.slice(-2), labels: {} }, signal)),
     );
     expect(new Set(made.map(({ address }) => address)).size).toBe(3);
     expect(libvirt.networks.size).toBe(1);

@@ -36,14 +36,15 @@ export interface ReservedAddress {
   readonly gateway: string;
 }
 
+/** A machine that is to have an address; its labels and the subnets to keep out of are for the network if it is made now. */
+export interface NetworkMachine extends Omit<NetworkHost, 'address'> {
+  readonly labels: Labels;
+  readonly subnets?: readonly string[];
+}
+
 export interface Networks {
-  /** The same again for a machine that has one. @param labels of the machine, for the network if it is made now */
-  reserve(
-    word: string,
-    host: Omit<NetworkHost, 'address'>,
-    labels: Labels,
-    signal: AbortSignal,
-  ): Promise<ReservedAddress>;
+  /** The same again for a machine that has one. */
+  reserve(word: string, machine: NetworkMachine, signal: AbortSignal): Promise<ReservedAddress>;
   find(word: string, mac: string, signal?: AbortSignal): Promise<ReservedAddress | undefined>;
   /** Machines that have an address, or a network made for one, whether they are there or not. */
   holders(signal?: AbortSignal): Promise<readonly { readonly name: string; readonly labels: Labels }[]>;
@@ -73,15 +74,15 @@ export function createNetworks(options: NetworksOptions): Networks {
   };
   const make = async (
     word: string,
-    machine: { readonly name: string; readonly labels: Labels },
+    { name, labels, subnets = [] }: NetworkMachine,
     tryNumber: number,
     signal: AbortSignal,
   ): Promise<void> => {
     const names = networkNames(folder, word);
-    const taken = [...hostSubnets(), ...(await readAll(signal)).flatMap(({ addresses }) => addresses)];
+    const taken = [...hostSubnets(), ...(await readAll(signal)).flatMap(({ addresses }) => addresses), ...subnets];
     const subnet = candidateSubnets(names.name, taken)[tryNumber];
     if (subnet === undefined) throw new MkCiError('HOST_RESOURCES', { message: 'no subnet is free on this host' });
-    const owner = { folder, network: word, ...machine };
+    const owner = { folder, network: word, name, labels };
     await virsh.run(['net-define', INPUT], { signal, input: renderNetwork({ ...names, subnet, owner }) });
     try {
       await start(names.name, signal);
@@ -101,24 +102,24 @@ export function createNetworks(options: NetworksOptions): Networks {
       const facts = await read(networkNames(folder, word).name, signal);
       return facts && reservedIn(facts, mac);
     },
-    reserve: async (word, host, labels, signal) => {
+    reserve: async (word, machine, signal) => {
       const { name } = networkNames(folder, word);
       let last: unknown;
       for (let tryNumber = 0; tryNumber < TRIES; tryNumber += 1) {
         const facts = await read(name, signal);
         if (facts === undefined) {
-          await make(word, { name: host.name, labels }, tryNumber, signal).catch((error: unknown) => {
+          await make(word, machine, tryNumber, signal).catch((error: unknown) => {
             if (!says(error, /already (?:exists|in use)|in use by/i)) throw error;
             last = error;
           });
           continue;
         }
         await start(name, signal);
-        const have = reservedIn(facts, host.mac);
+        const have = reservedIn(facts, machine.mac);
         if (have !== undefined) return have;
-        const address = freeAddresses(facts, host.mac)[0];
+        const address = freeAddresses(facts, machine.mac)[0];
         if (address === undefined) break;
-        const entry = renderHost({ ...host, address });
+        const entry = renderHost({ mac: machine.mac, name: machine.name, address });
         try {
           await virsh.run(['net-update', name, 'add', 'ip-dhcp-host', entry, '--live', '--config'], { signal });
         } catch (error) {
@@ -126,7 +127,7 @@ export function createNetworks(options: NetworksOptions): Networks {
           last = error; // somebody else took the address, or the last machine of the network has just gone
         }
       }
-      throw new MkCiError('DRV_FAILED', { message: `no address in ${name} for ${host.name}`, cause: last });
+      throw new MkCiError('DRV_FAILED', { message: `no address in ${name} for ${machine.name}`, cause: last });
     },
     holders: async (signal) =>
       (await readAll(signal)).flatMap(({ hosts, owner }) => {

@@ -62,7 +62,7 @@ export async function createMachines(
               ...driverOptionsOf(spec, driver),
               inotifyInstances: inotifyInstancesOf(spec, entry),
               ...(publishes(entry) ? { publishedPorts: [API_PORT] } : {}),
-              ...(driver.info.machines === 'given' ? { subnets: [podSubnet, serviceSubnet] } : {}),
+              subnets: [podSubnet, serviceSubnet],
             },
             entry.node,
           ),
